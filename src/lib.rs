@@ -1,1 +1,39 @@
-//! x
+//! Sluicegate: a reverse proxy for OpenAI-compatible backends that runs Open WebUI Functions, unmodified, on every
+//! chat completion.
+//!
+//! The modules, in reading order:
+//!
+//! - [`chat`] is the product in about one screen: from an authenticated caller to the response.
+//! - [`models`] and [`passthrough`] are the other ways in, of the same shape.
+//! - [`registry`] holds what is installed and configured now, one immutable snapshot at a time.
+//! - [`host`] is the gateway's half of Python: processes, and calls to the functions in them.
+//! - [`upstream`] talks to model servers.
+//! - [`wire`] turns bytes of the protocols into values and back.
+//! - [`server`] accepts connections and finds out what each request wants.
+//! - [`auth`] turns a credential into a caller.
+//! - [`admin`] lets an operator change what is installed.
+//! - [`store`] remembers it.
+//! - [`config`] says what the operator wrote and what it means.
+//! - [`gateway`] puts the parts together.
+//! - [`demo`] shows what the gateway does, on a model inside the binary.
+//! - [`cli`] reads the command line.
+//! - [`body`], [`error`] and [`telemetry`] are what everybody shares.
+
+pub mod admin;
+pub mod auth;
+pub mod body;
+pub mod chat;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod error;
+pub mod gateway;
+pub mod host;
+pub mod models;
+pub mod passthrough;
+pub mod registry;
+pub mod server;
+pub mod store;
+pub mod telemetry;
+pub mod upstream;
+pub mod wire;

@@ -1,1 +1,88 @@
-//! x
+//! `sluicegate_core`: the part of a Python worker that is not Python.
+//!
+//! [`core`] moves frames over the worker's socket, [`encode`] writes Python values as JSON (reading it is
+//! jiter's work), [`socket`] makes the system calls, [`watch`] ends a worker whose gateway is gone.
+//! The code that acts on the frames is `python/sluicegate_worker`.
+
+mod core;
+mod encode;
+mod keys;
+mod socket;
+mod text;
+mod watch;
+
+use frames::{Handler, INITIAL_CREDIT, Item, Kind, Source};
+use pyo3::prelude::*;
+
+const KINDS: [(&str, Kind); 21] = [
+    ("LOAD", Kind::Load),
+    ("VALVES", Kind::Valves),
+    ("FORGET", Kind::Forget),
+    ("OPEN", Kind::Open),
+    ("CLOSE", Kind::Close),
+    ("CALL", Kind::Call),
+    ("CANCEL", Kind::Cancel),
+    ("CREDIT", Kind::Credit),
+    ("PING", Kind::Ping),
+    ("CALLBACK_REPLY", Kind::CallbackReply),
+    ("UNLOAD", Kind::Unload),
+    ("READY", Kind::Ready),
+    ("FAILED", Kind::Failed),
+    ("REPLY", Kind::Reply),
+    ("ERROR", Kind::Error),
+    ("CHUNK", Kind::Chunk),
+    ("END", Kind::End),
+    ("EMIT", Kind::Emit),
+    ("LOG", Kind::Log),
+    ("PONG", Kind::Pong),
+    ("CALLBACK", Kind::Callback),
+];
+
+const HANDLERS: [(&str, Handler); 9] = [
+    ("INLET", Handler::Inlet),
+    ("REQUEST", Handler::Request),
+    ("STREAM", Handler::Stream),
+    ("OUTLET", Handler::Outlet),
+    ("PIPE", Handler::Pipe),
+    ("PIPES", Handler::Pipes),
+    ("ACTION", Handler::Action),
+    ("CHECK_VALVES", Handler::CheckValves),
+    ("VALVES_SPEC", Handler::ValvesSpec),
+];
+
+const ITEMS: [(&str, Item); 5] = [
+    ("ITEM_TEXT", Item::Text),
+    ("ITEM_DATA", Item::Data),
+    ("ITEM_RAW", Item::Raw),
+    ("ITEM_HEAD", Item::Head),
+    ("ITEM_BODY", Item::Body),
+];
+
+const SOURCES: [(&str, Source); 3] = [
+    ("STDOUT", Source::Stdout),
+    ("STDERR", Source::Stderr),
+    ("LOGGING", Source::Logging),
+];
+
+/// The module's contents. The protocol's numbers come from the `frames` crate, so both ends agree on them.
+#[pymodule]
+fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<core::Core>()?;
+    module.add_function(wrap_pyfunction!(encode::dumps, module)?)?;
+    module.add_function(wrap_pyfunction!(watch::watch, module)?)?;
+    module.add_function(wrap_pyfunction!(watch::name_process, module)?)?;
+    module.add("INITIAL_CREDIT", INITIAL_CREDIT)?;
+    for (name, kind) in KINDS {
+        module.add(name, kind.code())?;
+    }
+    for (name, handler) in HANDLERS {
+        module.add(name, handler.code())?;
+    }
+    for (name, item) in ITEMS {
+        module.add(name, item.code())?;
+    }
+    for (name, source) in SOURCES {
+        module.add(name, source.code())?;
+    }
+    Ok(())
+}

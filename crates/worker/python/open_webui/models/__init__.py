@@ -1,0 +1,1 @@
+"""The records functions look up."""

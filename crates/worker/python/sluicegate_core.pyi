@@ -1,0 +1,59 @@
+"""Types of the extension module, see `crates/worker/src`."""
+
+from typing import Any
+
+INITIAL_CREDIT: int
+
+LOAD: int
+VALVES: int
+FORGET: int
+OPEN: int
+CLOSE: int
+CALL: int
+CANCEL: int
+CREDIT: int
+PING: int
+CALLBACK_REPLY: int
+UNLOAD: int
+READY: int
+FAILED: int
+REPLY: int
+ERROR: int
+CHUNK: int
+END: int
+EMIT: int
+LOG: int
+PONG: int
+CALLBACK: int
+
+INLET: int
+REQUEST: int
+STREAM: int
+OUTLET: int
+PIPE: int
+PIPES: int
+ACTION: int
+CHECK_VALVES: int
+VALVES_SPEC: int
+
+ITEM_TEXT: int
+ITEM_DATA: int
+ITEM_RAW: int
+ITEM_HEAD: int
+ITEM_BODY: int
+
+STDOUT: int
+STDERR: int
+LOGGING: int
+
+class Core:
+    def __init__(self, fd: int) -> None: ...
+    def fileno(self) -> int: ...
+    def read(self) -> list[tuple[int, int, int, int, Any]] | None: ...
+    def send(self, kind: int, id: int, flags: int, handler: int, value: object) -> None: ...
+    def send_raw(self, kind: int, id: int, flags: int, handler: int, payload: str | bytes) -> None: ...
+    def flush(self) -> bool: ...
+
+def dumps(value: object) -> bytes: ...
+def watch(fd: int) -> None: ...
+def name_process(name: str) -> None: ...

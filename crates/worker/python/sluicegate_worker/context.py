@@ -1,0 +1,184 @@
+"""One function's part in one client request, and what handlers may ask of it by parameter name."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import sluicegate_core as core
+
+from sluicegate_worker import valves
+from sluicegate_worker.callbacks import Callbacks
+from sluicegate_worker.events import Emitter, EventCall, EventLog, emitter, event_call
+from sluicegate_worker.failures import Unknown
+from sluicegate_worker.link import Link
+from sluicegate_worker.scope import Scope
+from sluicegate_worker.standins import Request, User, model_entry
+
+if TYPE_CHECKING:
+    from sluicegate_worker.slots import Slot
+
+
+class RequestContext:
+    """What stays the same between a function's calls in one request, from `Open` to `Close`."""
+
+    def __init__(self, id: int, slot: Slot, opened: dict[str, Any], link: Link, callbacks: Callbacks) -> None:
+        self.id = id
+        self.slot = slot
+        self.callbacks = callbacks
+        self.version: int = opened["valves"]
+        self.model = opened.get("model")
+        self.log = EventLog()
+        self.emitter: Emitter = emitter(link, id, self.log)
+        self.event_call: EventCall = event_call()
+        # Members of the metadata that are no JSON: they cannot travel, so they stay here.
+        self.kept: dict[str, Any] = {}
+        self.metadata: dict[str, Any] = {}
+        self.take_metadata(opened.get("metadata"))
+        self._opened = opened
+        self._user: User | None = None
+        self._request: Request | None = None
+        self._context = contextvars.copy_context()
+        self._busy = False
+
+    def take_metadata(self, metadata: Any) -> None:
+        """Replaces the metadata by what another function or the gateway made of it."""
+        self.metadata = metadata if isinstance(metadata, dict) else {}
+        if "model" in self.metadata:
+            self.metadata["model"] = model_entry(self.metadata["model"])
+        for name, value in self.kept.items():
+            self.metadata.setdefault(name, value)
+
+    def travelling_metadata(self) -> dict[str, Any]:
+        """The metadata without the members that are no JSON."""
+        self.kept = {}
+        for name, value in self.metadata.items():
+            try:
+                core.dumps({name: value})
+            except Exception:
+                self.kept[name] = value
+        return {name: value for name, value in self.metadata.items() if name not in self.kept}
+
+    @property
+    def user(self) -> User:
+        """`__user__`: this function's own, so that its user valves are not seen by the next."""
+        if self._user is None:
+            self._user = User(self._opened.get("user") or {})
+            if self.slot.user_model is not None:
+                self._user["valves"] = valves.user_valves(self.slot.user_model, self._opened.get("user_valves"))
+        return self._user
+
+    @property
+    def request(self) -> Request:
+        """`__request__`."""
+        if self._request is None:
+            self._request = Request(self._opened.get("request") or {}, self.model, self)
+        return self._request
+
+    def borrow(self) -> contextvars.Context:
+        """The request's context variables; a copy while another call of the request uses them."""
+        if self._busy:
+            return self._context.copy()
+        self._busy = True
+        return self._context
+
+    def give_back(self, context: contextvars.Context) -> None:
+        """Ends what `borrow` began."""
+        if context is self._context:
+            self._busy = False
+
+
+class Call(Scope):
+    """One invocation of a handler."""
+
+    __slots__ = ("context", "handler", "id", "payload", "slot")
+
+    def __init__(
+        self, id: int, handler: int, payload: dict[str, Any], slot: Slot, request: RequestContext | None
+    ) -> None:
+        version = payload.get("valves", 0) if request is None else request.version
+        super().__init__(slot.id, slot.store, version, request)
+        self.id = id
+        self.handler = handler
+        self.payload: dict[str, Any] = payload
+        self.slot: Slot = slot
+        self.context = contextvars.copy_context() if request is None else request.borrow()
+
+    def needed_request(self) -> RequestContext:
+        """The request, for calls that cannot be made without one."""
+        if self.request is None:
+            raise Unknown("the call belongs to no request")
+        return self.request
+
+    def finish(self) -> None:
+        """Gives the context variables back."""
+        if self.request is not None:
+            self.request.give_back(self.context)
+
+
+Supplier = Callable[[Call, RequestContext], Any]
+
+
+def _metadata(name: str, default: Any = None) -> Supplier:
+    return lambda _, request: request.metadata.get(name, default)
+
+
+def _valves(call: Call, _: RequestContext) -> Any:
+    return call.slot.store.of(call) if call.slot.store is not None else None
+
+
+def _files(call: Call, request: RequestContext) -> Any:
+    files = call.payload.get("files")
+    return (request.metadata.get("files") or []) if files is None else files
+
+
+#: Every name a handler can ask for, with what it gets.
+SUPPLIERS: dict[str, Supplier] = {
+    "__chat_id__": _metadata("chat_id"),
+    "__event_call__": lambda _, request: request.event_call,
+    "__event_emitter__": lambda _, request: request.emitter,
+    "__features__": _metadata("features"),
+    "__files__": _files,
+    "__id__": lambda call, _: call.payload.get("id") or call.slot.function_id,
+    "__message_id__": _metadata("message_id"),
+    "__messages__": lambda call, _: (call.payload.get("body") or {}).get("messages"),
+    "__metadata__": lambda _, request: request.metadata,
+    "__model__": lambda _, request: request.model,
+    "__oauth_token__": lambda _1, _2: None,
+    "__request__": lambda _, request: request.request,
+    "__session_id__": _metadata("session_id"),
+    "__task__": _metadata("task"),
+    "__task_body__": _metadata("task_body"),
+    "__tools__": lambda _1, _2: {},
+    "__user__": lambda _, request: request.user,
+    "__valves__": _valves,
+    "valves": _valves,
+}
+
+_FILTER = ("__id__", "__user__", "__metadata__", "__request__", "__model__", "__event_emitter__", "__event_call__")
+_STREAM = (*_FILTER, "__oauth_token__", "__chat_id__", "__message_id__")
+
+#: What each handler is given where its signature names it or has `**kwargs`.
+CONTEXT_NAMES: dict[str, tuple[str, ...]] = {
+    "inlet": _STREAM,
+    "request": (*_STREAM, "__features__"),
+    "stream": _STREAM,
+    "outlet": _FILTER,
+    "pipe": (
+        "__event_emitter__",
+        "__event_call__",
+        "__chat_id__",
+        "__session_id__",
+        "__message_id__",
+        "__task__",
+        "__task_body__",
+        "__files__",
+        "__user__",
+        "__metadata__",
+        "__oauth_token__",
+        "__request__",
+        "__tools__",
+    ),
+    "action": ("__model__", "__id__", "__event_emitter__", "__event_call__", "__request__", "__user__"),
+}

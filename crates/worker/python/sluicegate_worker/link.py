@@ -1,0 +1,65 @@
+"""The worker's side of the connection: frames to the gateway, written in batches."""
+
+import asyncio
+import contextvars
+from os import _exit
+from threading import get_ident
+
+import sluicegate_core
+
+
+class Link:
+    """Sends from any thread; writes on the loop's thread, once per turn of the loop."""
+
+    def __init__(self, core: sluicegate_core.Core, loop: asyncio.AbstractEventLoop) -> None:
+        self.core = core
+        self.loop = loop
+        self._thread = get_ident()
+        # Callbacks of ours run in a context of their own, not in that of the request that caused them.
+        self.context = contextvars.copy_context()
+        self._flush_planned = False
+        self._waiting_for_room = False
+
+    def send(self, kind: int, id: int, payload: object, flags: int = 0) -> None:
+        """Sends a frame with `payload` as JSON; raises if that cannot be said in JSON."""
+        self.core.send(kind, id, flags, 0, payload)
+        self._plan_flush()
+
+    def send_raw(self, kind: int, id: int, payload: str | bytes, flags: int = 0) -> None:
+        """Sends a frame with these very bytes, or this text as UTF-8."""
+        self.core.send_raw(kind, id, flags, 0, payload)
+        self._plan_flush()
+
+    def hold(self) -> None:
+        """Collects what is sent until `flush` is called, which the caller promises to do."""
+        self._flush_planned = True
+
+    def flush(self) -> None:
+        """Writes what is queued, now or as soon as the socket has room."""
+        self._flush_planned = False
+        if self._waiting_for_room:
+            return
+        if not self._write():
+            self._waiting_for_room = True
+            self.loop.add_writer(self.core.fileno(), self._resume)
+
+    def _plan_flush(self) -> None:
+        if self._flush_planned:
+            return
+        self._flush_planned = True
+        if get_ident() == self._thread:
+            self.loop.call_soon(self.flush, context=self.context)
+        else:
+            self.loop.call_soon_threadsafe(self.flush, context=self.context)
+
+    def _resume(self) -> None:
+        if self._write():
+            self.loop.remove_writer(self.core.fileno())
+            self._waiting_for_room = False
+
+    def _write(self) -> bool:
+        try:
+            return self.core.flush()
+        except OSError:
+            # Nobody reads any more, so nobody waits for an answer.
+            _exit(0)

@@ -1,0 +1,230 @@
+"""Source text to a living instance, and what is learnt on the way.
+
+`Function.learnt` makes the payload of a `Ready` frame:
+
+- `kind`: `pipe`, `filter`, `action`, `event` or `tools`; `name`, `icon`, `icon_url`: text or null
+- `handlers`: by name `{"async", "generator", "parameters"}`
+- `toggle`, `file_handler`, `has_valves`, `has_user_valves`, `needs_loop`: booleans
+- `valves_spec`, `user_valves_spec`: JSON schema or null; `priority`: of `Valves()`, 0 if there is none
+- `pipes`: `none`, `list` or `callable`; `actions`: an action's list of `{"id", "name"?, "icon_url"?}`
+- `warnings`: sentences for the author
+"""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import os
+import sys
+from collections.abc import Callable
+from types import CodeType, ModuleType
+from typing import Any
+
+from sluicegate_worker import valves
+
+#: A module's classes in the order in which the real product looks for them, with the handlers of each.
+KINDS = {
+    "Pipe": ("pipe", ("pipe",)),
+    "Filter": ("filter", ("inlet", "request", "stream", "outlet")),
+    "Action": ("action", ("action",)),
+    "Event": ("event", ("event",)),
+    "Tools": ("tools", ()),
+}
+
+#: Top-level names that old sources import from and that live in `open_webui`.
+MOVED_MODULES = ("utils", "apps", "main", "config")
+
+#: Names whose use means that sync code has to stay on the loop's thread.
+LOOP_NAMES = {"create_task", "get_running_loop", "get_event_loop", "ensure_future", "current_task", "sqlite3"}
+
+#: Classes of the compatibility package whose methods answer plainly or by awaiting, as the module expects.
+MODEL_CLASSES = {"Users", "Chats", "Files", "Functions", "Models", "Memories", "Tools", "Groups", "Knowledges"}
+
+#: The module attribute that tells those classes what the module expects.
+AWAITS_MODELS = "__sluicegate_awaits_models__"
+
+
+class LoadError(Exception):
+    """The source is no function."""
+
+
+class Function:
+    """A function's module, its instance, and what can be said of them."""
+
+    def __init__(self, id: str, module: ModuleType, tree: ast.Module) -> None:
+        self.id = id
+        self.module = module
+        self.needs_loop = needs_loop(tree)
+        self.warnings: list[str] = []
+        self.kind, self._handler_names, make = find_class(module)
+        self.instance: Any = make()
+        self.valves_model = self._class_named("Valves")
+        self.user_valves_model = self._class_named("UserValves")
+        self.handlers = self._find_handlers()
+
+    def learnt(self) -> dict[str, Any]:
+        """The part of a `Ready` payload that the module and the instance tell."""
+        return {
+            "kind": self.kind,
+            "name": text(getattr(self.instance, "name", None)),
+            "icon": text(self._attribute("icon")),
+            "icon_url": text(self._attribute("icon_url")),
+            "toggle": bool(self._attribute("toggle")),
+            "file_handler": bool(self._attribute("file_handler")),
+            "has_valves": self.valves_model is not None,
+            "has_user_valves": self.user_valves_model is not None,
+            "valves_spec": self._schema("Valves", self.valves_model),
+            "user_valves_spec": self._schema("UserValves", self.user_valves_model),
+            "priority": self.priority({}),
+            "pipes": self._pipes_form(),
+            "actions": self._actions(),
+            "needs_loop": self.needs_loop,
+            "warnings": self.warnings,
+        }
+
+    def priority(self, values: dict[str, Any]) -> float:
+        """The function's place in the order under these stored values; 0 where it cannot be told."""
+        return valves.priority(self.valves_model, values, self._attribute("priority"))
+
+    def unregister(self) -> None:
+        """Takes the module out of `sys.modules`, unless a newer one has its place."""
+        if sys.modules.get(self.module.__name__) is self.module:
+            del sys.modules[self.module.__name__]
+
+    def _find_handlers(self) -> dict[str, Callable[..., Any]]:
+        found = {name: getattr(self.instance, name, None) for name in self._handler_names}
+        return {name: handler for name, handler in found.items() if callable(handler)}
+
+    def _attribute(self, name: str) -> Any:
+        # The instance first, which sees its class too; then the module, where older documents put them.
+        return getattr(self.instance, name, getattr(self.module, name, None))
+
+    def _class_named(self, name: str) -> type | None:
+        found = self._attribute(name)
+        return found if isinstance(found, type) else None
+
+    def _schema(self, name: str, model: type | None) -> dict[str, Any] | None:
+        try:
+            return valves.schema(model)
+        except Exception as error:
+            self.warnings.append(f"`{name}` has no JSON schema: {error}")
+            return None
+
+    def _pipes_form(self) -> str:
+        pipes = getattr(self.instance, "pipes", None) if self.kind == "pipe" else None
+        if callable(pipes):
+            return "callable"
+        return "none" if pipes is None and not hasattr(self.instance, "pipes") else "list"
+
+    def _actions(self) -> list[dict[str, str]]:
+        actions = getattr(self.instance, "actions", None) if self.kind == "action" else None
+        if not isinstance(actions, list):
+            return []
+        known = [action for action in actions if isinstance(action, dict) and "id" in action]
+        return [{name: str(value) for name, value in action.items()} for action in known]
+
+
+def load(id: str, source: str, directory: str) -> Function:
+    """Runs a function's source and makes its instance. Whatever it raises is why it cannot be loaded."""
+    path = write_source(id, source, directory)
+    tree, code = compile_source(source, path)
+    module = ModuleType(f"function_{id}")
+    module.__file__ = path
+    module.__dict__[AWAITS_MODELS] = awaits_models(tree)
+    previous = sys.modules.get(module.__name__)
+    # Before it runs, because a module may look itself up.
+    sys.modules[module.__name__] = module
+    try:
+        exec(code, module.__dict__)
+        return Function(id, module, tree)
+    except BaseException:
+        restore(module.__name__, previous)
+        raise
+
+
+def restore(name: str, previous: ModuleType | None) -> None:
+    """Puts back what a failed load displaced."""
+    if previous is None:
+        del sys.modules[name]
+    else:
+        sys.modules[name] = previous
+
+
+def write_source(id: str, source: str, directory: str) -> str:
+    """Puts the text in a file, so that `__file__` exists and `inspect` and tracebacks find the lines."""
+    path = os.path.join(directory, f"function_{id}.py")
+    serial = 1
+    while os.path.exists(path):
+        serial += 1
+        path = os.path.join(directory, f"function_{id}_{serial}.py")
+    with open(path, "w", encoding="utf-8", errors="surrogatepass") as file:
+        file.write(source)
+    return path
+
+
+def compile_source(source: str, path: str) -> tuple[ast.Module, CodeType]:
+    """Syntax tree and code. In an error's text the file is called `<string>`, as users know it."""
+    try:
+        tree = ast.parse(source, path)
+        rewrite_imports(tree)
+        # Annotations stay text: some name classes that are imported for type checkers only.
+        flags = __future__.annotations.compiler_flag
+        return tree, compile(tree, path, "exec", flags=flags, dont_inherit=True)
+    except SyntaxError as error:
+        error.filename = "<string>"
+        raise
+
+
+def rewrite_imports(tree: ast.Module) -> None:
+    """Lets `from utils.misc import …` and its like mean the package `open_webui`. Nothing else changes."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or node.level > 0 or node.module is None:
+            continue
+        if node.module.partition(".")[0] in MOVED_MODULES:
+            node.module = f"open_webui.{node.module}"
+
+
+def find_class(module: ModuleType) -> tuple[str, tuple[str, ...], Callable[[], Any]]:
+    """The class that makes the module a function, with its kind and the handlers it may have."""
+    for name, (kind, handlers) in KINDS.items():
+        if hasattr(module, name):
+            return kind, handlers, getattr(module, name)
+    raise LoadError("No Function class found in the module")
+
+
+def text(found: Any) -> str | None:
+    """An attribute's value if it is text."""
+    return found if isinstance(found, str) else None
+
+
+def needs_loop(tree: ast.Module) -> bool:
+    """Whether sync code of the module may need the loop or stay bound to one thread."""
+    return any(name in LOOP_NAMES for node in ast.walk(tree) for name in names_in(node)) or any(
+        isinstance(node, ast.Attribute) and node.attr == "local" and names_in(node.value) == ["threading"]
+        for node in ast.walk(tree)
+    )
+
+
+def names_in(node: ast.AST) -> list[str]:
+    """The names a node itself mentions."""
+    if isinstance(node, ast.Name):
+        return [node.id]
+    if isinstance(node, ast.Attribute):
+        return [node.attr]
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or "", *(alias.name for alias in node.names)]
+    if isinstance(node, ast.Import):
+        return [alias.name.partition(".")[0] for alias in node.names]
+    return []
+
+
+def awaits_models(tree: ast.Module) -> bool:
+    """Whether the module awaits calls such as `Users.get_user_by_id(…)`."""
+    return any(isinstance(node, ast.Await) and is_model_call(node.value) for node in ast.walk(tree))
+
+
+def is_model_call(node: ast.expr) -> bool:
+    """Whether an expression calls a method of one of the model classes."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    return isinstance(node.func.value, ast.Name) and node.func.value.id in MODEL_CLASSES

@@ -1,0 +1,175 @@
+//! [`Core`]: frames in, frames out, over one socket.
+
+use std::os::fd::RawFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::{BufMut, BytesMut};
+use frames::{Decoder, Frame, HEADER_BYTES, Kind, MAX_PAYLOAD_BYTES};
+use jiter::{PythonParse, StringCacheMode, map_json_error};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::encode;
+use crate::socket::{self, Received};
+use crate::text::without_surrogates;
+
+/// Bytes read before the frames among them are acted on.
+const READ_LIMIT_BYTES: usize = 1024 * 1024;
+
+/// A frame as Python sees it: kind, id, flags, handler, payload.
+type PythonFrame<'py> = (u8, u32, u8, u16, Bound<'py, PyAny>);
+
+/// The worker's end of its connection. Any thread may send; only the loop's thread reads and flushes.
+#[pyclass(frozen)]
+#[derive(Debug)]
+pub(crate) struct Core {
+    fd: RawFd,
+    decoder: Mutex<Decoder>,
+    /// Frames not yet written. Its lock is never held while Python code can run: writing a value may call
+    /// the function's code, which may print, which sends.
+    out: Mutex<BytesMut>,
+}
+
+#[pymethods]
+impl Core {
+    /// Takes the socket `fd`, by a descriptor of its own.
+    #[new]
+    fn new(fd: RawFd) -> PyResult<Self> {
+        let fd = socket::duplicate(fd)?;
+        socket::set_nonblocking(fd)?;
+        Ok(Self {
+            fd,
+            decoder: Mutex::default(),
+            out: Mutex::default(),
+        })
+    }
+
+    /// The descriptor to wait on.
+    fn fileno(&self) -> RawFd {
+        self.fd
+    }
+
+    /// Reads what has arrived, up to about 1 MiB; `None` once the gateway has closed its end.
+    fn read<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<PythonFrame<'py>>>> {
+        let (frames, ended) = self.receive()?;
+        if frames.is_empty() && ended {
+            return Ok(None);
+        }
+        let frames = frames.iter().map(|frame| into_python(py, frame));
+        frames.collect::<PyResult<Vec<_>>>().map(Some)
+    }
+
+    /// Queues a frame whose payload is `value` as JSON.
+    fn send(
+        &self,
+        kind: u8,
+        id: u32,
+        flags: u8,
+        handler: u16,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let mut payload = BytesMut::with_capacity(256);
+        encode::write(value, &mut payload)?;
+        self.queue((kind, id, flags, handler), &payload)
+    }
+
+    /// Queues a frame whose payload is the bytes, or the UTF-8 of the string, as they are.
+    fn send_raw(
+        &self,
+        kind: u8,
+        id: u32,
+        flags: u8,
+        handler: u16,
+        payload: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let header = (kind, id, flags, handler);
+        if let Ok(bytes) = payload.cast::<PyBytes>() {
+            return self.queue(header, bytes.as_bytes());
+        }
+        let text = payload.cast::<PyString>().map_err(PyErr::from)?;
+        match text.to_str() {
+            Ok(text) => self.queue(header, text.as_bytes()),
+            Err(_) => self.queue(header, without_surrogates(text)?.as_bytes()),
+        }
+    }
+
+    /// Writes what is queued; false if the socket is full, then call again once it is writable.
+    fn flush(&self) -> PyResult<bool> {
+        Ok(socket::transmit(self.fd, &mut lock(&self.out))?)
+    }
+}
+
+impl Core {
+    fn receive(&self) -> PyResult<(Vec<Frame>, bool)> {
+        let mut decoder = lock(&self.decoder);
+        let ended = fill(self.fd, &mut decoder.buffer)?;
+        let mut frames = Vec::new();
+        while let Some(frame) = decoder
+            .next_frame()
+            .map_err(|error| PyValueError::new_err(error.to_string()))?
+        {
+            frames.push(frame);
+        }
+        Ok((frames, ended))
+    }
+
+    fn queue(&self, (kind, id, flags, handler): Header, payload: &[u8]) -> PyResult<()> {
+        if payload.len() > MAX_PAYLOAD_BYTES {
+            return Err(PyValueError::new_err(format!(
+                "result of {} bytes is over the limit of {MAX_PAYLOAD_BYTES} bytes",
+                payload.len()
+            )));
+        }
+        let length = u32::try_from(payload.len()).expect("the limit is below what a u32 can say");
+        let mut out = lock(&self.out);
+        out.reserve(HEADER_BYTES + payload.len());
+        out.put_u32_le(length);
+        out.put_u32_le(id);
+        out.put_u8(kind);
+        out.put_u8(flags);
+        out.put_u16_le(handler);
+        out.put_slice(payload);
+        Ok(())
+    }
+}
+
+type Header = (u8, u32, u8, u16);
+
+/// Locks also after a panic: what the locks guard is never left half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads until nothing is left or enough is there; true if the gateway has closed its end.
+fn fill(fd: RawFd, buffer: &mut BytesMut) -> PyResult<bool> {
+    let mut total = 0;
+    while total < READ_LIMIT_BYTES {
+        match socket::receive(fd, buffer)? {
+            Received::End => return Ok(true),
+            Received::Nothing | Received::Bytes { all: true, .. } => break,
+            Received::Bytes { count, .. } => total += count,
+        }
+    }
+    Ok(false)
+}
+
+fn into_python<'py>(py: Python<'py>, frame: &Frame) -> PyResult<PythonFrame<'py>> {
+    let payload = match frame.kind {
+        _ if frame.payload.is_empty() => py.None().into_bound(py),
+        Kind::Credit => PyBytes::new(py, &frame.payload).into_any(),
+        _ => parse(py, &frame.payload)?,
+    };
+    let header = (frame.kind.code(), frame.id, frame.flags, frame.handler);
+    Ok((header.0, header.1, header.2, header.3, payload))
+}
+
+fn parse<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let parser = PythonParse {
+        cache_mode: StringCacheMode::Keys,
+        ..PythonParse::default()
+    };
+    parser
+        .python_parse(py, payload)
+        .map_err(|error| map_json_error(payload, &error))
+}

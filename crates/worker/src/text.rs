@@ -1,0 +1,85 @@
+//! Python strings as JSON strings.
+
+use bytes::{BufMut, BytesMut};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+/// Appends `text` as a JSON string.
+///
+/// Python strings may hold halves of surrogate pairs, which UTF-8 cannot say: two that belong together are
+/// joined, others become U+FFFD.
+///
+/// # Errors
+///
+/// If Python has no memory left.
+pub(crate) fn write_string(text: &Bound<'_, PyString>, out: &mut BytesMut) -> PyResult<()> {
+    match text.to_str() {
+        Ok(text) => write_str(text, out),
+        Err(_) => write_str(&without_surrogates(text)?, out),
+    }
+    Ok(())
+}
+
+/// The text without any surrogates, as UTF-8.
+///
+/// # Errors
+///
+/// If Python has no memory left.
+pub(crate) fn without_surrogates(text: &Bound<'_, PyString>) -> PyResult<String> {
+    // SAFETY: a valid string object and two C strings; the result is a new reference or null with an
+    // exception set, which is what `from_owned_ptr_or_err` expects.
+    let units = unsafe {
+        Bound::from_owned_ptr_or_err(
+            text.py(),
+            ffi::PyUnicode_AsEncodedString(
+                text.as_ptr(),
+                c"utf-16-le".as_ptr(),
+                c"surrogatepass".as_ptr(),
+            ),
+        )?
+    };
+    let units = units.cast_into::<PyBytes>()?;
+    let units = units.as_bytes().chunks_exact(2);
+    let units = units.map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+    Ok(char::decode_utf16(units)
+        .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect())
+}
+
+/// Appends `text` as a JSON string.
+pub(crate) fn write_str(text: &str, out: &mut BytesMut) {
+    out.reserve(text.len() + 2);
+    out.put_u8(b'"');
+    let bytes = text.as_bytes();
+    let mut written = 0;
+    for (position, byte) in bytes.iter().enumerate() {
+        if *byte >= b' ' && *byte != b'"' && *byte != b'\\' {
+            continue;
+        }
+        out.put_slice(&bytes[written..position]);
+        write_escape(*byte, out);
+        written = position + 1;
+    }
+    out.put_slice(&bytes[written..]);
+    out.put_u8(b'"');
+}
+
+fn write_escape(byte: u8, out: &mut BytesMut) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0x08 => b'b',
+        0x0c => b'f',
+        _ => {
+            out.put_slice(b"\\u00");
+            out.put_u8(HEX[usize::from(byte >> 4)]);
+            out.put_u8(HEX[usize::from(byte & 15)]);
+            return;
+        }
+    };
+    out.put_slice(&[b'\\', short]);
+}

@@ -1,0 +1,83 @@
+//! The management API: Open WebUI's routes for functions and their valves, in its shapes and statuses.
+
+mod functions;
+mod reply;
+mod valves;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{delete, get, post};
+use bytes::Bytes;
+use http::{Request, Response};
+use tower::ServiceExt;
+
+use crate::auth::Caller;
+use crate::body::Body;
+use crate::registry::Registry;
+
+pub use self::reply::NOT_FOUND;
+
+/// The paths that this API answers begin so.
+pub const PREFIX: &str = "/api/v1/functions";
+
+/// Longest body of a management request, in bytes.
+pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// The management API. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    router: Router,
+}
+
+impl Admin {
+    /// The routes over `registry`.
+    #[must_use]
+    pub fn new(registry: Arc<Registry>) -> Self {
+        Self {
+            router: router(registry),
+        }
+    }
+
+    /// Answers one request of a known caller.
+    pub async fn answer(&self, caller: Caller, mut request: Request<Bytes>) -> Response<Body> {
+        request.extensions_mut().insert(caller);
+        let request = request.map(axum::body::Body::from);
+        let response = match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let (head, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX)
+            .await
+            .unwrap_or_default();
+        Response::from_parts(head, Body::whole(body))
+    }
+}
+
+/// Every route. axum's own errors (a bad body, a missing member) become Open WebUI's `{"detail"}` in [`reply`].
+fn router(registry: Arc<Registry>) -> Router {
+    let function = Router::new()
+        .route("/", get(functions::read))
+        .route("/update", post(functions::update))
+        .route("/delete", delete(functions::delete))
+        .route("/toggle", post(functions::toggle))
+        .route("/toggle/global", post(functions::toggle_global))
+        .route("/valves", get(valves::read))
+        .route("/valves/spec", get(valves::spec))
+        .route("/valves/update", post(valves::update))
+        .route("/valves/user", get(valves::read_user))
+        .route("/valves/user/spec", get(valves::user_spec))
+        .route("/valves/user/update", post(valves::update_user));
+    let functions = Router::new()
+        .route("/", get(functions::list))
+        .route("/list", get(functions::list_for_admin))
+        .route("/export", get(functions::export))
+        .route("/create", post(functions::create))
+        .nest("/id/{id}", function);
+    Router::new()
+        .nest(PREFIX, functions)
+        .fallback(reply::unknown_route)
+        .method_not_allowed_fallback(reply::wrong_method)
+        .with_state(registry)
+}

@@ -1,0 +1,174 @@
+//! Functions: create, read, update, delete, toggle.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, Path, Query, State};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::reply::{Answer, Form, Refusal, admins_only};
+use crate::auth::Caller;
+use crate::registry::{ChangeError, Edit, Function, NewFunction, Registry};
+
+/// What a client sends to create or update a function.
+#[derive(Debug, Deserialize)]
+pub(super) struct FunctionForm {
+    id: String,
+    name: String,
+    content: String,
+    meta: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ExportQuery {
+    #[serde(default)]
+    include_valves: bool,
+}
+
+/// A function without its code.
+fn summary(function: &Function) -> Value {
+    let record = &function.record;
+    json!({
+        "id": function.id.as_str(),
+        "user_id": record.user_id,
+        "name": record.name,
+        "type": function.kind().as_str(),
+        "meta": record.meta,
+        "is_active": function.is_active,
+        "is_global": function.is_global,
+        "version_id": record.version_id,
+        "updated_at": record.updated_at,
+        "created_at": record.created_at,
+    })
+}
+
+/// A function with its code.
+fn whole(function: &Function) -> Value {
+    let mut whole = summary(function);
+    whole["content"] = json!(function.version.source.as_ref());
+    whole
+}
+
+pub(super) async fn list(State(registry): State<Arc<Registry>>) -> Answer {
+    Ok(Json(
+        registry
+            .current()
+            .functions()
+            .map(|function| summary(function))
+            .collect(),
+    ))
+}
+
+pub(super) async fn list_for_admin(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    admins_only(&caller)?;
+    let snapshot = registry.current();
+    let mut functions: Vec<_> = snapshot.functions().collect();
+    functions.sort_by_key(|function| std::cmp::Reverse(function.record.updated_at));
+    Ok(Json(
+        functions
+            .into_iter()
+            .map(|function| whole(function))
+            .collect(),
+    ))
+}
+
+pub(super) async fn export(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<ExportQuery>,
+) -> Answer {
+    admins_only(&caller)?;
+    let exported = |function: &Arc<Function>| {
+        let mut exported = whole(function);
+        if query.include_valves {
+            exported["valves"] =
+                serde_json::from_slice(&function.valves.stored).unwrap_or_default();
+        }
+        exported
+    };
+    Ok(Json(registry.current().functions().map(exported).collect()))
+}
+
+pub(super) async fn read(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    admins_only(&caller)?;
+    registry
+        .current()
+        .function(&id)
+        .map(|function| Json(whole(function)))
+        .ok_or_else(Refusal::not_found)
+}
+
+pub(super) async fn create(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Form(form): Form<FunctionForm>,
+) -> Answer {
+    admins_only(&caller)?;
+    let new = NewFunction {
+        id: form.id,
+        name: form.name,
+        content: form.content,
+        meta: Value::Object(form.meta),
+        user_id: caller.user.id.clone(),
+    };
+    Ok(Json(summary(&*registry.create(new).await?)))
+}
+
+pub(super) async fn update(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Form(form): Form<FunctionForm>,
+) -> Answer {
+    admins_only(&caller)?;
+    let edit = Edit {
+        name: form.name,
+        content: form.content,
+        meta: Value::Object(form.meta),
+    };
+    match registry.update(&id, edit).await {
+        Ok(function) => Ok(Json(whole(&function))),
+        Err(ChangeError::UnknownFunction) => {
+            Err(Refusal::new(StatusCode::NOT_FOUND, "Function not found"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn delete(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    admins_only(&caller)?;
+    registry.delete(&id).await?;
+    // Open WebUI says so for a function that was not there, too.
+    Ok(Json(Value::Bool(true)))
+}
+
+pub(super) async fn toggle(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    admins_only(&caller)?;
+    Ok(Json(whole(&*registry.toggle_active(&id).await?)))
+}
+
+pub(super) async fn toggle_global(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    admins_only(&caller)?;
+    Ok(Json(whole(&*registry.toggle_global(&id).await?)))
+}

@@ -1,0 +1,98 @@
+//! What the management API answers with: JSON, or `{"detail"}` with a status.
+
+use axum::Json;
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::auth::Caller;
+use crate::config::Role;
+use crate::registry::ChangeError;
+use crate::store::StoreErrorKind;
+
+/// Open WebUI's words for something that does not exist.
+pub const NOT_FOUND: &str = "We could not find what you're looking for :/";
+
+/// Open WebUI's words for a caller who may not do this.
+const PROHIBITED: &str = "You do not have permission to access this resource. \
+                          Please contact your administrator for assistance.";
+
+/// What a handler gives back.
+pub(super) type Answer<T = Value> = Result<Json<T>, Refusal>;
+
+/// A status with its reason.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+        }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, NOT_FOUND)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({"detail": self.detail}))).into_response()
+    }
+}
+
+impl From<ChangeError> for Refusal {
+    fn from(error: ChangeError) -> Self {
+        let status = match &error {
+            ChangeError::UnknownFunction | ChangeError::NoValves => StatusCode::NOT_FOUND,
+            ChangeError::InFolder => StatusCode::CONFLICT,
+            ChangeError::Refused(refusal) if !refusal.is_refusal => StatusCode::SERVICE_UNAVAILABLE,
+            ChangeError::Store(store) => match store.kind() {
+                StoreErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
+                StoreErrorKind::Conflict => StatusCode::CONFLICT,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            },
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+/// Refuses callers who are no admins.
+pub(super) fn admins_only(caller: &Caller) -> Result<(), Refusal> {
+    match caller.rights {
+        Role::Admin => Ok(()),
+        Role::User => Err(Refusal::new(StatusCode::UNAUTHORIZED, PROHIBITED)),
+    }
+}
+
+/// A JSON body whose faults are answered in Open WebUI's shape.
+pub(super) struct Form<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
+        let body = axum::body::to_bytes(request.into_body(), usize::MAX)
+            .await
+            .unwrap_or_default();
+        let form = serde_json::from_slice(&body);
+        form.map(Self)
+            .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+    }
+}
+
+pub(super) async fn unknown_route() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "Not Found")
+}
+
+pub(super) async fn wrong_method() -> Refusal {
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}

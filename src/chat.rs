@@ -1,0 +1,85 @@
+//! A chat completion, from an authenticated caller to the response. This file is the product in about one screen.
+
+pub mod chain;
+mod failure;
+mod inlet;
+mod outlet;
+mod pipe;
+pub mod request;
+pub mod respond;
+pub mod route;
+mod stream;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use tokio::sync::watch;
+
+use self::chain::Chain;
+use self::request::{ChatRequest, Incoming};
+use self::route::Target;
+use crate::body::Body;
+use crate::error::Result;
+use crate::host::Host;
+use crate::models::Models;
+use crate::registry::Registry;
+use crate::upstream::{Reply, Upstreams};
+
+pub use crate::upstream::Contract;
+
+/// Answers chat completions. One per data thread; what is shared is behind the parts themselves.
+#[derive(Clone, Debug)]
+pub struct Chat {
+    /// What is installed now.
+    pub registry: Arc<Registry>,
+    /// Who runs functions.
+    pub host: Host,
+    /// The model servers, with this thread's connections.
+    pub upstreams: Upstreams,
+    /// Which models there are, and who may use them.
+    pub models: Arc<Models>,
+    /// True once streams can be waited for no longer.
+    pub ending: watch::Receiver<bool>,
+}
+
+impl Chat {
+    /// Answers one chat completion.
+    ///
+    /// One snapshot is taken at the top and held to the last byte: the request lives in one generation. Dropping the
+    /// future, or the response's body, stops the upstream's answer and the calls to functions.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ends the request before the first byte of its answer.
+    pub async fn complete(&self, incoming: &Incoming<'_>, body: Bytes) -> Result<Response<Body>> {
+        let snapshot = self.registry.current();
+        let request = ChatRequest::parse(incoming, body)?;
+        let asked = self
+            .models
+            .find(&snapshot, incoming.caller, &request.model())
+            .await?;
+        // Chosen before inlet: a filter may rewrite `model`, which must not choose the filters.
+        let mut chain = Chain::select(&snapshot, &request, &asked, incoming);
+        let request = inlet::run(&self.host, &mut chain, request, incoming, &asked).await?;
+        // Chosen after inlet, for the same reason.
+        let model =
+            route::choose(&self.models, &snapshot, incoming.caller, &request, asked).await?;
+        incoming.log.set_target(self.models.target_name(&model));
+        let reply = match &model.target {
+            Target::Upstream(target) => {
+                route::send(&self.upstreams, target, &request, incoming).await?
+            }
+            Target::Pipe(function) => {
+                pipe::call(&self.host, function, &chain, &request, incoming).await?
+            }
+        };
+        let response = match reply {
+            Reply::Whole(answer) => {
+                respond::whole(outlet::run(&self.host, &mut chain, &request, answer).await?)
+            }
+            Reply::Stream(answer) => stream::run(self, chain, request, answer, incoming).await?,
+        };
+        Ok(respond::with_generation(response, &snapshot))
+    }
+}

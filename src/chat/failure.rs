@@ -1,0 +1,80 @@
+//! What a function's failure is to the request: a refusal in its own words, or an accident.
+
+use http::StatusCode;
+
+use super::Contract;
+use crate::error::{Error, Kind};
+use crate::host::{Exception, Failure};
+use crate::registry::FunctionId;
+use crate::telemetry::Outcome;
+
+/// The error of a failed `inlet` or `request`: any exception there is the function's way to refuse (ruling R3).
+pub(super) fn of_request_hook(
+    contract: Contract,
+    id: &FunctionId,
+    hook: &str,
+    failure: &Failure,
+) -> Error {
+    match failure.exception() {
+        Some(exception) if exception.is_wrong_return() => wrong_return(contract, id, exception),
+        Some(exception) => refused(id, exception).unwrap_or_else(|| {
+            Error::new(Kind::FunctionRefused, exception.text()).with_function(id.as_str())
+        }),
+        None => of_process(id, hook, failure),
+    }
+}
+
+/// The error of a failed `stream`, `outlet` or pipe: only an exception that carries a status is a refusal.
+pub(super) fn of_answer_hook(
+    contract: Contract,
+    id: &FunctionId,
+    hook: &str,
+    failure: &Failure,
+) -> Error {
+    match failure.exception() {
+        Some(exception) if exception.is_wrong_return() => wrong_return(contract, id, exception),
+        Some(exception) => refused(id, exception).unwrap_or_else(|| {
+            let text = format!("{}: {}", exception.class, exception.message);
+            Error::function_failed(id.as_str(), hook, &text)
+        }),
+        None => of_process(id, hook, failure),
+    }
+}
+
+/// The word for a failure in the access log.
+pub(super) fn outcome(error: &Error) -> Outcome {
+    match error.kind() {
+        Kind::FunctionRefused => Outcome::Refused,
+        _ => Outcome::Failed,
+    }
+}
+
+/// A refusal with the status that the exception carries.
+fn refused(id: &FunctionId, exception: &Exception) -> Option<Error> {
+    let status = StatusCode::from_u16(exception.status?).ok()?;
+    let error = Error::new(Kind::FunctionRefused, exception.text()).with_function(id.as_str());
+    Some(error.with_status(status))
+}
+
+/// A handler that gave back something that is no answer (ruling R4).
+fn wrong_return(contract: Contract, id: &FunctionId, exception: &Exception) -> Error {
+    let error =
+        Error::new(Kind::FunctionWrongReturn, exception.message.clone()).with_function(id.as_str());
+    match contract {
+        Contract::OpenAi => error,
+        Contract::OpenWebUi => error.with_status(StatusCode::BAD_REQUEST),
+    }
+}
+
+fn of_process(id: &FunctionId, hook: &str, failure: &Failure) -> Error {
+    match failure {
+        Failure::TimedOut(limit) => Error::function_timeout(id.as_str(), hook, *limit),
+        Failure::Unavailable(why) => Error::function_unavailable(id.as_str(), why),
+        Failure::Crashed => Error::function_crashed(id.as_str(), hook),
+        Failure::Raised(_) | Failure::Garbled => Error::function_failed(
+            id.as_str(),
+            hook,
+            "its process gave no answer that makes sense",
+        ),
+    }
+}

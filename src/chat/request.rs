@@ -1,0 +1,391 @@
+//! A chat request: its body as it stands, and what functions are told of it.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri};
+use serde_json::{Value, json};
+
+use super::Contract;
+use crate::auth::Caller;
+use crate::error::{Error, Kind, Result};
+use crate::host::{Context, Metadata};
+use crate::models::Model;
+use crate::telemetry::RequestLog;
+use crate::wire::json::{Document, InvalidJson, Kind as JsonKind};
+
+/// Members of Open WebUI's requests that its host takes out before any function sees the body.
+const HOST_ONLY: &[&str] = &[
+    "model_item",
+    "background_tasks",
+    "chat_id",
+    "id",
+    "session_id",
+    "filter_ids",
+    "tool_servers",
+    "params",
+    "variables",
+    "metadata",
+];
+
+/// Members that functions see and model servers do not.
+const FUNCTIONS_ONLY: &[&str] = &["files", "features", "tool_ids", "filter_ids"];
+
+/// A request as it came in, around its body.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    /// Whose manners it follows.
+    pub contract: Contract,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// Its method.
+    pub method: &'a Method,
+    /// Its target.
+    pub uri: &'a Uri,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Where it came from.
+    pub peer: IpAddr,
+    /// Its line in the access log.
+    pub log: &'a Arc<RequestLog>,
+    /// The time, in seconds since 1970.
+    pub now: u64,
+}
+
+/// A chat request.
+#[derive(Clone, Debug)]
+pub struct ChatRequest {
+    /// Whose manners it follows.
+    pub contract: Contract,
+    /// The body as it stands: as it came where no function is active.
+    pub document: Document,
+    /// `__metadata__`, made when the first function needs it.
+    pub metadata: Option<Metadata>,
+    /// The toggles that the client turned on.
+    pub filter_ids: Vec<String>,
+    /// The body as it came, for what functions are told of the original request.
+    original: Document,
+}
+
+impl ChatRequest {
+    /// Reads a body.
+    ///
+    /// # Errors
+    ///
+    /// If it is no JSON that we accept, or no chat request.
+    pub fn parse(incoming: &Incoming<'_>, body: Bytes) -> Result<Self> {
+        let original = Document::parse(body).map_err(invalid_json)?;
+        let contract = incoming.contract;
+        check_shape(&original, contract)?;
+        incoming
+            .log
+            .set_model(original.string("model").as_deref().unwrap_or_default());
+        let document = match contract {
+            Contract::OpenAi => original.clone(),
+            Contract::OpenWebUi => without_host_keys(&original)?,
+        };
+        let filter_ids = string_list(&original, "filter_ids");
+        Ok(Self {
+            contract,
+            document,
+            metadata: None,
+            filter_ids,
+            original,
+        })
+    }
+
+    /// The model that it asks for, now.
+    #[must_use]
+    pub fn model(&self) -> Cow<'_, str> {
+        self.document.string("model").unwrap_or_default()
+    }
+
+    /// Whether it asks for a stream, now.
+    #[must_use]
+    pub fn is_streamed(&self) -> bool {
+        self.document.boolean("stream").unwrap_or(false)
+    }
+
+    /// Makes the metadata that functions see, in the place of a client's own.
+    ///
+    /// # Errors
+    ///
+    /// If the result is no JSON object, which would be a fault of ours.
+    pub fn make_metadata(&mut self, caller: &Caller, model: &Model) -> Result<()> {
+        let json = metadata(&self.original, &self.filter_ids, caller, model)
+            .to_string()
+            .into();
+        self.metadata = Some(Metadata { json, version: 1 });
+        if self.document.kind("metadata").is_some() {
+            self.document = edited(&self.document, &["metadata"])?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what a function made of body and metadata; whether the body is another one now.
+    ///
+    /// # Errors
+    ///
+    /// If the body is no JSON object, or what it asks for makes no sense any more.
+    pub fn replace(&mut self, body: Bytes, metadata: Bytes) -> Result<bool> {
+        let document =
+            Document::parse(body).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+        let is_changed = !crate::wire::json::equivalent(document.bytes(), self.document.bytes());
+        self.document = document;
+        if let Some(known) = &mut self.metadata {
+            if known.json != metadata {
+                *known = Metadata {
+                    json: metadata,
+                    version: known.version + 1,
+                };
+            }
+        }
+        Ok(is_changed)
+    }
+
+    /// Takes uploaded files out, for a function that handles them itself.
+    ///
+    /// # Errors
+    ///
+    /// If the result is no JSON object, which would be a fault of ours.
+    pub fn drop_files(&mut self) -> Result<()> {
+        self.document = edited(&self.document, &["files"])?;
+        let Some(known) = &mut self.metadata else {
+            return Ok(());
+        };
+        if let Ok(document) = Document::parse(known.json.clone()) {
+            let json = document.edit().remove("files").finish();
+            *known = Metadata {
+                json,
+                version: known.version + 1,
+            };
+        }
+        Ok(())
+    }
+
+    /// The body for a model server: without what only functions see. On `/v1` a client's own `metadata`, which is a
+    /// parameter of OpenAI's there, comes back in.
+    ///
+    /// # Errors
+    ///
+    /// If the result is no JSON object, which would be a fault of ours.
+    pub fn for_upstream(&self) -> Result<Cow<'_, Document>> {
+        let own_metadata = match self.contract {
+            Contract::OpenAi => self
+                .original
+                .raw("metadata")
+                .filter(|_| self.metadata.is_some()),
+            Contract::OpenWebUi => None,
+        };
+        let has_any = FUNCTIONS_ONLY
+            .iter()
+            .any(|key| self.document.kind(key).is_some());
+        let is_untouched = self.contract == Contract::OpenAi && self.metadata.is_none();
+        if own_metadata.is_none() && (is_untouched || !has_any) {
+            return Ok(Cow::Borrowed(&self.document));
+        }
+        let mut edit = self.document.edit();
+        for key in FUNCTIONS_ONLY {
+            edit.remove(key);
+        }
+        if let Some(metadata) = own_metadata {
+            edit.set("metadata", metadata);
+        }
+        parsed(edit.finish()).map(Cow::Owned)
+    }
+
+    /// A number that is the same for every turn of one conversation: a hash of its first messages, so that model
+    /// servers find their prefix caches again.
+    #[must_use]
+    pub fn conversation(&self) -> Option<u64> {
+        use std::hash::{Hash, Hasher};
+        let messages = crate::wire::json::elements(&self.document.raw("messages")?).ok()?;
+        let mut hasher = std::hash::DefaultHasher::new();
+        let mut roles = messages.iter().map(|message| message_role(message));
+        let opening = roles
+            .position(|role| role.as_deref() == Some("user"))
+            .map_or(1, |first| first + 1);
+        messages
+            .iter()
+            .take(opening)
+            .for_each(|message| message.hash(&mut hasher));
+        Some(hasher.finish())
+    }
+}
+
+/// What functions are told of the request besides body and metadata.
+#[must_use]
+pub fn context(incoming: &Incoming<'_>, model: &Model) -> Context {
+    let caller = incoming.caller;
+    let user = json!({
+        "id": caller.user.id,
+        "email": caller.user.email,
+        "name": caller.user.name,
+        "role": caller.user.role.as_str(),
+    });
+    let http = json!({
+        "method": incoming.method.as_str(),
+        "url": incoming.uri.to_string(),
+        "headers": visible_headers(incoming.headers),
+        "client": incoming.peer.to_string(),
+    });
+    Context {
+        user_id: caller.user.id.clone(),
+        user: user.to_string().into(),
+        model: model.entry(),
+        http: http.to_string().into(),
+    }
+}
+
+/// The headers that functions may see: all but credentials.
+fn visible_headers(headers: &HeaderMap) -> Value {
+    let secret = [
+        "authorization",
+        "cookie",
+        "x-api-key",
+        "proxy-authorization",
+    ];
+    let visible = headers
+        .iter()
+        .filter(|(name, _)| !secret.contains(&name.as_str()));
+    let text =
+        visible.filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?))));
+    Value::Object(text.collect())
+}
+
+fn message_role(message: &Bytes) -> Option<String> {
+    Some(
+        Document::parse(message.clone())
+            .ok()?
+            .string("role")?
+            .into_owned(),
+    )
+}
+
+fn invalid_json(error: InvalidJson) -> Error {
+    Error::new(
+        Kind::InvalidJson,
+        format!("the body is not valid JSON: {error}"),
+    )
+}
+
+/// Checks what no model server would accept, so that no function has to.
+fn check_shape(document: &Document, contract: Contract) -> Result<()> {
+    if !matches!(
+        document.kind("stream"),
+        None | Some(JsonKind::Boolean | JsonKind::Null)
+    ) {
+        return Err(Error::invalid_request(
+            "stream",
+            "`stream` must be true or false",
+        ));
+    }
+    if contract == Contract::OpenAi && document.kind("model") != Some(JsonKind::String) {
+        return Err(Error::invalid_request(
+            "model",
+            "you must provide a model parameter",
+        ));
+    }
+    match (document.kind("messages"), contract) {
+        (None, Contract::OpenWebUi) => Ok(()),
+        (Some(JsonKind::Array), Contract::OpenWebUi) => Ok(()),
+        (Some(JsonKind::Array), Contract::OpenAi) if has_elements(document, "messages") => Ok(()),
+        (None, Contract::OpenAi) => {
+            Err(Error::invalid_request("messages", "`messages` is missing"))
+        }
+        _ => Err(Error::invalid_request(
+            "messages",
+            "`messages` must be a list of messages that is not empty",
+        )),
+    }
+}
+
+fn has_elements(document: &Document, key: &str) -> bool {
+    let raw = document.raw(key).unwrap_or_default();
+    raw.iter()
+        .skip(1)
+        .any(|byte| !byte.is_ascii_whitespace() && *byte != b']')
+}
+
+/// The body without the members that Open WebUI's host keeps to itself, and with `messages` in any case.
+fn without_host_keys(original: &Document) -> Result<Document> {
+    let has_any = HOST_ONLY.iter().any(|key| original.kind(key).is_some());
+    let has_messages = original.kind("messages").is_some();
+    if !has_any && has_messages {
+        return Ok(original.clone());
+    }
+    let mut edit = original.edit();
+    for key in HOST_ONLY {
+        edit.remove(key);
+    }
+    if !has_messages {
+        edit.set("messages", Bytes::from_static(b"[]"));
+    }
+    parsed(edit.finish())
+}
+
+fn edited(document: &Document, without: &[&str]) -> Result<Document> {
+    let mut edit = document.edit();
+    for key in without {
+        edit.remove(key);
+    }
+    parsed(edit.finish())
+}
+
+fn parsed(body: Bytes) -> Result<Document> {
+    Document::parse(body).map_err(Error::internal)
+}
+
+fn string_list(document: &Document, key: &str) -> Vec<String> {
+    let list = document
+        .raw(key)
+        .and_then(|raw| serde_json::from_slice(&raw).ok());
+    list.unwrap_or_default()
+}
+
+/// `__metadata__` as Open WebUI builds it for a caller without a browser session.
+fn metadata(original: &Document, filter_ids: &[String], caller: &Caller, model: &Model) -> Value {
+    let member = |key: &str| -> Value {
+        original
+            .raw(key)
+            .and_then(|raw| serde_json::from_slice(&raw).ok())
+            .unwrap_or_default()
+    };
+    let or_empty = |key: &str| {
+        if original.kind(key).is_some() {
+            member(key)
+        } else {
+            json!({})
+        }
+    };
+    let entry: Value = serde_json::from_slice(&model.entry()).unwrap_or_default();
+    json!({
+        "user_id": caller.user.id,
+        "chat_id": original.string("chat_id").unwrap_or_default(),
+        "message_id": member("id"),
+        "session_id": member("session_id"),
+        "filter_ids": filter_ids,
+        "tool_ids": member("tool_ids"),
+        "tool_servers": member("tool_servers"),
+        "files": member("files"),
+        "features": or_empty("features"),
+        "variables": or_empty("variables"),
+        "model": entry,
+        "direct": false,
+        "params": {"function_calling": "native"},
+        "user_agent": null,
+        "internal": false,
+        "user_message": null,
+        "user_message_id": null,
+        "assistant_message_id": null,
+        "regeneration_message_id": null,
+        "automation_id": null,
+        "folder_id": null,
+        "chat_variables": {},
+        "chat_context": null,
+        "include_file_context": true,
+        "tool_approval_resume": null,
+    })
+}

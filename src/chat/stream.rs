@@ -1,0 +1,206 @@
+//! Streamed answers: event by event to the client, through `stream` and `outlet` filters where there are any.
+
+mod filtered;
+mod plain;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::Response;
+use tokio::sync::watch;
+
+use self::filtered::Filtered;
+use self::plain::Plain;
+use super::chain::Chain;
+use super::outlet::{Effect, Talk};
+use super::request::{ChatRequest, Incoming};
+use super::{Chat, Contract, respond};
+use crate::body::Body;
+use crate::config::StreamOutlet;
+use crate::error::{Error, Kind, Result};
+use crate::telemetry::RequestLog;
+use crate::upstream::StreamAnswer;
+use crate::wire::json::Document;
+use crate::wire::openai;
+
+/// Resolves when the gateway can wait for streams no longer.
+pub(super) type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Longest stream that is held back for an `outlet`, in bytes of its data.
+const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
+
+/// A streamed answer as a response. Waits for the first bytes to have passed the filters, so that a refusal there is
+/// still a status (ruling R1).
+///
+/// # Errors
+///
+/// Whatever ends the stream before its first byte.
+pub(super) async fn run(
+    chat: &Chat,
+    chain: Chain,
+    request: ChatRequest,
+    answer: StreamAnswer,
+    incoming: &Incoming<'_>,
+) -> Result<Response<Body>> {
+    let contract = incoming.contract;
+    let log = Arc::clone(incoming.log);
+    let is_held = chain.links.iter().any(|link| {
+        link.function.handles("outlet")
+            && link.function.settings.stream_outlet == StreamOutlet::Hold
+    });
+    let mut events = if !chain.handles("stream") && !chain.handles("outlet") {
+        Events::Plain(Plain::new(chain, answer.body, contract))
+    } else {
+        Events::Filtered(Box::new(Filtered::new(
+            chat.host.clone(),
+            chain,
+            request,
+            answer.body,
+            !is_held,
+        )))
+    };
+    if let (Events::Filtered(filtered), true) = (&mut events, is_held) {
+        let held = hold(filtered).await?;
+        events = Events::Held(held.into_iter());
+    }
+    let first = events.next().await.transpose()?;
+    let ending = ending(chat.ending.clone());
+    let relay = Relay {
+        events,
+        first,
+        ending,
+        log,
+        failed: None,
+        is_over: false,
+    };
+    let pieces = stream::unfold(relay, |mut relay| async move {
+        let piece = relay.next().await?;
+        Some((piece, relay))
+    });
+    Ok(respond::stream(answer.headers, Body::stream(pieces)))
+}
+
+fn ending(mut phase: watch::Receiver<bool>) -> Ending {
+    Box::pin(async move {
+        if phase.wait_for(|is_ending| *is_ending).await.is_err() {
+            // Nobody can end us any more.
+            std::future::pending::<()>().await;
+        }
+    })
+}
+
+/// Takes a whole stream in, lets the outlet filters decide, and gives back its events, or those of what they made
+/// of it.
+async fn hold(filtered: &mut Filtered) -> Result<Vec<Bytes>> {
+    let mut events = Vec::new();
+    while let Some(event) = filtered.next().await.transpose()? {
+        events.push(event);
+        if filtered.answer.length_bytes() > MAX_HELD_BYTES {
+            return Err(Error::new(
+                Kind::UpstreamInvalid,
+                "the stream is too long to be held back",
+            ));
+        }
+    }
+    let talk = Talk::new(
+        &filtered.request,
+        &filtered.chain.log,
+        filtered.answer.assistant_message(),
+    );
+    let Filtered {
+        host,
+        chain,
+        request,
+        answer,
+        ..
+    } = filtered;
+    let Some(message) = talk.decide(host, chain, request, Effect::IfHeld).await? else {
+        return Ok(events);
+    };
+    let mut whole: serde_json::Value =
+        serde_json::from_slice(&openai::events_to_answer(answer)).map_err(Error::internal)?;
+    whole["choices"][0]["message"] = message;
+    let whole = Document::parse(whole.to_string().into()).map_err(Error::internal)?;
+    Ok(openai::answer_to_events(&whole))
+}
+
+/// Where the bytes of a stream come from.
+enum Events {
+    /// From the upstream as they are.
+    Plain(Plain),
+    /// Through filters.
+    Filtered(Box<Filtered>),
+    /// From memory, after they were held back.
+    Held(std::vec::IntoIter<Bytes>),
+}
+
+impl Events {
+    async fn next(&mut self) -> Option<Result<Bytes>> {
+        match self {
+            Self::Plain(plain) => plain.next().await,
+            Self::Filtered(filtered) => filtered.next().await,
+            Self::Held(events) => events.next().map(Ok),
+        }
+    }
+}
+
+/// A stream on its way to the client. A failure becomes one error event; then, once that is flushed, the framing is
+/// aborted.
+struct Relay {
+    events: Events,
+    first: Option<Bytes>,
+    ending: Ending,
+    log: Arc<RequestLog>,
+    failed: Option<Error>,
+    is_over: bool,
+}
+
+impl Relay {
+    async fn next(&mut self) -> Option<Result<Bytes>> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        if self.is_over {
+            return None;
+        }
+        if let Some(error) = self.failed.take() {
+            self.is_over = true;
+            // hyper drops what is queued when an error follows at once: one pending poll lets it flush the event.
+            tokio::task::yield_now().await;
+            return Some(Err(error));
+        }
+        let next = tokio::select! {
+            next = self.events.next() => next,
+            () = &mut self.ending => Some(Err(Error::new(Kind::ShuttingDown, "the gateway is shutting down"))),
+        };
+        match next {
+            Some(Err(error)) => {
+                self.log.set_late_error(error.kind().code());
+                self.log.complete();
+                let event = respond::error_event(&error);
+                self.failed = Some(error);
+                Some(Ok(event))
+            }
+            Some(piece) => Some(piece),
+            None => {
+                self.log.complete();
+                self.is_over = true;
+                None
+            }
+        }
+    }
+}
+
+/// The error of a stream that ended cleanly but says nowhere that it is finished; only OpenAI's clients take that for
+/// success.
+fn unfinished(contract: Contract, is_finished: bool) -> Option<Error> {
+    let is_error = contract == Contract::OpenAi && !is_finished;
+    is_error.then(|| {
+        Error::new(
+            Kind::UpstreamCut,
+            "the upstream's stream ended before it was finished",
+        )
+    })
+}

@@ -1,0 +1,72 @@
+//! Checks of settings against each other.
+
+use std::collections::BTreeSet;
+
+use super::choices::AuthMode;
+use super::fields::Fields;
+use super::mistake::{Mistakes, Origin};
+use super::raw::Raw;
+use super::resolved::Config;
+use super::secret::Secret;
+
+/// Notes what does not go together in `config`, which `raw` resolved to.
+pub(super) fn run(config: &Config, raw: &Raw, mistakes: &mut Mistakes) {
+    check_open_mode(config, &raw.settings, mistakes);
+    check_passthrough(config, &raw.settings, mistakes);
+    check_data_dir(config, &raw.settings, mistakes);
+    check_keys(config, raw, mistakes);
+}
+
+/// Open mode where others can reach it hands the operator's keys to everyone.
+fn check_open_mode(config: &Config, settings: &Fields, mistakes: &mut Mistakes) {
+    let is_reachable = !config.listen.ip().is_loopback();
+    let is_open = config.auth.mode == AuthMode::Open;
+    if is_open && is_reachable && settings.bool("auth.force_open") != Some(true) {
+        let message = format!(
+            "`auth.mode` is open to everyone who reaches: `{}`",
+            config.listen
+        );
+        let hint = "listen on a loopback address, or set `auth.force_open = true` if that is meant";
+        mistakes.add_with_hint(settings.origin_of("auth.mode"), message, hint);
+    }
+}
+
+fn check_passthrough(config: &Config, settings: &Fields, mistakes: &mut Mistakes) {
+    let Some(name) = &config.passthrough_upstream else {
+        return;
+    };
+    if !config
+        .upstreams
+        .iter()
+        .any(|upstream| upstream.name == *name)
+    {
+        let name = name.escape_debug();
+        let message = format!("`passthrough_upstream` names no upstream: `{name}`");
+        mistakes.add(settings.origin_of("passthrough_upstream"), message);
+    }
+}
+
+fn check_data_dir(config: &Config, settings: &Fields, mistakes: &mut Mistakes) {
+    if config.data_dir.as_os_str().is_empty() {
+        mistakes.add(
+            settings.origin_of("data_dir"),
+            "`data_dir` must not be empty",
+        );
+    }
+}
+
+/// A key says who sends it, so no two users can have the same.
+fn check_keys(config: &Config, raw: &Raw, mistakes: &mut Mistakes) {
+    let mut known: BTreeSet<&Secret> = config.auth.admin_key.iter().collect();
+    for user in &config.users {
+        let Some(key) = &user.api_key else { continue };
+        if !known.insert(key) {
+            let has_id = |fields: &&Fields| fields.text("id") == Some(&user.id);
+            let fields = raw.users.iter().find(has_id);
+            let origin = fields.map_or(&Origin::Default, |fields| fields.origin_of("api_key"));
+            let id = user.id.escape_debug();
+            let message = format!("user has the key of another user: `{id}`");
+            mistakes.add(origin, message);
+        }
+    }
+}

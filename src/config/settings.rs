@@ -1,0 +1,213 @@
+//! Which settings there are: the one list that everything else about them is made from.
+
+use super::choices::{
+    Affinity, AuthMode, Choice, Closing, HalfClose, LogFormat, LogLevel, ModelAccess, Requirements,
+    Role, StreamOutlet, UpstreamKind,
+};
+use super::kind::Kind;
+
+/// The variable that names the configuration file, as the flag `--config` does.
+pub const FILE_VARIABLE: &str = "SLUICEGATE_CONFIG";
+
+/// What the names of our variables begin with.
+pub(super) const VARIABLE_PREFIX: &str = "SLUICEGATE_";
+
+/// A setting with one value: a TOML key, a variable and a flag.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its TOML key, with the table before the dot.
+    pub key: &'static str,
+    /// What can be written for it.
+    pub kind: Kind,
+    /// Its default, as it would be written in a variable.
+    pub default: &'static str,
+    /// What it does, in one sentence.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The setting called `key`.
+    #[must_use]
+    pub fn find(key: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    /// Its variable: `SLUICEGATE_LOG_LEVEL` for `log.level`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!(
+            "{VARIABLE_PREFIX}{}",
+            self.key.replace('.', "_").to_uppercase()
+        )
+    }
+
+    /// A second, shorter variable, which the key of the first admin has.
+    #[must_use]
+    pub fn short_variable(&self) -> Option<&'static str> {
+        (self.key == "auth.admin_key").then_some("SLUICEGATE_ADMIN_KEY")
+    }
+
+    /// Its flag without the dashes in front: `log-level` for `log.level`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.key.replace(['.', '_'], "-")
+    }
+
+    /// The table that it is in, empty for none.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.key.split_once('.').map_or("", |(section, _)| section)
+    }
+}
+
+/// A key of an upstream's, a user's or a function's table.
+#[derive(Clone, Copy)]
+pub(super) struct Field {
+    pub(super) key: &'static str,
+    pub(super) kind: Kind,
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the guide's tables are compared with it")
+    )]
+    pub(super) help: &'static str,
+}
+
+const fn setting(
+    key: &'static str,
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting {
+        key,
+        kind,
+        default,
+        help,
+    }
+}
+
+const fn field(key: &'static str, kind: Kind, help: &'static str) -> Field {
+    Field { key, kind, help }
+}
+
+const fn whole(least: u64, most: u64) -> Kind {
+    Kind::Integer { least, most }
+}
+
+/// A time limit, which cannot be zero.
+const LIMIT: Kind = Kind::Seconds { least: 0.001 };
+/// A time that can be zero, for never or at once.
+const SPAN: Kind = Kind::Seconds { least: 0.0 };
+const MANY: u64 = 1_000_000;
+
+/// Every setting with one value, in the order of the guide.
+#[rustfmt::skip]
+pub const SETTINGS: &[Setting] = &[
+    setting("listen", Kind::Address, "127.0.0.1:8080", "Address and port on which requests are taken."),
+    setting("data_dir", Kind::Path, "data", "Folder of the database, the functions and the Python environments."),
+    setting("threads", whole(0, 1024), "0", "Threads that serve requests; 0 means one per core."),
+    setting("passthrough_upstream", Kind::Text, "", "Upstream for other /v1 routes whose body names no known model."),
+    setting("unfiltered_routes", Kind::List, "", "Routes under /v1 that are opened although no filter runs on them."),
+    setting("trusted_proxies", Kind::List, "", "Addresses and networks (10.0.0.0/8) of peers that may name the user of a request."),
+    setting("half_close", Kind::Choice(HalfClose::WORDS), "leave", "Whether a client that closes its sending side has left or is still served."),
+    setting("drain_seconds", SPAN, "60", "How long open requests may go on after the signal to end."),
+
+    setting("tls.cert", Kind::Path, "", "PEM file with the certificate chain; with tls.key it turns TLS on."),
+    setting("tls.key", Kind::Path, "", "PEM file with the private key of the certificate."),
+
+    setting("limits.body_bytes", whole(1, 1 << 40), "33554432", "Longest request body in bytes."),
+    setting("limits.head_seconds", LIMIT, "10", "How long the head of a request may take to arrive."),
+    setting("limits.body_seconds", LIMIT, "30", "How long the body of a request may stall."),
+    setting("limits.idle_seconds", LIMIT, "75", "How long a connection without a request is kept open."),
+    setting("limits.write_seconds", LIMIT, "60", "How long a client may go without taking any of its answer."),
+    setting("limits.connections", whole(1, 10 * MANY), "20000", "Most connections at a time."),
+
+    setting("log.format", Kind::Choice(LogFormat::WORDS), "text", "How log lines are written."),
+    setting("log.level", Kind::Choice(LogLevel::WORDS), "info", "The least important lines that are logged."),
+    setting("log.prints", Kind::Bool, "false", "Whether what functions print goes to the log too."),
+
+    setting("auth.mode", Kind::Choice(AuthMode::WORDS), "keys", "Whether callers need a key."),
+    setting("auth.force_open", Kind::Bool, "false", "Allows open mode on an address that others can reach."),
+    setting("auth.admin_key", Kind::Secret, "", "Key of the first admin; without one it is made and shown at first start."),
+    setting("auth.cache_seconds", SPAN, "60", "How long the result of checking a key is kept."),
+
+    setting("models.access", Kind::Choice(ModelAccess::WORDS), "open", "Who may call a model without an access list: every user, or admins only."),
+    setting("models.cache_seconds", SPAN, "30", "How long the upstreams' model lists are kept."),
+
+    setting("upstream.connect_seconds", LIMIT, "10", "How long a connection to an upstream may take."),
+    setting("upstream.head_seconds", LIMIT, "300", "How long an upstream may take until its answer begins."),
+    setting("upstream.idle_seconds", LIMIT, "120", "How long an answer that has begun may stall."),
+    setting("upstream.ca_file", Kind::Path, "", "PEM file with certificate authorities to trust beside the usual ones."),
+    setting("upstream.health_seconds", SPAN, "10", "How often the members of an upstream are checked; 0 means never."),
+    setting("upstream.eject_failures", whole(1, MANY), "3", "Failures in a row after which a member is left out."),
+    setting("upstream.eject_seconds", LIMIT, "10", "How long a failed member is left out."),
+
+    setting("functions.dir", Kind::Path, "", "Folder of function files; empty means functions in data_dir."),
+    setting("functions.on_error", Kind::Choice(Closing::WORDS), "closed", "Whether a request fails with a function that fails, or goes on without it."),
+    setting("functions.outlet_error", Kind::Choice(Closing::WORDS), "open", "The same for an exception without a status in outlet."),
+    setting("functions.stream_outlet", Kind::Choice(StreamOutlet::WORDS), "observe", "Whether outlet sees a stream after it was sent, or the stream is held until outlet has decided."),
+    setting("functions.inlet_seconds", LIMIT, "30", "Time limit of inlet."),
+    setting("functions.outlet_seconds", LIMIT, "30", "Time limit of outlet."),
+    setting("functions.stream_seconds", LIMIT, "5", "Time limit of stream, per event."),
+    setting("functions.pipe_first_seconds", LIMIT, "300", "Time limit of a pipe until its first item."),
+    setting("functions.pipe_idle_seconds", LIMIT, "120", "Time limit of a pipe between two items."),
+    setting("functions.load_seconds", LIMIT, "30", "Time limit of loading a function."),
+    setting("functions.memory_mib", whole(0, MANY), "1024", "Memory of a function's process in MiB; 0 means no limit."),
+    setting("functions.queue", whole(1, MANY), "256", "Calls that may wait for a function."),
+
+    setting("python.interpreter", Kind::Path, "python3", "Python (3.11 or later) that functions run in."),
+    setting("python.requirements", Kind::Choice(Requirements::WORDS), "approved", "Which requirements of functions are installed: those in python.approved, all, or none."),
+    setting("python.approved", Kind::List, "", "Names of requirements that functions may have installed."),
+    setting("python.pass_env", Kind::List, "", "Names of the gateway's environment variables that functions may see."),
+    setting("python.uv", Kind::Path, "", "Path of a uv program; empty means the one that is found, or one that is installed."),
+    setting("python.base", Kind::Bool, "true", "Whether functions get the packages that most of them need."),
+];
+
+/// The keys of `[[upstreams]]`.
+#[rustfmt::skip]
+pub(super) const UPSTREAM_FIELDS: &[Field] = &[
+    field("name", Kind::Text, "Required; unique, of `a-z`, `0-9`, `_` and `-`."),
+    field("kind", Kind::Choice(UpstreamKind::WORDS), "Required; what the server speaks. `embedded` is the demo model."),
+    field("base_url", Kind::Text, "Address in front of `/chat/completions` or `/api/chat`."),
+    field("base_urls", Kind::List, "Instead of `base_url`: several servers that are equal."),
+    field("api_key", Kind::Secret, "Sent as `Authorization: Bearer`."),
+    field("api_key_env", Kind::Text, "Instead of `api_key`: the variable that holds it."),
+    field("prefix", Kind::Text, "Put with a dot before its model ids, to tell equal ones apart."),
+    field("models", Kind::List, "Its model ids, if it is not to be asked for them; `*` takes any id."),
+    field("headers", Kind::Pairs, "Headers sent with every request, over all others."),
+    field("affinity", Kind::Choice(Affinity::WORDS), "`conversation` keeps a conversation on one member. Default `none`."),
+    field("max_in_flight", whole(0, MANY), "Most requests at a time per member. Default 0: no limit."),
+];
+
+/// The keys of `[[users]]`.
+#[rustfmt::skip]
+pub(super) const USER_FIELDS: &[Field] = &[
+    field("id", Kind::Text, "Required; unique."),
+    field("name", Kind::Text, "Name that functions see. Default: the id."),
+    field("email", Kind::Text, "Address that functions see. Default: empty."),
+    field("role", Kind::Choice(Role::WORDS), "Default `user`."),
+    field("api_key", Kind::Secret, "The key that the user sends."),
+    field("api_key_env", Kind::Text, "Instead of `api_key`: the variable that holds it."),
+];
+
+/// The keys of `[function.<id>]`.
+#[rustfmt::skip]
+pub(super) const FUNCTION_FIELDS: &[Field] = &[
+    field("active", Kind::Bool, "Whether it runs at all. Default `true`."),
+    field("global", Kind::Bool, "Whether a filter runs on every model. Default: it does."),
+    field("models", Kind::List, "Models that a filter runs on if it is not global."),
+    field("valves", Kind::Table, "Values of its `Valves`; those set over the API win."),
+    field("on_error", Kind::Choice(Closing::WORDS), "Default: `functions.on_error`."),
+    field("outlet_error", Kind::Choice(Closing::WORDS), "Default: `functions.outlet_error`."),
+    field("stream_outlet", Kind::Choice(StreamOutlet::WORDS), "Default: `functions.stream_outlet`."),
+    field("timeout", LIMIT, "Stands for each of the next five that is not written."),
+    field("inlet_seconds", LIMIT, "Default: `functions.inlet_seconds`."),
+    field("outlet_seconds", LIMIT, "Default: `functions.outlet_seconds`."),
+    field("stream_seconds", LIMIT, "Default: `functions.stream_seconds`."),
+    field("pipe_first_seconds", LIMIT, "Default: `functions.pipe_first_seconds`."),
+    field("pipe_idle_seconds", LIMIT, "Default: `functions.pipe_idle_seconds`."),
+    field("memory_mib", whole(0, MANY), "Default: `functions.memory_mib`."),
+    field("queue", whole(1, MANY), "Default: `functions.queue`."),
+    field("threads", whole(1, 64), "Synchronous calls at a time. Default 1; more only if it keeps nothing on `self`."),
+    field("group", Kind::Text, "Functions of one group share a process. Default: none."),
+];

@@ -1,0 +1,103 @@
+//! How a function is set up.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{expect, names_of_models};
+use crate::config::choices::{Closing, StreamOutlet};
+use crate::config::fields::Fields;
+use crate::config::mistake::Mistakes;
+use crate::config::text;
+
+/// How a function is set up.
+#[derive(Clone, PartialEq)]
+pub struct FunctionConfig {
+    /// Whether it runs at all.
+    pub active: bool,
+    /// Whether it runs on every model; if nothing was written, filters do.
+    pub global: Option<bool>,
+    /// Models that it runs on besides being global.
+    pub models: Vec<String>,
+    /// Values of its `Valves`.
+    pub valves: Map<String, Value>,
+    /// What a failure outside `outlet` does to the request.
+    pub on_error: Closing,
+    /// What an accident in `outlet` does to the answer.
+    pub outlet_error: Closing,
+    /// Whether a stream waits for `outlet`.
+    pub stream_outlet: StreamOutlet,
+    /// Time limit of `inlet`.
+    pub inlet: Duration,
+    /// Time limit of `outlet`.
+    pub outlet: Duration,
+    /// Time limit of `stream`, per event.
+    pub stream: Duration,
+    /// Time limit of a pipe until its first item.
+    pub pipe_first: Duration,
+    /// Time limit of a pipe between two items.
+    pub pipe_idle: Duration,
+    /// Memory of its process in MiB, 0 for no limit.
+    pub memory_mib: u64,
+    /// Calls that may wait for it.
+    pub queue: usize,
+    /// Synchronous calls at a time.
+    pub threads: usize,
+    /// The functions of one group share a process; empty for none.
+    pub group: String,
+}
+
+impl fmt::Debug for FunctionConfig {
+    /// Without the valves, which may hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FunctionConfig")
+            .field("active", &self.active)
+            .field("global", &self.global)
+            .field("models", &self.models)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FunctionConfig {
+    /// How a function is set up by `fields`, with `defaults` for what they do not say.
+    pub(in crate::config) fn resolve(
+        fields: &Fields,
+        defaults: &Self,
+        mistakes: &mut Mistakes,
+    ) -> Self {
+        let timeout = fields.seconds("timeout");
+        let limit =
+            |key: &str, default: Duration| fields.seconds(key).or(timeout).unwrap_or(default);
+        Self {
+            active: fields.bool("active").unwrap_or(defaults.active),
+            global: fields.bool("global").or(defaults.global),
+            models: names_of_models(fields, mistakes),
+            valves: fields.table("valves").cloned().unwrap_or_default(),
+            on_error: fields.choice("on_error").unwrap_or(defaults.on_error),
+            outlet_error: fields
+                .choice("outlet_error")
+                .unwrap_or(defaults.outlet_error),
+            stream_outlet: fields
+                .choice("stream_outlet")
+                .unwrap_or(defaults.stream_outlet),
+            inlet: limit("inlet_seconds", defaults.inlet),
+            outlet: limit("outlet_seconds", defaults.outlet),
+            stream: limit("stream_seconds", defaults.stream),
+            pipe_first: limit("pipe_first_seconds", defaults.pipe_first),
+            pipe_idle: limit("pipe_idle_seconds", defaults.pipe_idle),
+            memory_mib: fields.integer("memory_mib").unwrap_or(defaults.memory_mib),
+            queue: fields.size("queue").unwrap_or(defaults.queue),
+            threads: fields.size("threads").unwrap_or(defaults.threads),
+            group: name_or_empty(fields, "group", mistakes),
+        }
+    }
+}
+
+fn name_or_empty(fields: &Fields, key: &str, mistakes: &mut Mistakes) -> String {
+    let name = fields.text(key).unwrap_or_default();
+    let is_kept = name.is_empty() || text::is_name(name);
+    let message = format!("`{key}` must be of `a-z`, `0-9`, `_` and `-`");
+    expect(is_kept, fields.origin_of(key), &message, mistakes);
+    name.to_owned()
+}

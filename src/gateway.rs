@@ -1,0 +1,380 @@
+//! Puts the parts together: builds each, hands it what it needs, and runs until told to stop.
+
+pub mod check;
+mod signals;
+
+pub use self::signals::stop_on_signal;
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::admin::Admin;
+use crate::auth::Auth;
+use crate::chat::Chat;
+use crate::config::{Config, HalfClose};
+use crate::host::{Host, PythonSettings};
+use crate::models::Models;
+use crate::passthrough::Passthrough;
+use crate::registry::Registry;
+use crate::registry::folder::{self, FolderWatch};
+use crate::server::App;
+use crate::server::drain::Shutdown;
+use crate::server::listen::{self, Server};
+use crate::store::Store;
+use crate::upstream::{Catalog, Directory, Upstreams};
+
+/// Why the gateway did not start, or ended.
+#[derive(Debug)]
+pub struct GatewayError {
+    what: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl GatewayError {
+    /// An error of the composition: `what` could not be done, because of `source`.
+    pub fn new(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            what: what.into(),
+            source: Some(source.into()),
+        }
+    }
+}
+
+impl fmt::Display for GatewayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for GatewayError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// A gateway that is ready to serve.
+#[derive(Debug)]
+pub struct Gateway {
+    server: Server,
+    parts: Parts,
+    shutdown: Shutdown,
+    first_key: Option<String>,
+    config: Arc<Config>,
+}
+
+/// What the data threads share.
+#[derive(Clone, Debug)]
+struct Parts {
+    auth: Auth,
+    registry: Arc<Registry>,
+    host: Host,
+    models: Arc<Models>,
+    directory: Arc<Directory>,
+    admin: Admin,
+    control: Handle,
+    ending: watch::Receiver<bool>,
+}
+
+impl Gateway {
+    /// Binds the port, opens the store and builds every part. Functions of the store and the folder are in place when
+    /// this returns: no request can come before them. Runs on the control runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the port, the data folder or something else that is needed is not to be had.
+    pub async fn build(config: Config, shutdown: Shutdown) -> Result<Self, GatewayError> {
+        let config = Arc::new(config);
+        let server = Server::bind(&listen_settings(&config)?).map_err(|error| {
+            GatewayError::new(format!("cannot listen on `{}`", config.listen), error)
+        })?;
+        let store = open_store(&config).await?;
+        let (auth, first_key) = Auth::new(&config, &store)
+            .await
+            .map_err(|error| GatewayError::new("users and keys cannot be read", error))?;
+        let control = Handle::current();
+        let host = Host::new(python_settings(&config), server.handles());
+        let loader = Arc::new(host.clone());
+        let registry = Registry::open(&config, store, loader)
+            .await
+            .map_err(|error| GatewayError::new("functions cannot be read from the store", error))?;
+        let registry = Arc::new(registry);
+        let directory = Directory::build(&config.upstreams, &config.upstream)
+            .map_err(|error| GatewayError::new("upstreams cannot be set up", error))?;
+        let directory = Arc::new(directory);
+        let catalog = Catalog::new(Arc::clone(&directory), control.clone(), config.models.cache)
+            .map_err(|error| GatewayError::new("model lists cannot be set up", error))?;
+        let models = Models::new(
+            catalog,
+            Arc::clone(&directory),
+            host.clone(),
+            &config.models,
+        );
+        let parts = Parts {
+            auth,
+            host,
+            models: Arc::new(models),
+            directory,
+            admin: Admin::new(Arc::clone(&registry)),
+            registry,
+            control,
+            ending: ending(&shutdown),
+        };
+        let gateway = Self {
+            server,
+            parts,
+            shutdown,
+            first_key: first_key.map(|key| key.text.reveal().to_owned()),
+            config,
+        };
+        gateway.read_folder(true).await;
+        Ok(gateway)
+    }
+
+    /// The address that it listens on, with the port that port 0 became.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says when asked.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.server.local_addr()
+    }
+
+    /// The administrator's key, if this start made one. It is kept only as a hash.
+    #[must_use]
+    pub fn first_key(&self) -> Option<&str> {
+        self.first_key.as_deref()
+    }
+
+    /// Serves until `shutdown` has come to its end.
+    ///
+    /// # Errors
+    ///
+    /// If the listener fails.
+    pub async fn run(self) -> Result<(), GatewayError> {
+        let Self {
+            server,
+            parts,
+            shutdown,
+            config,
+            ..
+        } = self;
+        // These three end with the runtime, after the server: nothing that they do is acknowledged to anybody.
+        tokio::spawn(watch_folder(
+            Arc::clone(&parts.registry),
+            Arc::clone(&config),
+        ));
+        tokio::spawn(Arc::clone(&parts.directory).watch_health());
+        tokio::spawn(signals::reload_on_hangup(
+            Arc::clone(&parts.registry),
+            Arc::clone(&parts.models),
+            Arc::clone(&config),
+        ));
+        let passthrough = passthrough_settings(&config, &parts.directory);
+        let limit = config.limits.body_bytes;
+        let drain = shutdown.clone();
+        let factory = move |_| app(&parts, &passthrough, limit, &drain);
+        server
+            .run(factory, shutdown)
+            .await
+            .map_err(|error| GatewayError::new("the listener failed", error))
+    }
+
+    async fn read_folder(&self, is_start: bool) {
+        read_folder(&self.parts.registry, &self.config, is_start).await;
+    }
+}
+
+/// Runs a gateway until a signal ends it.
+///
+/// # Errors
+///
+/// If it does not start, or its listener fails.
+pub async fn run(config: Config) -> Result<(), GatewayError> {
+    let shutdown = Shutdown::new();
+    let gateway = Gateway::build(config, shutdown.clone()).await?;
+    let address = gateway
+        .local_addr()
+        .map_err(|error| GatewayError::new("the listener has no address", error))?;
+    if let Some(key) = gateway.first_key() {
+        show_key(key);
+    }
+    info!(%address, "listening");
+    tokio::spawn(signals::stop_on_signal(shutdown));
+    gateway.run().await?;
+    info!("stopped");
+    Ok(())
+}
+
+/// Shows the administrator's key, once: on the terminal, not in the log.
+#[expect(clippy::print_stderr, reason = "the key must not go to the log")]
+fn show_key(key: &str) {
+    let mark = if std::io::stderr().is_terminal() {
+        "\x1b[1m"
+    } else {
+        ""
+    };
+    let end = if mark.is_empty() { "" } else { "\x1b[0m" };
+    eprintln!("\nThe administrator's key, shown this once:\n\n    {mark}{key}{end}\n");
+}
+
+/// What one data thread needs to answer requests.
+fn app(
+    parts: &Parts,
+    passthrough: &PassthroughSettings,
+    body_limit_bytes: usize,
+    shutdown: &Shutdown,
+) -> App {
+    let upstreams = Upstreams::new(Arc::clone(&parts.directory));
+    App {
+        auth: parts.auth.clone(),
+        passthrough: Passthrough {
+            registry: Arc::clone(&parts.registry),
+            upstreams: upstreams.clone(),
+            models: Arc::clone(&parts.models),
+            default: passthrough.default,
+            opened: Arc::clone(&passthrough.opened),
+        },
+        chat: Chat {
+            registry: Arc::clone(&parts.registry),
+            host: parts.host.clone(),
+            upstreams,
+            models: Arc::clone(&parts.models),
+            ending: parts.ending.clone(),
+        },
+        models: Arc::clone(&parts.models),
+        admin: parts.admin.clone(),
+        control: parts.control.clone(),
+        shutdown: shutdown.clone(),
+        body_limit_bytes,
+    }
+}
+
+#[derive(Debug)]
+struct PassthroughSettings {
+    default: Option<usize>,
+    opened: Arc<[String]>,
+}
+
+fn passthrough_settings(config: &Config, directory: &Directory) -> PassthroughSettings {
+    for route in &config.unfiltered_routes {
+        warn!(
+            route,
+            "no filters run on this route: the configuration opens it"
+        );
+    }
+    PassthroughSettings {
+        default: config
+            .passthrough_upstream
+            .as_deref()
+            .and_then(|name| directory.index_of(name)),
+        opened: config.unfiltered_routes.clone().into(),
+    }
+}
+
+fn listen_settings(config: &Config) -> Result<listen::Settings, GatewayError> {
+    let tls = config
+        .tls
+        .as_ref()
+        .map(|tls| crate::server::tls::load(&tls.cert, &tls.key))
+        .transpose();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(listen::Settings {
+        listen: config.listen,
+        tls: tls.map_err(|error| GatewayError::new("TLS cannot be set up", error))?,
+        limits: listen::Limits {
+            head: config.limits.head,
+            body: config.limits.body,
+            idle: config.limits.idle,
+            write: config.limits.write,
+            ..listen::Limits::default()
+        },
+        threads: if config.threads == 0 {
+            cores
+        } else {
+            config.threads
+        },
+        connections: config.limits.connections,
+        half_close: match config.half_close {
+            HalfClose::Leave => listen::HalfClose::Leave,
+            HalfClose::Serve => listen::HalfClose::Serve,
+        },
+        drain: config.drain,
+    })
+}
+
+fn python_settings(config: &Config) -> PythonSettings {
+    PythonSettings {
+        interpreter: config.python.interpreter.clone(),
+        data_dir: config.data_dir.clone(),
+        uv: config.python.uv.clone(),
+        base: config.python.base,
+        pass_env: config.python.pass_env.clone(),
+        log_prints: config.log.prints,
+    }
+}
+
+async fn open_store(config: &Config) -> Result<Store, GatewayError> {
+    let folder = config.data_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&folder)).await;
+    let opened = opened.map_err(|error| GatewayError::new("the store cannot be opened", error))?;
+    opened.map_err(|error| {
+        GatewayError::new(
+            format!(
+                "the data folder `{}` cannot be used",
+                config.data_dir.display()
+            ),
+            error,
+        )
+    })
+}
+
+/// Becomes true when streams can be waited for no longer.
+fn ending(shutdown: &Shutdown) -> watch::Receiver<bool> {
+    let (tell, ending) = watch::channel(false);
+    let shutdown = shutdown.clone();
+    // Ends with the gateway, which is what it waits for.
+    tokio::spawn(async move {
+        shutdown.ending().await;
+        tell.send_replace(true);
+        // A receiver must not see the sender go before it looked.
+        std::future::pending::<()>().await;
+    });
+    ending
+}
+
+async fn read_folder(registry: &Registry, config: &Config, is_start: bool) {
+    let folder = config.functions.dir.clone();
+    if is_start && !folder.is_dir() {
+        return;
+    }
+    let files = tokio::task::spawn_blocking(move || folder::read(&folder)).await;
+    match files {
+        Ok(Ok(files)) => registry.apply_folder(files, is_start).await,
+        Ok(Err(error)) => error!(%error, "functions folder cannot be read, what serves goes on"),
+        Err(error) => error!(%error, "functions folder cannot be read, what serves goes on"),
+    }
+}
+
+async fn watch_folder(registry: Arc<Registry>, config: Arc<Config>) {
+    match FolderWatch::start(&config.functions.dir) {
+        Ok(mut watch) => {
+            while watch.changed().await.is_some() {
+                read_folder(&registry, &config, false).await;
+            }
+        }
+        Err(error) => {
+            warn!(%error, folder = %config.functions.dir.display(), "functions folder is not watched")
+        }
+    }
+}

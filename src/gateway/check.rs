@@ -1,0 +1,118 @@
+//! `sluicegate check`: the configuration and every function of the folder, without serving anything.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::{GatewayError, python_settings};
+use crate::config::{Config, FunctionConfig, StreamOutlet};
+use crate::host::Host;
+use crate::registry::function::{FunctionId, Learnt};
+use crate::registry::{Candidate, Loader, folder, settings_from};
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What is in order, a line each.
+    pub good: Vec<String>,
+    /// What works and may surprise.
+    pub warnings: Vec<String>,
+    /// What must be mended.
+    pub mistakes: Vec<String>,
+}
+
+/// Loads every function of the folder in a worker, and says what is wrong, all at once.
+///
+/// # Errors
+///
+/// If the folder cannot be read.
+pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
+    let mut findings = Findings::default();
+    findings.good.push(format!(
+        "{} upstreams, {} users",
+        config.upstreams.len(),
+        config.users.len()
+    ));
+    for route in &config.unfiltered_routes {
+        findings
+            .warnings
+            .push(format!("`{route}` is opened without filters"));
+    }
+    let folder = &config.functions.dir;
+    if !folder.is_dir() {
+        findings
+            .good
+            .push(format!("no functions folder: {}", folder.display()));
+        return Ok(findings);
+    }
+    let files = folder::read(folder).map_err(|error| {
+        GatewayError::new(format!("`{}` cannot be read", folder.display()), error)
+    })?;
+    let host = Host::new(python_settings(config), vec![Handle::current()]);
+    for (id, source) in files {
+        let settings = config
+            .functions
+            .entries
+            .get(id.as_str())
+            .unwrap_or(&config.functions.defaults);
+        check_function(&host, config, &id, &source, settings, &mut findings).await;
+    }
+    Ok(findings)
+}
+
+async fn check_function(
+    host: &Host,
+    config: &Config,
+    id: &FunctionId,
+    source: &str,
+    settings: &FunctionConfig,
+    findings: &mut Findings,
+) {
+    let candidate = Candidate {
+        number: 0,
+        id: id.clone(),
+        source: source.into(),
+        pocket: Default::default(),
+    };
+    let resolved = settings_from(settings, config.functions.load);
+    let learnt = match host.load(&candidate, &resolved).await {
+        Ok(learnt) => learnt,
+        Err(error) => {
+            findings
+                .mistakes
+                .push(format!("function `{id}` does not load: {error}"));
+            return;
+        }
+    };
+    let version = Arc::new(candidate.into_version(learnt));
+    if !settings.valves.is_empty() {
+        let values = serde_json::Value::Object(settings.valves.clone());
+        if let Err(error) = host.check_valves(&version, &resolved, &values, false).await {
+            findings
+                .mistakes
+                .push(format!("function `{id}` does not take its valves: {error}"));
+        }
+    }
+    findings
+        .good
+        .push(format!("function `{id}`: {}", version.learnt.kind.as_str()));
+    findings
+        .warnings
+        .extend(warnings(id, &version.learnt, settings));
+}
+
+fn warnings(id: &FunctionId, learnt: &Learnt, settings: &FunctionConfig) -> Vec<String> {
+    let mut warnings: Vec<String> = learnt
+        .warnings
+        .iter()
+        .map(|warning| format!("function `{id}`: {warning}"))
+        .collect();
+    let is_observed = settings.stream_outlet == StreamOutlet::Observe;
+    if learnt.handles("outlet") && !learnt.handles("stream") && is_observed {
+        warnings.push(format!(
+            "function `{id}`: its outlet only observes streams, so `stream: true` gets round what it changes; \
+             hint: set `stream_outlet = \"hold\"`"
+        ));
+    }
+    warnings
+}

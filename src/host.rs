@@ -1,0 +1,335 @@
+//! The gateway's half of Python: processes, and calls to the functions in them.
+//!
+//! A function version runs in a worker of its own (or of its group), forked from a warm zygote. Nothing here starts
+//! before the first function is used, so a gateway without functions needs no Python.
+
+mod environment;
+mod failure;
+mod output;
+mod runner;
+mod runtime;
+mod session;
+mod worker;
+mod zygote;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use bytes::Bytes;
+use frames::Handler;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tracing::warn;
+
+pub use self::environment::PythonSettings;
+pub use self::failure::{Exception, Failure};
+pub use self::output::Output;
+pub use self::session::{
+    Context, Hook, Metadata, PipeAnswer, PipeItem, PipeStream, Session, StreamResult,
+};
+
+use self::environment::Environments;
+use self::output::SlotOutput;
+use self::runner::Runner;
+use self::worker::Worker;
+use self::zygote::{Process, Zygote};
+use crate::registry::function::Pocket;
+use crate::registry::loader::Candidate;
+use crate::registry::{
+    CheckedValves, Function, FunctionId, FunctionSettings, FunctionVersion, Learnt, LoadError,
+    Loader,
+};
+
+/// Calls functions, and starts and ends the processes in which they run.
+#[derive(Clone, Debug)]
+pub struct Host {
+    shared: Arc<Shared>,
+}
+
+/// What every runner needs.
+pub(crate) struct Shared {
+    environments: Environments,
+    /// Where tasks of workers run, one after the other.
+    runtimes: Vec<Handle>,
+    next_runtime: AtomicUsize,
+    /// An async mutex, because a start is awaited under it: one start serves everybody.
+    zygote: tokio::sync::Mutex<Option<Arc<Zygote>>>,
+    /// A worker without a function, so that a killed one is replaced at once. Held for a swap only.
+    standby: Mutex<Option<Process>>,
+    /// Processes that several functions share. Held for map operations only.
+    groups: Mutex<HashMap<String, Weak<Worker>>>,
+    output: Arc<Output>,
+}
+
+impl Host {
+    /// A host whose workers' sockets are read on `runtimes`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no runtime.
+    #[must_use]
+    pub fn new(settings: PythonSettings, runtimes: Vec<Handle>) -> Self {
+        assert!(!runtimes.is_empty(), "a host needs a runtime");
+        let output = Arc::new(Output::new(settings.log_prints));
+        let shared = Shared {
+            environments: Environments::new(settings),
+            runtimes,
+            next_runtime: AtomicUsize::new(0),
+            zygote: tokio::sync::Mutex::default(),
+            standby: Mutex::default(),
+            groups: Mutex::default(),
+            output,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// What functions printed.
+    #[must_use]
+    pub fn output(&self) -> &Output {
+        &self.shared.output
+    }
+
+    /// Begins a function's part in a request. Its process is started if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If no process can be started, or the code does not load.
+    pub async fn open(
+        &self,
+        function: &Arc<Function>,
+        context: &Context,
+        metadata: &Metadata,
+    ) -> Result<Session, Failure> {
+        let version = &function.version;
+        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let seat = runner.seat(&function.settings).await?;
+        Ok(Session::open(
+            Arc::clone(function),
+            runner,
+            seat,
+            context,
+            metadata,
+        ))
+    }
+
+    /// The models of a manifold, each `{"id", "name"}`, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// If the function raises, crashes or takes too long.
+    pub async fn list_pipes(&self, function: &Arc<Function>) -> Result<Bytes, Failure> {
+        let version = &function.version;
+        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let seat = runner.seat(&function.settings).await?;
+        seat.send_valves(&function.valves);
+        let payload = json!({"slot": seat.slot, "valves": function.valves.version});
+        let limit = function.settings.limits.inlet;
+        runner
+            .call(&seat, Handler::Pipes, payload.to_string().into(), limit)
+            .await
+    }
+
+    fn runner(&self, pocket: &Pocket, id: &FunctionId, source: &Arc<str>) -> Arc<Runner> {
+        pocket.get_or_make(|| {
+            Arc::new(Runner::new(
+                Arc::clone(&self.shared),
+                id.clone(),
+                Arc::clone(source),
+            ))
+        })
+    }
+
+    async fn load_candidate(
+        &self,
+        candidate: &Candidate,
+        settings: &FunctionSettings,
+    ) -> Result<Learnt, LoadError> {
+        let runner = self.runner(&candidate.pocket, &candidate.id, &candidate.source);
+        let seat = runner.seat(settings).await.map_err(load_error)?;
+        serde_json::from_slice(&seat.learnt).map_err(|error| {
+            LoadError::unavailable(format!(
+                "the worker described the function in a way that makes no sense: {error}"
+            ))
+        })
+    }
+
+    async fn check(
+        &self,
+        version: &FunctionVersion,
+        settings: &FunctionSettings,
+        values: &Value,
+        user: bool,
+    ) -> Result<CheckedValves, LoadError> {
+        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let seat = runner.seat(settings).await.map_err(load_error)?;
+        let payload = json!({"slot": seat.slot, "values": values, "user": user}).to_string();
+        let limit = settings.limits.load;
+        let reply = runner
+            .call(&seat, Handler::CheckValves, payload.into(), limit)
+            .await
+            .map_err(load_error)?;
+        let reply: Value = serde_json::from_slice(&reply).unwrap_or_default();
+        Ok(CheckedValves {
+            stored: reply.get("stored").cloned().unwrap_or_else(|| json!({})),
+            priority: reply.get("priority").and_then(Value::as_f64).unwrap_or(0.0),
+        })
+    }
+}
+
+impl Loader for Host {
+    fn load<'a>(
+        &'a self,
+        candidate: &'a Candidate,
+        settings: &'a FunctionSettings,
+    ) -> BoxFuture<'a, Result<Learnt, LoadError>> {
+        self.load_candidate(candidate, settings).boxed()
+    }
+
+    fn check_valves<'a>(
+        &'a self,
+        version: &'a FunctionVersion,
+        settings: &'a FunctionSettings,
+        values: &'a Value,
+        user: bool,
+    ) -> BoxFuture<'a, Result<CheckedValves, LoadError>> {
+        self.check(version, settings, values, user).boxed()
+    }
+}
+
+/// What a failed load or check says to the author.
+fn load_error(failure: Failure) -> LoadError {
+    match failure {
+        Failure::Raised(exception) => LoadError::refused(exception.message),
+        Failure::Crashed => LoadError::refused("the process ended while the code was loading"),
+        Failure::TimedOut(limit) => LoadError::refused(format!(
+            "the code took longer than {} s to load",
+            limit.as_secs_f64()
+        )),
+        Failure::Unavailable(why) => LoadError::unavailable(why),
+        Failure::Garbled => LoadError::unavailable("the worker answered nonsense"),
+    }
+}
+
+impl Shared {
+    /// Where the next worker's tasks run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        let next = self.next_runtime.fetch_add(1, Ordering::Relaxed);
+        &self.runtimes[next % self.runtimes.len()]
+    }
+
+    /// A process for a function: its group's, or one of its own.
+    async fn worker_for(
+        self: &Arc<Self>,
+        settings: &FunctionSettings,
+    ) -> Result<Arc<Worker>, Failure> {
+        if settings.group.is_empty() {
+            return self.new_worker(settings.memory_mib).await;
+        }
+        let shared = self.groups().get(&settings.group).and_then(Weak::upgrade);
+        if let Some(worker) = shared.filter(|worker| worker.is_alive()) {
+            return Ok(worker);
+        }
+        let worker = self.new_worker(settings.memory_mib).await?;
+        self.groups()
+            .insert(settings.group.clone(), Arc::downgrade(&worker));
+        Ok(worker)
+    }
+
+    fn groups(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Worker>>> {
+        self.groups
+            .lock()
+            .expect("no code that holds this lock panics")
+    }
+
+    async fn new_worker(self: &Arc<Self>, memory_mib: u64) -> Result<Arc<Worker>, Failure> {
+        let process = match self.take_standby() {
+            Some(process) => process,
+            None => self
+                .spawn()
+                .await
+                .map_err(|error| Failure::Unavailable(error.to_string()))?,
+        };
+        self.refill_standby();
+        let output = SlotOutput::new(Arc::clone(&self.output));
+        let worker = Worker::connect(process, self.runtime(), output);
+        let worker = worker.map_err(|error| Failure::Unavailable(error.to_string()))?;
+        if memory_mib > 0 {
+            let limited = worker.limit_memory(memory_mib * 1024 * 1024);
+            limited.map_err(|error| {
+                Failure::Unavailable(format!("its memory cannot be limited: {error}"))
+            })?;
+        }
+        Ok(Arc::new(worker))
+    }
+
+    fn take_standby(&self) -> Option<Process> {
+        self.standby
+            .lock()
+            .expect("no code that holds this lock panics")
+            .take()
+    }
+
+    /// Forks the next standby, unless there is one. Ends after one fork.
+    fn refill_standby(self: &Arc<Self>) {
+        let shared = Arc::downgrade(self);
+        self.runtime().spawn(async move {
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            match shared.spawn().await {
+                Ok(process) => {
+                    *shared
+                        .standby
+                        .lock()
+                        .expect("no code that holds this lock panics") = Some(process);
+                }
+                Err(error) => warn!(%error, "no standby worker could be forked"),
+            }
+        });
+    }
+
+    async fn spawn(&self) -> std::io::Result<Process> {
+        let zygote = self.zygote().await?;
+        zygote.spawn().await
+    }
+
+    /// The zygote, started if there is none.
+    async fn zygote(&self) -> std::io::Result<Arc<Zygote>> {
+        let mut current = self.zygote.lock().await;
+        if let Some(zygote) = current.as_ref().filter(|zygote| zygote.is_alive()) {
+            return Ok(Arc::clone(zygote));
+        }
+        let launch = self.environments.launch().await?;
+        // Its control socket must outlive the thread that asked first: it belongs to a runtime of ours.
+        let zygote = self
+            .runtime()
+            .spawn(async move { Zygote::start(&launch).await })
+            .await;
+        let zygote = Arc::new(zygote.map_err(std::io::Error::other)??);
+        *current = Some(Arc::clone(&zygote));
+        Ok(zygote)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("environments", &self.environments)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The interpreter that functions run on, prepared if need be. For `check` and the documentation of problems.
+///
+/// # Errors
+///
+/// If there is none, or it is too old.
+pub async fn prepare(settings: PythonSettings) -> std::io::Result<PathBuf> {
+    Ok(Environments::new(settings).launch().await?.python)
+}

@@ -1,0 +1,75 @@
+//! How a call to a function can fail.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Why a call gave no answer.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// The function raised.
+    Raised(Exception),
+    /// Its process ended.
+    Crashed,
+    /// It did not answer within this limit.
+    TimedOut(Duration),
+    /// Its process cannot be started, or too many calls wait for it; the text says which.
+    Unavailable(String),
+    /// Its process answered something that is no answer.
+    Garbled,
+}
+
+/// An exception as the worker reports it.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Exception {
+    /// Name of its class.
+    #[serde(rename = "type", default)]
+    pub class: String,
+    /// Its text.
+    #[serde(default)]
+    pub message: String,
+    /// The HTTP status that it carries, if it does.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// The detail that goes with the status.
+    #[serde(default)]
+    pub detail: Option<serde_json::Value>,
+    /// Where it was raised, for the log.
+    #[serde(default)]
+    pub traceback: Option<String>,
+}
+
+impl Exception {
+    /// Whether the handler returned something that is no answer, rather than raised.
+    #[must_use]
+    pub fn is_wrong_return(&self) -> bool {
+        self.class == "WrongReturn"
+    }
+
+    /// The text for the caller: the detail of an exception with a status, else its own text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match &self.detail {
+            Some(serde_json::Value::String(detail)) => detail.clone(),
+            Some(detail) if !detail.is_null() => detail.to_string(),
+            _ if self.message.is_empty() => self.class.clone(),
+            _ => self.message.clone(),
+        }
+    }
+}
+
+impl Failure {
+    /// The failure that an `Error` or `Failed` frame describes.
+    pub(super) fn from_payload(payload: &[u8]) -> Self {
+        serde_json::from_slice(payload).map_or(Self::Garbled, Self::Raised)
+    }
+
+    /// The exception, if the function raised one.
+    #[must_use]
+    pub fn exception(&self) -> Option<&Exception> {
+        match self {
+            Self::Raised(exception) => Some(exception),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The process of one function version: started on first use, replaced when it dies, ended with the version.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use frames::{Handler, Kind};
+use serde_json::json;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::Shared;
+use super::failure::Failure;
+use super::worker::{Question, Worker};
+use crate::registry::function::{FunctionId, FunctionSettings, Valves};
+
+/// Crashes within [`CRASH_WINDOW`] after which a function is left alone for a while.
+const CRASH_LIMIT: usize = 5;
+const CRASH_WINDOW: Duration = Duration::from_secs(60);
+const QUARANTINE: Duration = Duration::from_secs(10);
+
+/// How long a worker has to answer a ping before it counts as hung.
+const PONG_LIMIT: Duration = Duration::from_millis(200);
+
+/// How long a cancelled call has to end before its worker is replaced.
+const CANCEL_LIMIT: Duration = Duration::from_millis(250);
+
+/// How long a replaced worker may still work on the calls that it has.
+const RETIREMENT: Duration = Duration::from_secs(30);
+
+/// The gateway's half of one function version. Lives in the version's pocket; dropping it ends the process.
+pub(super) struct Runner {
+    shared: Arc<Shared>,
+    id: FunctionId,
+    source: Arc<str>,
+    /// Read for every call, written when a process starts or is given up. Never held across an await.
+    seat: RwLock<Option<Arc<Seat>>>,
+    /// Held while a process is started, so that one start serves everybody who waits.
+    starting: tokio::sync::Mutex<()>,
+    /// When processes of this version died by themselves, the newest last.
+    crashes: Mutex<VecDeque<Instant>>,
+}
+
+/// A version loaded in a worker.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) worker: Arc<Worker>,
+    pub(super) slot: u32,
+    /// What the loader said.
+    pub(super) learnt: Bytes,
+    /// The versions of valves that the worker has. Held while one is sent, so that no other thread opens a request
+    /// with a version that is still on its way.
+    valves: Mutex<BTreeMap<u64, Weak<Valves>>>,
+    was_given_up: AtomicBool,
+}
+
+impl Runner {
+    pub(super) fn new(shared: Arc<Shared>, id: FunctionId, source: Arc<str>) -> Self {
+        Self {
+            shared,
+            id,
+            source,
+            seat: RwLock::default(),
+            starting: tokio::sync::Mutex::default(),
+            crashes: Mutex::default(),
+        }
+    }
+
+    /// The process to call, started if there is none.
+    pub(super) async fn seat(
+        self: &Arc<Self>,
+        settings: &FunctionSettings,
+    ) -> Result<Arc<Seat>, Failure> {
+        if let Some(seat) = self.live_seat() {
+            return Ok(seat);
+        }
+        let _starting = self.starting.lock().await;
+        if let Some(seat) = self.live_seat() {
+            return Ok(seat);
+        }
+        self.note_crash();
+        self.check_quarantine()?;
+        let seat = Arc::new(self.start(settings).await?);
+        *self
+            .seat
+            .write()
+            .expect("no code that holds this lock panics") = Some(Arc::clone(&seat));
+        Ok(seat)
+    }
+
+    fn live_seat(&self) -> Option<Arc<Seat>> {
+        let seat = self
+            .seat
+            .read()
+            .expect("no code that holds this lock panics");
+        seat.as_ref().filter(|seat| seat.worker.is_alive()).cloned()
+    }
+
+    /// Takes the seat of a process that died by itself away, and remembers that it did.
+    fn note_crash(&self) {
+        let dead = self
+            .seat
+            .write()
+            .expect("no code that holds this lock panics")
+            .take();
+        if dead.is_some_and(|seat| !seat.was_given_up()) {
+            warn!(function.id = %self.id, "the process of a function died, starting another");
+            self.count_crash();
+        }
+    }
+
+    fn count_crash(&self) {
+        let mut crashes = self
+            .crashes
+            .lock()
+            .expect("no code that holds this lock panics");
+        crashes.push_back(Instant::now());
+        while crashes.len() > CRASH_LIMIT {
+            crashes.pop_front();
+        }
+    }
+
+    /// A function that keeps crashing is left alone for a while.
+    fn check_quarantine(&self) -> Result<(), Failure> {
+        let crashes = self
+            .crashes
+            .lock()
+            .expect("no code that holds this lock panics");
+        let (Some(first), Some(last)) = (crashes.front(), crashes.back()) else {
+            return Ok(());
+        };
+        let is_often = crashes.len() >= CRASH_LIMIT && last.duration_since(*first) < CRASH_WINDOW;
+        if is_often && last.elapsed() < QUARANTINE {
+            return Err(Failure::Unavailable(
+                "quarantined after repeated crashes".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    async fn start(&self, settings: &FunctionSettings) -> Result<Seat, Failure> {
+        let worker = self.shared.worker_for(settings).await?;
+        let slot = worker.next_id();
+        let payload = json!({
+            "function_id": self.id.as_str(),
+            "source": self.source.as_ref(),
+            "threads": settings.threads,
+        });
+        worker.output().name(slot, &self.id);
+        let mut loading = worker.ask_as(slot, Kind::Load, None, Bytes::from(payload.to_string()));
+        let learnt = match tokio::time::timeout(settings.limits.load, loading.answer()).await {
+            Ok(learnt) => learnt?,
+            Err(_) => {
+                worker.kill();
+                return Err(Failure::TimedOut(settings.limits.load));
+            }
+        };
+        info!(function.id = %self.id, pid = worker.pid(), "function is loaded");
+        Ok(Seat {
+            worker,
+            slot,
+            learnt,
+            valves: Mutex::default(),
+            was_given_up: AtomicBool::new(false),
+        })
+    }
+
+    /// Asks a seat something that belongs to no request.
+    pub(super) async fn call(
+        self: &Arc<Self>,
+        seat: &Arc<Seat>,
+        handler: Handler,
+        payload: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, Failure> {
+        let mut question = seat.worker.ask(Kind::Call, Some(handler), payload);
+        match tokio::time::timeout(limit, question.answer()).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.overrun(seat, question);
+                Err(Failure::TimedOut(limit))
+            }
+        }
+    }
+
+    /// Called when a call on `seat` has overrun its limit and its caller was answered. Cancels the call; replaces the
+    /// worker if it does not let go of it, and kills it if it does not even answer.
+    pub(super) fn overrun(self: &Arc<Self>, seat: &Arc<Seat>, call: Question) {
+        let (runner, seat) = (Arc::clone(self), Arc::clone(seat));
+        // Ends within the limits it waits for.
+        self.shared
+            .runtime()
+            .spawn(async move { runner.deal_with_overrun(&seat, call).await });
+    }
+
+    async fn deal_with_overrun(&self, seat: &Arc<Seat>, mut call: Question) {
+        call.cancel();
+        if !answers_ping(&seat.worker).await {
+            warn!(function.id = %self.id, pid = seat.worker.pid(), "function hangs, its process is killed");
+            self.give_up(seat);
+            self.count_crash();
+            seat.worker.kill();
+            return;
+        }
+        if tokio::time::timeout(CANCEL_LIMIT, call.answer())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        warn!(function.id = %self.id, pid = seat.worker.pid(), "a call cannot be cancelled, its process is replaced");
+        self.give_up(seat);
+        drop(call);
+        seat.retire().await;
+    }
+
+    /// New calls no longer go to this seat.
+    fn give_up(&self, seat: &Arc<Seat>) {
+        seat.was_given_up.store(true, Ordering::Release);
+        let mut current = self
+            .seat
+            .write()
+            .expect("no code that holds this lock panics");
+        if current
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, seat))
+        {
+            *current = None;
+        }
+    }
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the worker's loop is alive. If our own timer was late, it gets another chance.
+async fn answers_ping(worker: &Worker) -> bool {
+    loop {
+        let asked = Instant::now();
+        let mut ping = worker.ask(Kind::Ping, None, Bytes::new());
+        if tokio::time::timeout(PONG_LIMIT, ping.answer())
+            .await
+            .is_ok()
+        {
+            return worker.is_alive();
+        }
+        if asked.elapsed() < PONG_LIMIT * 2 {
+            return false;
+        }
+    }
+}
+
+impl Seat {
+    fn was_given_up(&self) -> bool {
+        self.was_given_up.load(Ordering::Acquire)
+    }
+
+    /// Makes sure that the worker has these valves, and lets it forget those that nobody uses any more.
+    pub(super) fn send_valves(&self, valves: &Arc<Valves>) {
+        let mut known = self
+            .valves
+            .lock()
+            .expect("no code that holds this lock panics");
+        if known.contains_key(&valves.version) {
+            return;
+        }
+        let mut payload = format!("{{\"version\":{},\"values\":", valves.version).into_bytes();
+        payload.extend_from_slice(&valves.stored);
+        payload.push(b'}');
+        self.worker.tell(Kind::Valves, self.slot, &payload);
+        known.insert(valves.version, Arc::downgrade(valves));
+        let unused: Vec<u64> = known
+            .iter()
+            .filter(|(_, valves)| valves.strong_count() == 0)
+            .map(|(v, _)| *v)
+            .collect();
+        if !unused.is_empty() {
+            known.retain(|_, valves| valves.strong_count() > 0);
+            self.worker.tell(
+                Kind::Forget,
+                self.slot,
+                json!({"versions": unused}).to_string().as_bytes(),
+            );
+        }
+    }
+
+    /// Asks the function something, unless too many calls wait for it already.
+    pub(super) fn ask(
+        &self,
+        handler: Handler,
+        payload: Bytes,
+        queue: usize,
+    ) -> Result<Question, Failure> {
+        if self.worker.waiting() >= queue {
+            return Err(Failure::Unavailable(format!(
+                "{queue} calls wait for it already"
+            )));
+        }
+        Ok(self.worker.ask(Kind::Call, Some(handler), payload))
+    }
+
+    /// Lets the calls under way finish, then ends the process.
+    async fn retire(&self) {
+        // What has not finished by then is stuck as well.
+        let _ = tokio::time::timeout(RETIREMENT, self.worker.idle()).await;
+        self.worker.kill();
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.worker.tell(Kind::Unload, self.slot, &[]);
+    }
+}

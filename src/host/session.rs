@@ -1,0 +1,399 @@
+//! One function's part in one request: opened before its first call, closed after its last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use frames::{Handler, INITIAL_CREDIT, Item, Kind};
+
+use super::failure::Failure;
+use super::runner::{Runner, Seat};
+use super::worker::Answers;
+use crate::registry::Function;
+use crate::wire::json::{Document, elements};
+
+/// What functions are told of a request, the same for all of them. Every member is JSON.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The caller's id, to look up user valves.
+    pub user_id: String,
+    /// `__user__`: `{"id", "email", "name", "role"}`.
+    pub user: Bytes,
+    /// `__model__`: the model's entry in the list.
+    pub model: Bytes,
+    /// The HTTP request: `{"method", "url", "headers", "client"}`.
+    pub http: Bytes,
+}
+
+/// `__metadata__`, which functions may change and which travels from one to the next.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    /// A JSON object.
+    pub json: Bytes,
+    /// Rises with every change, so that a function is told only what it has not seen.
+    pub version: u64,
+}
+
+/// A hook that takes a body and gives one back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// On the request, first.
+    Inlet,
+    /// On the request, last.
+    Request,
+    /// On the answer.
+    Outlet,
+}
+
+impl Hook {
+    /// The handler's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inlet => "inlet",
+            Self::Request => "request",
+            Self::Outlet => "outlet",
+        }
+    }
+
+    fn handler(self) -> Handler {
+        match self {
+            Self::Inlet => Handler::Inlet,
+            Self::Request => Handler::Request,
+            Self::Outlet => Handler::Outlet,
+        }
+    }
+}
+
+/// One function's part in one request, pinned to the process in which it began.
+#[derive(Debug)]
+pub struct Session {
+    function: Arc<Function>,
+    runner: Arc<Runner>,
+    seat: Arc<Seat>,
+    request: u32,
+    seen_metadata: u64,
+}
+
+/// What a `stream` hook made of a batch of events.
+#[derive(Debug)]
+pub struct StreamResult {
+    /// The events, in order; `None` where the hook dropped one. Shorter than the batch if it failed midway.
+    pub events: Vec<Option<Bytes>>,
+    /// Why it stopped.
+    pub failure: Option<Failure>,
+}
+
+/// What a pipe gave back for a request that is not streamed.
+#[derive(Debug)]
+pub enum PipeAnswer {
+    /// Text: the content of the answer.
+    Text(String),
+    /// A JSON value: the answer itself.
+    Data(Bytes),
+    /// Nothing.
+    None,
+}
+
+impl Session {
+    pub(super) fn open(
+        function: Arc<Function>,
+        runner: Arc<Runner>,
+        seat: Arc<Seat>,
+        context: &Context,
+        metadata: &Metadata,
+    ) -> Self {
+        seat.send_valves(&function.valves);
+        let request = seat.worker.next_id();
+        let mut payload = Payload::new();
+        payload
+            .number("slot", u64::from(seat.slot))
+            .number("valves", function.valves.version);
+        payload
+            .raw("user", &context.user)
+            .raw("metadata", &metadata.json)
+            .raw("model", &context.model);
+        payload
+            .raw("request", &context.http)
+            .raw("events", b"false");
+        if let Some(values) = function.user_valves.get(&context.user_id) {
+            payload.raw("user_valves", values);
+        }
+        seat.worker.tell(Kind::Open, request, &payload.finish());
+        Self {
+            function,
+            runner,
+            seat,
+            request,
+            seen_metadata: metadata.version,
+        }
+    }
+
+    /// Calls a hook with a body; gives back the body and the metadata.
+    ///
+    /// # Errors
+    ///
+    /// If the function raises, crashes, takes too long or answers nonsense.
+    pub async fn call_hook(
+        &mut self,
+        hook: Hook,
+        body: &Bytes,
+        metadata: &Metadata,
+    ) -> Result<(Bytes, Bytes), Failure> {
+        let limits = &self.function.settings.limits;
+        let limit = if hook == Hook::Outlet {
+            limits.outlet
+        } else {
+            limits.inlet
+        };
+        let mut payload = self.payload(metadata);
+        payload.raw("body", body);
+        let reply = self.call(hook.handler(), payload, limit).await?;
+        let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
+        match (reply.raw("body"), reply.raw("metadata")) {
+            (Some(body), Some(metadata)) => Ok((body, metadata)),
+            _ => Err(Failure::Garbled),
+        }
+    }
+
+    /// Passes a batch of events, each a JSON object, through the `stream` hook.
+    pub async fn call_stream(&mut self, events: &[Bytes], metadata: &Metadata) -> StreamResult {
+        let each = self.function.settings.limits.stream;
+        let limit = each.saturating_mul(u32::try_from(events.len().max(1)).unwrap_or(u32::MAX));
+        let mut payload = self.payload(metadata);
+        payload.array("events", events);
+        let reply = self.call_raw(Handler::Stream, payload, limit).await;
+        let (reply, failure) = match reply {
+            Ok(reply) => (Some(reply), None),
+            Err((failure, reply)) => (reply, Some(failure)),
+        };
+        let done = reply.and_then(|reply| Document::parse(reply).ok()?.raw("events"));
+        let done = done
+            .and_then(|done| elements(&done).ok())
+            .unwrap_or_default();
+        let is_short = failure.is_none() && done.len() != events.len();
+        StreamResult {
+            events: done
+                .into_iter()
+                .map(|event| (event.as_ref() != b"null").then_some(event))
+                .collect(),
+            failure: if is_short {
+                Some(Failure::Garbled)
+            } else {
+                failure
+            },
+        }
+    }
+
+    /// Calls a pipe that answers at once.
+    ///
+    /// # Errors
+    ///
+    /// If the pipe raises, crashes, takes too long or answers nonsense.
+    pub async fn call_pipe(
+        &mut self,
+        body: &Bytes,
+        metadata: &Metadata,
+    ) -> Result<PipeAnswer, Failure> {
+        let limit = self.function.settings.limits.pipe_first;
+        let mut payload = self.payload(metadata);
+        payload.raw("body", body).raw("stream", b"false");
+        let reply = self.call(Handler::Pipe, payload, limit).await?;
+        let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
+        if let Some(text) = reply.string("text") {
+            return Ok(PipeAnswer::Text(text.into_owned()));
+        }
+        Ok(reply.raw("data").map_or(PipeAnswer::None, PipeAnswer::Data))
+    }
+
+    /// Calls a pipe that streams. The session lives in the stream.
+    #[must_use]
+    pub fn stream_pipe(mut self, body: &Bytes, metadata: &Metadata) -> PipeStream {
+        let mut payload = self.payload(metadata);
+        payload.raw("body", body).raw("stream", b"true");
+        let answers = self.seat.worker.ask_many(Handler::Pipe, payload.finish());
+        PipeStream {
+            answers,
+            session: self,
+            has_begun: false,
+            unpaid: 0,
+        }
+    }
+
+    /// The start of a call's payload: the request, and the metadata if this function has not seen it.
+    fn payload(&mut self, metadata: &Metadata) -> Payload {
+        let mut payload = Payload::new();
+        payload.number("request", u64::from(self.request));
+        if metadata.version > self.seen_metadata {
+            payload.raw("metadata", &metadata.json);
+            self.seen_metadata = metadata.version;
+        }
+        payload
+    }
+
+    async fn call(
+        &self,
+        handler: Handler,
+        payload: Payload,
+        limit: Duration,
+    ) -> Result<Bytes, Failure> {
+        self.call_raw(handler, payload, limit)
+            .await
+            .map_err(|(failure, _)| failure)
+    }
+
+    /// Calls a handler. A failure comes with the payload that described it, if any.
+    async fn call_raw(
+        &self,
+        handler: Handler,
+        payload: Payload,
+        limit: Duration,
+    ) -> Result<Bytes, (Failure, Option<Bytes>)> {
+        let queue = self.function.settings.queue;
+        let mut question = self
+            .seat
+            .ask(handler, payload.finish(), queue)
+            .map_err(|failure| (failure, None))?;
+        match tokio::time::timeout(limit, question.answer_raw()).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.runner.overrun(&self.seat, question);
+                Err((Failure::TimedOut(limit), None))
+            }
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.seat.worker.tell(Kind::Close, self.request, &[]);
+    }
+}
+
+/// The items of a streamed pipe. Dropping it closes the pipe's generator.
+#[derive(Debug)]
+pub struct PipeStream {
+    // Before the session, so that the call is cancelled before its request is closed.
+    answers: Answers,
+    session: Session,
+    has_begun: bool,
+    unpaid: u32,
+}
+
+/// One item of a streamed pipe.
+#[derive(Debug)]
+pub enum PipeItem {
+    /// A piece of the answer's content.
+    Text(Bytes),
+    /// A JSON object: one event.
+    Data(Bytes),
+    /// `data:` lines as the pipe wrote them.
+    Raw(Bytes),
+    /// The head of a response of its own: `{"status", "content_type"}`.
+    Head(Bytes),
+    /// A piece of that response's body.
+    Body(Bytes),
+    /// The end; whether a finish chunk belongs before `[DONE]`.
+    End {
+        /// False where the pipe answered with one object, which ends the stream as it is.
+        with_finish: bool,
+    },
+}
+
+impl PipeStream {
+    /// The next item; after [`PipeItem::End`] or a failure there is none. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// If the pipe raises, crashes, takes too long or answers nonsense.
+    pub async fn next(&mut self) -> Option<Result<PipeItem, Failure>> {
+        let limits = &self.session.function.settings.limits;
+        let limit = if self.has_begun {
+            limits.pipe_idle
+        } else {
+            limits.pipe_first
+        };
+        let Ok(answer) = tokio::time::timeout(limit, self.answers.next()).await else {
+            self.session
+                .runner
+                .overrun(&self.session.seat, self.answers.take_question());
+            return Some(Err(Failure::TimedOut(limit)));
+        };
+        self.has_begun = true;
+        let frame = match answer? {
+            Ok(frame) => frame,
+            Err(failure) => return Some(Err(failure)),
+        };
+        if frame.kind == Kind::End {
+            return Some(Ok(PipeItem::End {
+                with_finish: frame.flags == 0,
+            }));
+        }
+        self.pay();
+        let item = match Item::from_code(frame.flags) {
+            Some(Item::Text) => PipeItem::Text(frame.payload),
+            Some(Item::Data) => PipeItem::Data(frame.payload),
+            Some(Item::Raw) => PipeItem::Raw(frame.payload),
+            Some(Item::Head) => PipeItem::Head(frame.payload),
+            Some(Item::Body) => PipeItem::Body(frame.payload),
+            None => return Some(Err(Failure::Garbled)),
+        };
+        Some(Ok(item))
+    }
+
+    /// Gives the worker credit for what was taken, half a window at a time.
+    fn pay(&mut self) {
+        self.unpaid += 1;
+        if self.unpaid >= INITIAL_CREDIT / 2 {
+            self.answers.credit(self.unpaid);
+            self.unpaid = 0;
+        }
+    }
+}
+
+/// Writes a JSON object whose values are JSON already.
+struct Payload(Vec<u8>);
+
+impl Payload {
+    fn new() -> Self {
+        Self(vec![b'{'])
+    }
+
+    fn raw(&mut self, key: &str, json: &[u8]) -> &mut Self {
+        self.key(key);
+        self.0.extend_from_slice(json);
+        self
+    }
+
+    fn number(&mut self, key: &str, number: u64) -> &mut Self {
+        self.raw(key, number.to_string().as_bytes())
+    }
+
+    fn array(&mut self, key: &str, items: &[Bytes]) -> &mut Self {
+        self.key(key);
+        self.0.push(b'[');
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                self.0.push(b',');
+            }
+            self.0.extend_from_slice(item);
+        }
+        self.0.push(b']');
+        self
+    }
+
+    /// Keys are ours and need no escapes.
+    fn key(&mut self, key: &str) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        self.0.push(b'"');
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    fn finish(mut self) -> Bytes {
+        self.0.push(b'}');
+        self.0.into()
+    }
+}

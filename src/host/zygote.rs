@@ -1,0 +1,312 @@
+//! The zygote: a warm, single-threaded Python that forks workers.
+//!
+//! One task of ours reads its control socket; a spawn is one datagram out and one back. Its death ends no worker: the
+//! next spawn starts another one.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::UnixDatagram;
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::oneshot;
+use tracing::{debug, info, warn};
+
+/// Longest datagram of the zygote.
+const MESSAGE_BYTES: usize = 16 * 1024;
+
+/// How a zygote is started.
+#[derive(Clone, Debug)]
+pub(super) struct Launch {
+    /// The interpreter of its environment.
+    pub(super) python: PathBuf,
+    /// The unpacked files of [`super::runtime`].
+    pub(super) runtime: PathBuf,
+    /// The variables that functions may see.
+    pub(super) variables: Vec<(OsString, OsString)>,
+}
+
+/// A worker's process, connected and not loaded with anything.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// Its process id, for logs.
+    pub(super) pid: i32,
+    /// A handle that stays its own even when the id is used again.
+    pub(super) pidfd: OwnedFd,
+    /// Our end of its socket.
+    pub(super) stream: UnixStream,
+}
+
+/// A running zygote.
+#[derive(Debug)]
+pub(super) struct Zygote {
+    control: Arc<UnixDatagram>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Held for map operations only, never across an await.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    dead: bool,
+    next: u64,
+    waiting: HashMap<u64, oneshot::Sender<io::Result<(i32, OwnedFd)>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Message {
+    Ready { ready: bool, python: String },
+    Spawned { spawned: u64, pid: i32 },
+    SpawnFailed { spawn_failed: u64, error: String },
+    Exited { exited: u64, pid: i32, status: i32 },
+}
+
+impl Zygote {
+    /// Starts a zygote and waits until it is warm.
+    pub(super) async fn start(launch: &Launch) -> io::Result<Self> {
+        let (ours, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )?;
+        rustix::io::ioctl_fionbio(&theirs, false)?;
+        let mut child = command(launch, theirs).spawn().map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot start `{}`: {error}", launch.python.display()),
+            )
+        })?;
+        let stderr = child.stderr.take().expect("standard error is piped");
+        // tokio has no type for SEQPACKET; its datagram socket only waits, the calls below are ours.
+        let control = UnixDatagram::from_std(std::os::unix::net::UnixDatagram::from(ours))?;
+        let control = Arc::new(control);
+        let python = match receive(&control).await? {
+            Some((
+                Message::Ready {
+                    ready: true,
+                    python,
+                },
+                _,
+            )) => python,
+            _ => {
+                return Err(io::Error::other(format!(
+                    "Python ended while starting: {}",
+                    last_words(stderr).await
+                )));
+            }
+        };
+        info!(%python, interpreter = %launch.python.display(), "Python is ready");
+        let shared = Arc::new(Shared::default());
+        // Ends by itself when the zygote does; the gateway's end closes the socket, which ends the zygote.
+        tokio::spawn(Arc::clone(&shared).watch(Arc::clone(&control), child));
+        tokio::spawn(drain(stderr));
+        Ok(Self { control, shared })
+    }
+
+    /// Whether it still answers.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.shared.lock().dead
+    }
+
+    /// Forks a worker.
+    pub(super) async fn spawn(&self) -> io::Result<Process> {
+        let (stream, theirs) = UnixStream::pair()?;
+        let (id, spawned) = self.shared.expect_spawn()?;
+        let message =
+            json!({"spawn": id, "memory_mib": 0, "name": "sluicegate-worker"}).to_string();
+        send(&self.control, message.as_bytes(), &theirs).await?;
+        drop(theirs);
+        let (pid, pidfd) = spawned
+            .await
+            .map_err(|_| io::Error::other("the zygote died"))??;
+        stream.set_nonblocking(true)?;
+        Ok(Process { pid, pidfd, stream })
+    }
+}
+
+impl Drop for Zygote {
+    /// Tells the zygote that nobody needs it any more; it ends its workers and itself.
+    fn drop(&mut self) {
+        // Fails only if the socket is shut already.
+        let _ = rustix::net::shutdown(&self.control, rustix::net::Shutdown::Both);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("no code that holds this lock panics")
+    }
+
+    fn expect_spawn(&self) -> io::Result<(u64, oneshot::Receiver<io::Result<(i32, OwnedFd)>>)> {
+        let mut state = self.lock();
+        if state.dead {
+            return Err(io::Error::other("the zygote died"));
+        }
+        let (tell, spawned) = oneshot::channel();
+        state.next += 1;
+        let id = state.next;
+        state.waiting.insert(id, tell);
+        Ok((id, spawned))
+    }
+
+    async fn watch(self: Arc<Self>, control: Arc<UnixDatagram>, mut child: Child) {
+        loop {
+            match receive(&control).await {
+                Ok(Some((message, fds))) => self.take(message, fds),
+                Ok(None) => break,
+                Err(error) => {
+                    warn!(%error, "the zygote's control socket failed");
+                    break;
+                }
+            }
+        }
+        {
+            let mut state = self.lock();
+            state.dead = true;
+            state.waiting.clear();
+        }
+        // A zygote that is told nothing any more and still runs would be of no use.
+        let _ = child.start_kill();
+        let status = child.wait().await;
+        debug!(?status, "the zygote ended");
+    }
+
+    fn take(&self, message: Message, mut fds: Vec<OwnedFd>) {
+        let (id, outcome) = match message {
+            Message::Spawned { spawned, pid } => {
+                let pidfd = fds
+                    .pop()
+                    .ok_or_else(|| io::Error::other("the zygote sent no pidfd"));
+                (spawned, pidfd.map(|pidfd| (pid, pidfd)))
+            }
+            Message::SpawnFailed {
+                spawn_failed,
+                error,
+            } => (spawn_failed, Err(io::Error::other(error))),
+            Message::Exited {
+                exited,
+                pid,
+                status,
+            } => {
+                debug!(worker = exited, pid, status, "worker ended");
+                return;
+            }
+            Message::Ready { .. } => return,
+        };
+        if let Some(waiting) = self.lock().waiting.remove(&id) {
+            // Nobody waits any more: the process is dropped, its socket closes, it ends.
+            let _ = waiting.send(outcome);
+        }
+    }
+}
+
+fn command(launch: &Launch, control: OwnedFd) -> Command {
+    let mut command = Command::new(&launch.python);
+    command
+        .args(["-s", "-P"])
+        .arg(launch.runtime.join("sluicegate_worker/zygote.py"));
+    command
+        .env_clear()
+        .envs(launch.variables.iter().map(|(name, value)| (name, value)));
+    command
+        .env("PYTHONPATH", &launch.runtime)
+        .env("MALLOC_ARENA_MAX", "2");
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    // The control socket travels as standard input, which the zygote moves away before it forks anything.
+    command
+        .stdin(Stdio::from(control))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command.kill_on_drop(true);
+    command
+}
+
+async fn send(control: &UnixDatagram, message: &[u8], fd: &UnixStream) -> io::Result<()> {
+    let fds = [fd.as_fd()];
+    control
+        .async_io(Interest::WRITABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+            let parts = [IoSlice::new(message)];
+            Ok(
+                rustix::net::sendmsg(control, &parts, &mut ancillary, SendFlags::NOSIGNAL)
+                    .map(drop)?,
+            )
+        })
+        .await
+}
+
+/// The next message with the descriptors that came with it, `None` when the zygote is gone.
+async fn receive(control: &UnixDatagram) -> io::Result<Option<(Message, Vec<OwnedFd>)>> {
+    let mut buffer = vec![0; MESSAGE_BYTES];
+    let mut fds = Vec::new();
+    let length = control
+        .async_io(Interest::READABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            let parts = &mut [IoSliceMut::new(&mut buffer)];
+            let received =
+                rustix::net::recvmsg(control, parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+            fds = ancillary.drain().flat_map(descriptors).collect();
+            Ok(received.bytes)
+        })
+        .await?;
+    if length == 0 {
+        return Ok(None);
+    }
+    let message = serde_json::from_slice(&buffer[..length]).map_err(io::Error::other)?;
+    Ok(Some((message, fds)))
+}
+
+fn descriptors(message: RecvAncillaryMessage<'_>) -> Vec<OwnedFd> {
+    match message {
+        RecvAncillaryMessage::ScmRights(fds) => fds.collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The end of what a process that failed to start had to say.
+async fn last_words(mut stderr: ChildStderr) -> String {
+    let mut text = Vec::new();
+    // What could be read until an error is still worth showing.
+    let _ = stderr.read_to_end(&mut text).await;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    text.trim()
+        .lines()
+        .last()
+        .unwrap_or("it said nothing")
+        .to_owned()
+}
+
+/// Reads what workers write to standard error past Python's own streams, so that none of them blocks on it.
+async fn drain(mut stderr: ChildStderr) {
+    let mut buffer = [0; 4096];
+    while stderr
+        .read(&mut buffer)
+        .await
+        .is_ok_and(|length| length > 0)
+    {}
+}

@@ -1,0 +1,360 @@
+//! Which models there are for a caller: those of the model servers and those of the pipes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tracing::warn;
+
+use crate::auth::Caller;
+use crate::body::Body;
+use crate::chat::request::Incoming;
+use crate::chat::{Contract, respond};
+use crate::config::{ModelAccess, ModelsConfig, Role};
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::registry::{Function, FunctionKind, Pipes, Snapshot};
+use crate::upstream::{self, Catalog, Directory, ModelEntry};
+
+/// Manifolds whose lists are kept.
+const KEPT_LISTS: u64 = 10_000;
+
+/// Where requests for a model go.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// To a model server.
+    Upstream(upstream::Target),
+    /// To a local pipe.
+    Pipe(Arc<Function>),
+}
+
+/// A model that a caller may use.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Its id, as callers know it.
+    pub id: String,
+    /// Where its requests go.
+    pub target: Target,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Upstream(Arc<ModelEntry>),
+    Pipe { name: String },
+}
+
+/// The models of every upstream and pipe.
+#[derive(Debug)]
+pub struct Models {
+    catalog: Catalog,
+    directory: Arc<Directory>,
+    host: Host,
+    access: ModelAccess,
+    /// The lists of manifolds, by version of code and valves: `pipes()` may go to the network.
+    manifolds: moka::future::Cache<(u64, u64), Arc<Vec<SubModel>>>,
+}
+
+/// One model of a manifold.
+#[derive(Clone, Debug, Deserialize)]
+struct SubModel {
+    id: String,
+    name: String,
+}
+
+impl Models {
+    /// The models of `catalog` and of whatever pipes a snapshot has.
+    #[must_use]
+    pub fn new(
+        catalog: Catalog,
+        directory: Arc<Directory>,
+        host: Host,
+        config: &ModelsConfig,
+    ) -> Self {
+        let manifolds = moka::future::Cache::builder()
+            .max_capacity(KEPT_LISTS)
+            .time_to_live(config.cache)
+            .build();
+        Self {
+            catalog,
+            directory,
+            host,
+            access: config.access,
+            manifolds,
+        }
+    }
+
+    /// The model of this id.
+    ///
+    /// # Errors
+    ///
+    /// If there is none that this caller may use.
+    pub async fn find(&self, snapshot: &Snapshot, caller: &Caller, id: &str) -> Result<Model> {
+        if !self.may_use(caller) {
+            return Err(Error::unknown_model(id));
+        }
+        if let Some(function) = snapshot.pipe_of(id)
+            && let Some(name) = self.name_in_pipe(function, id).await
+        {
+            let target = Target::Pipe(Arc::clone(function));
+            return Ok(Model {
+                id: id.to_owned(),
+                target,
+                source: Source::Pipe { name },
+            });
+        }
+        let entry = self
+            .catalog
+            .find(id)
+            .await
+            .ok_or_else(|| Error::unknown_model(id))?;
+        let target = upstream::Target {
+            upstream: entry.upstream,
+            model: entry.upstream_id.clone(),
+        };
+        Ok(Model {
+            id: id.to_owned(),
+            target: Target::Upstream(target),
+            source: Source::Upstream(entry),
+        })
+    }
+
+    /// The upstream or function that answers for a model, for logs.
+    #[must_use]
+    pub fn target_name<'a>(&'a self, model: &'a Model) -> &'a str {
+        match &model.target {
+            Target::Pipe(function) => function.id.as_str(),
+            Target::Upstream(target) => self.directory.name(target.upstream).unwrap_or_default(),
+        }
+    }
+
+    /// Every model that this caller may use: pipes first, then the model servers' in their order.
+    pub async fn list(&self, snapshot: &Snapshot, caller: &Caller) -> Vec<Model> {
+        if !self.may_use(caller) {
+            return Vec::new();
+        }
+        let mut models = Vec::new();
+        for function in snapshot.pipes() {
+            models.extend(self.models_of(function).await);
+        }
+        models.extend(self.catalog.list().await.iter().map(|entry| Model {
+            id: entry.id.clone(),
+            target: Target::Upstream(upstream::Target {
+                upstream: entry.upstream,
+                model: entry.upstream_id.clone(),
+            }),
+            source: Source::Upstream(Arc::clone(entry)),
+        }));
+        models
+    }
+
+    /// Answers with the list of models, in the shape of the path that was asked.
+    pub async fn answer_list(
+        &self,
+        snapshot: &Snapshot,
+        incoming: &Incoming<'_>,
+        refresh: bool,
+    ) -> Response<Body> {
+        if refresh {
+            self.refresh().await;
+        }
+        let models = self.list(snapshot, incoming.caller).await;
+        let list = match incoming.contract {
+            Contract::OpenAi => {
+                let data: Vec<Value> = models.iter().map(Model::in_openai_list).collect();
+                json!({"object": "list", "data": data})
+            }
+            Contract::OpenWebUi => {
+                let listed = models
+                    .iter()
+                    .map(|model| model.listed(&toggles(snapshot, &model.id)));
+                json!({"data": listed.collect::<Vec<Value>>()})
+            }
+        };
+        respond::with_generation(respond::json(StatusCode::OK, list.to_string()), snapshot)
+    }
+
+    /// Answers with one model's entry in OpenAI's list.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such model for this caller.
+    pub async fn answer_one(
+        &self,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<Response<Body>> {
+        let model = self.find(snapshot, caller, id).await?;
+        let response = respond::json(StatusCode::OK, model.in_openai_list().to_string());
+        Ok(respond::with_generation(response, snapshot))
+    }
+
+    /// Asks every model server for its list again.
+    pub async fn refresh(&self) {
+        self.manifolds.invalidate_all();
+        self.catalog.refresh().await;
+    }
+
+    /// Whether a caller may use models that no access list names.
+    fn may_use(&self, caller: &Caller) -> bool {
+        self.access == ModelAccess::Open || caller.rights == Role::Admin
+    }
+
+    /// The name of a pipe's model, if the pipe has a model of this id.
+    async fn name_in_pipe(&self, function: &Arc<Function>, id: &str) -> Option<String> {
+        let models = self.models_of(function).await;
+        models
+            .into_iter()
+            .find(|model| model.id == id)
+            .map(|model| match model.source {
+                Source::Pipe { name } => name,
+                Source::Upstream(_) => String::new(),
+            })
+    }
+
+    async fn models_of(&self, function: &Arc<Function>) -> Vec<Model> {
+        let model = |id: String, name: String| Model {
+            id,
+            target: Target::Pipe(Arc::clone(function)),
+            source: Source::Pipe { name },
+        };
+        if function.version.learnt.pipes == Pipes::None {
+            return vec![model(
+                function.id.as_str().to_owned(),
+                function.record.name.clone(),
+            )];
+        }
+        let prefix = function.version.learnt.name.as_deref().unwrap_or_default();
+        let subs = self.manifold(function).await;
+        let named = subs.iter().map(|sub| {
+            model(
+                format!("{}.{}", function.id, sub.id),
+                format!("{prefix}{}", sub.name),
+            )
+        });
+        named.collect()
+    }
+
+    /// What a manifold lists, asked once per version of its code and valves and again when that is old.
+    async fn manifold(&self, function: &Arc<Function>) -> Arc<Vec<SubModel>> {
+        let key = (function.version.number, function.valves.version);
+        if let Some(known) = self.manifolds.get(&key).await {
+            return known;
+        }
+        self.manifolds
+            .get_with(key, async { Arc::new(self.ask_manifold(function).await) })
+            .await
+    }
+
+    async fn ask_manifold(&self, function: &Arc<Function>) -> Vec<SubModel> {
+        #[derive(Deserialize)]
+        struct Listed {
+            models: Vec<SubModel>,
+        }
+        match self.host.list_pipes(function).await {
+            Ok(json) => serde_json::from_slice::<Listed>(&json)
+                .map(|listed| listed.models)
+                .unwrap_or_default(),
+            Err(failure) => {
+                warn!(function.id = %function.id, ?failure, "pipe does not list its models, it has none for now");
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl Model {
+    /// Whether a pipe answers for it.
+    #[must_use]
+    pub fn is_pipe(&self) -> bool {
+        matches!(self.target, Target::Pipe(_))
+    }
+
+    /// Its entry in Open WebUI's list, as functions see it.
+    #[must_use]
+    pub fn entry(&self) -> Bytes {
+        self.listed(&[]).to_string().into()
+    }
+
+    /// Its entry in Open WebUI's list; `toggles` are the filters that a client may turn on.
+    #[must_use]
+    pub fn listed(&self, toggles: &[Value]) -> Value {
+        match (&self.source, &self.target) {
+            (Source::Pipe { name }, Target::Pipe(function)) => json!({
+                "id": self.id,
+                "name": name,
+                "object": "model",
+                "created": function.record.created_at,
+                "owned_by": "openai",
+                "pipe": {"type": "pipe"},
+                "has_user_valves": function.version.learnt.has_user_valves,
+                "actions": [],
+                "filters": toggles,
+                "tags": [],
+            }),
+            (Source::Upstream(entry), _) => listed_upstream(entry, toggles),
+            (Source::Pipe { .. }, Target::Upstream(_)) => Value::Null,
+        }
+    }
+
+    /// Its entry in OpenAI's list.
+    #[must_use]
+    pub fn in_openai_list(&self) -> Value {
+        match (&self.source, &self.target) {
+            (Source::Upstream(entry), _) => json!({
+                "id": self.id,
+                "object": "model",
+                "created": entry.created,
+                "owned_by": entry.owned_by,
+            }),
+            (_, Target::Pipe(function)) => json!({
+                "id": self.id,
+                "object": "model",
+                "created": function.record.created_at,
+                "owned_by": "sluicegate",
+            }),
+            _ => Value::Null,
+        }
+    }
+}
+
+/// The entry of a model server's model: what the server said of it, and Open WebUI's own members around that.
+fn listed_upstream(entry: &ModelEntry, toggles: &[Value]) -> Value {
+    let mut listed = json!({
+        "id": entry.id,
+        "name": entry.name,
+        "object": "model",
+        "created": entry.created,
+        "owned_by": entry.owned_by,
+        "connection_type": "external",
+        "urlIdx": entry.upstream,
+        "provider": "",
+        "actions": [],
+        "filters": toggles,
+        "tags": [],
+    });
+    listed[entry.owned_by] = entry.raw.clone();
+    listed
+}
+
+/// The active toggle filters of a model, for clients' menus.
+#[must_use]
+pub fn toggles(snapshot: &Snapshot, model: &str) -> Vec<Value> {
+    let filters = snapshot.filters().iter();
+    let toggles =
+        filters.filter(|filter| filter.version.learnt.toggle && filter.is_attached_to(model));
+    let listed = toggles.map(|filter| {
+        debug_assert_eq!(filter.kind(), FunctionKind::Filter);
+        json!({
+            "id": filter.id.as_str(),
+            "name": filter.record.name,
+            "description": filter.record.meta.get("description"),
+            "icon": filter.version.learnt.icon,
+            "has_user_valves": filter.version.learnt.has_user_valves,
+        })
+    });
+    listed.collect()
+}

@@ -1,0 +1,164 @@
+//! What is installed and configured now: one immutable [`Snapshot`], built aside and swapped in whole.
+//!
+//! Every change takes one path, [`Registry`]'s methods: load and test the new code in a process of its own, write
+//! the store, build the next snapshot, swap. What fails on the way leaves the serving snapshot untouched.
+
+mod change;
+pub mod folder;
+pub mod frontmatter;
+pub mod function;
+pub mod loader;
+mod rows;
+mod snapshot;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+pub use self::change::{ChangeError, Edit, NewFunction};
+pub use self::function::{
+    Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt, Origin, Pipes,
+    Record, Valves,
+};
+pub use self::loader::{Candidate, CheckedValves, LoadError, Loader};
+pub use self::snapshot::Snapshot;
+
+use self::function::Limits;
+use crate::config::{Config, FunctionConfig};
+use crate::store::{Store, StoreError};
+
+/// The functions that serve, and the only way to change them.
+pub struct Registry {
+    current: ArcSwap<Snapshot>,
+    /// Held while a change is written and published, so that changes come one after the other. An async mutex,
+    /// because the store is awaited under it.
+    state: Mutex<State>,
+    loader: Arc<dyn Loader>,
+    store: Store,
+    configured: BTreeMap<String, FunctionConfig>,
+    defaults: FunctionConfig,
+    load_limit: Duration,
+    numbers: AtomicU64,
+}
+
+/// The two sources of functions. With one id in both, the folder wins.
+#[derive(Default)]
+struct State {
+    generation: u64,
+    stored: BTreeMap<FunctionId, Arc<Function>>,
+    folder: BTreeMap<FunctionId, Arc<Function>>,
+    /// Valves set over the API for functions of the folder, by function.
+    folder_valves: BTreeMap<FunctionId, Bytes>,
+}
+
+impl Registry {
+    /// A registry with everything that the store holds. The folder is read by [`Registry::apply_folder`].
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn open(
+        config: &Config,
+        store: Store,
+        loader: Arc<dyn Loader>,
+    ) -> Result<Self, StoreError> {
+        let registry = Self {
+            current: ArcSwap::default(),
+            state: Mutex::default(),
+            loader,
+            store,
+            configured: config.functions.entries.clone(),
+            defaults: config.functions.defaults.clone(),
+            load_limit: config.functions.load,
+            numbers: AtomicU64::new(1),
+        };
+        let stored = registry.read_stored().await?;
+        let folder_valves = registry.read_folder_valves().await?;
+        let mut state = registry.state.lock().await;
+        state.stored = stored;
+        state.folder_valves = folder_valves;
+        registry.publish(&mut state);
+        drop(state);
+        Ok(registry)
+    }
+
+    /// The snapshot that new requests get.
+    #[must_use]
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Builds the next snapshot from the two sources and swaps it in.
+    fn publish(&self, state: &mut State) {
+        let mut functions = state.stored.clone();
+        functions.extend(
+            state
+                .folder
+                .iter()
+                .map(|(id, function)| (id.clone(), Arc::clone(function))),
+        );
+        state.generation += 1;
+        self.current
+            .store(Arc::new(Snapshot::new(state.generation, functions)));
+    }
+
+    /// A number that no version of code or valves had before in this process.
+    fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How a function is set up: its own entry in the configuration over the defaults.
+    fn settings_of(&self, id: &FunctionId) -> Arc<FunctionSettings> {
+        let config = self.configured.get(id.as_str()).unwrap_or(&self.defaults);
+        Arc::new(settings_from(config, self.load_limit))
+    }
+
+    /// A version of valves that holds `stored`.
+    fn valves(&self, stored: Bytes, priority: f64) -> Arc<Valves> {
+        Arc::new(Valves {
+            version: self.next_number(),
+            stored,
+            priority,
+        })
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("generation", &self.current().generation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a function's entry in the configuration means.
+#[must_use]
+pub fn settings_from(config: &FunctionConfig, load: Duration) -> FunctionSettings {
+    FunctionSettings {
+        on_error: config.on_error,
+        outlet_error: config.outlet_error,
+        stream_outlet: config.stream_outlet,
+        limits: Limits {
+            inlet: config.inlet,
+            outlet: config.outlet,
+            stream: config.stream,
+            pipe_first: config.pipe_first,
+            pipe_idle: config.pipe_idle,
+            load,
+        },
+        memory_mib: config.memory_mib,
+        threads: config.threads,
+        queue: config.queue,
+        group: config.group.clone(),
+        models: config.models.clone(),
+    }
+}
+
+/// User valves of a function by user id.
+type UserValves = Arc<HashMap<String, Bytes>>;

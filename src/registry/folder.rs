@@ -1,0 +1,284 @@
+//! The functions folder: a file is an active function, and if it is a filter a global one, unless the configuration
+//! says otherwise.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use notify::{RecursiveMode, Watcher};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::change::complete_meta;
+use super::function::{
+    Function, FunctionId, FunctionKind, FunctionVersion, Learnt, Origin, Record,
+};
+use super::loader::{Candidate, LoadError};
+use super::{Registry, UserValves};
+use crate::store::ids;
+
+/// How long the folder must be quiet before it is read: an editor's save is several events.
+const SETTLE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Tells when files in a folder change.
+#[derive(Debug)]
+pub struct FolderWatch {
+    // Ends the watch when dropped.
+    _watcher: notify::RecommendedWatcher,
+    changed: mpsc::Receiver<()>,
+}
+
+impl FolderWatch {
+    /// Watches `folder`, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// If it can be neither made nor watched.
+    pub fn start(folder: &Path) -> Result<Self, notify::Error> {
+        std::fs::create_dir_all(folder)?;
+        let (tell, changed) = mpsc::channel(1);
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                if event.is_ok_and(|event| !event.kind.is_access()) {
+                    // A full channel already says that something changed.
+                    let _ = tell.try_send(());
+                }
+            })?;
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        Ok(Self {
+            _watcher: watcher,
+            changed,
+        })
+    }
+
+    /// Waits until something changed and the folder is quiet again. Cancel safe: a change that was noticed but not
+    /// reported is noticed again by the next read of the folder.
+    pub async fn changed(&mut self) -> Option<()> {
+        self.changed.recv().await?;
+        while tokio::time::timeout(SETTLE, self.changed.recv())
+            .await
+            .is_ok_and(|change| change.is_some())
+        {}
+        Some(())
+    }
+}
+
+/// The text of every function file in `folder`, by id.
+///
+/// # Errors
+///
+/// If the folder cannot be read. A file that cannot be read is skipped and logged.
+pub fn read(folder: &Path) -> std::io::Result<BTreeMap<FunctionId, String>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let Some(id) = id_of(&path) else { continue };
+        match std::fs::read_to_string(&path) {
+            Ok(source) => drop(files.insert(id, source)),
+            Err(error) => {
+                warn!(%error, path = %path.display(), "function file cannot be read, skipped")
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The id that a file's name gives, `None` for files that are no functions.
+fn id_of(path: &PathBuf) -> Option<FunctionId> {
+    if path.extension()? != "py" || !path.is_file() {
+        return None;
+    }
+    let stem = path.file_stem()?.to_str()?;
+    let id = FunctionId::parse(stem).filter(|id| id.as_str() == stem);
+    if id.is_none() {
+        warn!(path = %path.display(), "file name is no function id ([a-z_][a-z0-9_]*.py), skipped");
+    }
+    id
+}
+
+impl Registry {
+    /// Makes the functions of the folder those of `files`. A file that does not load changes nothing, unless nothing
+    /// of its id serves yet and `is_start`: then it is put in place all the same, so that requests fail closed
+    /// rather than pass by a filter that should have been there.
+    pub async fn apply_folder(&self, files: BTreeMap<FunctionId, String>, is_start: bool) {
+        let known = self.state.lock().await.folder.clone();
+        let mut next = BTreeMap::new();
+        for (id, source) in files {
+            let current = known.get(&id);
+            match current.filter(|function| *function.version.source == *source) {
+                Some(function) => drop(next.insert(id, Arc::clone(function))),
+                None => {
+                    let loaded = self.load_file(&id, &source, current, is_start).await;
+                    next.extend(
+                        loaded
+                            .or_else(|| current.cloned())
+                            .map(|function| (id, function)),
+                    );
+                }
+            }
+        }
+        let mut state = self.state.lock().await;
+        for id in known.keys().filter(|id| !next.contains_key(*id)) {
+            info!(function.id = %id, "function file is gone, function removed");
+        }
+        // Valves may have been set while files were loading.
+        for (id, function) in &mut next {
+            if let Some(current) = state
+                .folder
+                .get(id)
+                .filter(|now| now.version.number == function.version.number)
+            {
+                *function = Arc::clone(current);
+            }
+        }
+        state.folder = next;
+        self.publish(&mut state);
+    }
+
+    /// A function made from a file, `None` if it does not load.
+    async fn load_file(
+        &self,
+        id: &FunctionId,
+        source: &str,
+        current: Option<&Arc<Function>>,
+        is_start: bool,
+    ) -> Option<Arc<Function>> {
+        let version = match self.try_out(id, source).await {
+            Ok(version) => version,
+            Err(error) if is_start => self.placeholder(id, source, &error),
+            Err(error) => {
+                warn!(function.id = %id, %error, "function file does not load, what served before still serves");
+                return None;
+            }
+        };
+        let function = self.folder_function(version, current).await;
+        info!(function.id = %id, kind = function.kind().as_str(), "function file loaded");
+        Some(Arc::new(function))
+    }
+
+    /// A version that stands for code that does not load: calls to it try again and fail by the function's policy.
+    fn placeholder(&self, id: &FunctionId, source: &str, error: &LoadError) -> FunctionVersion {
+        warn!(function.id = %id, %error, "function file does not load, its requests fail until it does");
+        let candidate = Candidate {
+            number: self.next_number(),
+            id: id.clone(),
+            source: source.into(),
+            pocket: Default::default(),
+        };
+        candidate.into_version(guess(source))
+    }
+
+    async fn folder_function(
+        &self,
+        version: FunctionVersion,
+        current: Option<&Arc<Function>>,
+    ) -> Function {
+        let id = version.id.clone();
+        let config = self.configured.get(id.as_str()).unwrap_or(&self.defaults);
+        let now = ids::unix_seconds();
+        let record = Record {
+            user_id: String::new(),
+            name: title(&version).unwrap_or_else(|| id.as_str().to_owned()),
+            meta: complete_meta(json!({"description": ""}), &version),
+            version_id: ids::uuid_v4(),
+            created_at: current.map_or(now, |current| current.record.created_at),
+            updated_at: now,
+        };
+        let settings = self.settings_of(&id);
+        let (stored, priority) = self.folder_valves(&version, &config.valves).await;
+        Function {
+            origin: Origin::Folder,
+            valves: self.valves(stored, priority),
+            user_valves: self.user_valves_of(&id).await,
+            is_active: config.active,
+            is_global: config
+                .global
+                .unwrap_or(version.learnt.kind == FunctionKind::Filter),
+            version: Arc::new(version),
+            record: Arc::new(record),
+            settings,
+            id,
+        }
+    }
+
+    /// The valves of a function of the folder: those set over the API, else those of the configuration.
+    async fn folder_valves(
+        &self,
+        version: &FunctionVersion,
+        configured: &Map<String, Value>,
+    ) -> (Bytes, f64) {
+        let over_api = self
+            .state
+            .lock()
+            .await
+            .folder_valves
+            .get(&version.id)
+            .cloned();
+        let stored =
+            over_api.unwrap_or_else(|| Bytes::from(Value::Object(configured.clone()).to_string()));
+        if stored.as_ref() == b"{}" {
+            return (stored, version.learnt.priority);
+        }
+        let values = serde_json::from_slice(&stored).unwrap_or_default();
+        let settings = self.settings_of(&version.id);
+        match self
+            .loader
+            .check_valves(version, &settings, &values, false)
+            .await
+        {
+            Ok(checked) => (stored, checked.priority),
+            Err(error) => {
+                warn!(function.id = %version.id, %error, "valves do not fit, its requests fail until they do");
+                (stored, version.learnt.priority)
+            }
+        }
+    }
+
+    async fn user_valves_of(&self, id: &FunctionId) -> UserValves {
+        match self.store.user_valves(id.as_str().to_owned()).await {
+            Ok(rows) => Arc::new(
+                rows.into_iter()
+                    .map(|(user, values)| (user, values.into()))
+                    .collect(),
+            ),
+            Err(error) => {
+                warn!(function.id = %id, %error, "user valves cannot be read");
+                UserValves::default()
+            }
+        }
+    }
+}
+
+fn title(version: &FunctionVersion) -> Option<String> {
+    let pairs = super::frontmatter::parse(&version.source);
+    pairs
+        .into_iter()
+        .find(|(key, value)| key == "title" && !value.is_empty())
+        .map(|(_, title)| title)
+}
+
+/// What code that does not load would have been: a pipe if it says so, else a filter on everything.
+fn guess(source: &str) -> Learnt {
+    let is_pipe = source.lines().any(|line| line.starts_with("class Pipe"));
+    let (kind, handler) = if is_pipe {
+        (FunctionKind::Pipe, "pipe")
+    } else {
+        (FunctionKind::Filter, "inlet")
+    };
+    Learnt {
+        kind,
+        handlers: [(handler.to_owned(), Value::Null)].into(),
+        toggle: false,
+        file_handler: false,
+        icon: None,
+        name: None,
+        valves_spec: Value::Null,
+        user_valves_spec: Value::Null,
+        has_user_valves: false,
+        priority: 0.0,
+        pipes: Default::default(),
+        warnings: Vec::new(),
+    }
+}

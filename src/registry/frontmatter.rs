@@ -1,0 +1,125 @@
+//! The block at the head of a function's file, by Open WebUI's grammar: line 1 is exactly three double quotes, then
+//! `key: value` lines up to a line that contains three double quotes.
+
+const QUOTES: &str = "\"\"\"";
+
+/// The keys and values of the frontmatter, in order; a repeated key keeps its last value.
+#[must_use]
+pub fn parse(source: &str) -> Vec<(String, String)> {
+    let mut lines = source.split(is_line_end);
+    if lines.next().map(str::trim) != Some(QUOTES) {
+        return Vec::new();
+    }
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for (key, value) in lines
+        .take_while(|line| !line.contains(QUOTES))
+        .filter_map(pair)
+    {
+        match pairs.iter_mut().find(|(known, _)| known == key) {
+            Some((_, known)) => value.clone_into(known),
+            None => pairs.push((key.to_owned(), value.to_owned())),
+        }
+    }
+    pairs
+}
+
+/// What the frontmatter's `requirements` asks for, one requirement each.
+#[must_use]
+pub fn requirements(source: &str) -> Vec<String> {
+    let pairs = parse(source);
+    let line = pairs
+        .iter()
+        .find(|(key, _)| key == "requirements")
+        .map_or("", |(_, value)| value.as_str());
+    line.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The characters at which Python's `str.splitlines` ends a line. A CRLF yields an empty line more, which holds no pair.
+fn is_line_end(character: char) -> bool {
+    matches!(
+        character,
+        '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+    )
+}
+
+fn pair(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.trim_start().split_once(':')?;
+    let is_key = !key.is_empty()
+        && key
+            .chars()
+            .all(|character| character.is_ascii_alphabetic() || character == '_');
+    is_key.then(|| (key, value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: &str, expected: &[(&str, &str)]) {
+        let pairs = parse(source);
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(pairs, expected, "{source:?}");
+    }
+
+    /// Vectors F1 to F17 of the contract.
+    #[test]
+    fn grammar_is_open_webuis() {
+        check(
+            "\"\"\"\ntitle: T\nrequirements: a==1, b\n\"\"\"",
+            &[("title", "T"), ("requirements", "a==1, b")],
+        );
+        check("\n\"\"\"\ntitle: T\n\"\"\"", &[]);
+        check("'''\ntitle: T\n'''", &[]);
+        check("\"\"\"title: T\n\"\"\"", &[]);
+        check(
+            "   \"\"\"   \nTitle :x\nkey_a:   v: w  \n 1k: n\nk-b: z\n\"\"\"",
+            &[("key_a", "v: w")],
+        );
+        check(
+            "\"\"\"\na: 1\nb: 2\nclass Pipe:\nc: 3",
+            &[("a", "1"), ("b", "2"), ("c", "3")],
+        );
+        check(
+            "\"\"\"\na: 1\nA: 2\na: 3\n\"\"\"",
+            &[("a", "3"), ("A", "2")],
+        );
+        check("\"\"\"\na:\nb: \n\"\"\"", &[("a", ""), ("b", "")]);
+        check("\"\"\"\na: 1\nb: 2 \"\"\"", &[("a", "1")]);
+        check("# c\n\"\"\"\na: 1\n\"\"\"", &[]);
+        check("\u{feff}\"\"\"\na: 1\n\"\"\"", &[]);
+        check(
+            "\"\"\"\r\na: 1\r\nb: 2\r\n\"\"\"\r\n",
+            &[("a", "1"), ("b", "2")],
+        );
+        check(
+            "\"\"\"\nauthor_url: https://x/y\n\"\"\"",
+            &[("author_url", "https://x/y")],
+        );
+        check(
+            "\"\"\"\ndescription: one\n  two\n  three: 3\n\"\"\"",
+            &[("description", "one"), ("three", "3")],
+        );
+        check(
+            "\"\"\"\na: 1\u{2028}b: 2\n\"\"\"",
+            &[("a", "1"), ("b", "2")],
+        );
+        check("\"\"\"\nkey1: v\n\"\"\"", &[]);
+        check("r\"\"\"\na: 1\n\"\"\"", &[]);
+    }
+
+    #[test]
+    fn requirements_are_split_at_commas() {
+        assert_eq!(
+            requirements("\"\"\"\nrequirements: a==1, b ,\n\"\"\""),
+            ["a==1", "b"]
+        );
+        assert!(requirements("x = 1").is_empty());
+    }
+}

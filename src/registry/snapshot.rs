@@ -1,0 +1,68 @@
+//! What is installed and configured at one moment: immutable, and held by a request from its first to its last byte.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::function::{Function, FunctionId, FunctionKind};
+
+/// The functions of one generation, with the order of the filters worked out.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Counts snapshots; rises with every change.
+    pub generation: u64,
+    functions: BTreeMap<FunctionId, Arc<Function>>,
+    filters: Vec<Arc<Function>>,
+    pipes: Vec<Arc<Function>>,
+}
+
+impl Snapshot {
+    pub(super) fn new(generation: u64, functions: BTreeMap<FunctionId, Arc<Function>>) -> Self {
+        let active = |kind| {
+            functions
+                .values()
+                .filter(move |f| f.is_active && f.kind() == kind)
+                .cloned()
+        };
+        let mut filters: Vec<_> = active(FunctionKind::Filter).collect();
+        // Stable, and the functions come ordered by id: ties are broken by id (ruling R9).
+        filters.sort_by(|one, other| one.valves.priority.total_cmp(&other.valves.priority));
+        let pipes = active(FunctionKind::Pipe).collect();
+        Self {
+            generation,
+            filters,
+            pipes,
+            functions,
+        }
+    }
+
+    /// The function with this id, active or not.
+    #[must_use]
+    pub fn function(&self, id: &str) -> Option<&Arc<Function>> {
+        self.functions.get(id)
+    }
+
+    /// Every function, by id.
+    pub fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
+        self.functions.values()
+    }
+
+    /// The active filters in the order in which they run.
+    #[must_use]
+    pub fn filters(&self) -> &[Arc<Function>] {
+        &self.filters
+    }
+
+    /// The active pipes, by id.
+    #[must_use]
+    pub fn pipes(&self) -> &[Arc<Function>] {
+        &self.pipes
+    }
+
+    /// The active pipe that serves a model id: the text before the first dot names it.
+    #[must_use]
+    pub fn pipe_of(&self, model: &str) -> Option<&Arc<Function>> {
+        let id = model.split_once('.').map_or(model, |(id, _)| id);
+        self.function(id)
+            .filter(|function| function.is_active && function.kind() == FunctionKind::Pipe)
+    }
+}

@@ -1,0 +1,134 @@
+//! The way to the end: from the first signal to the last connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// How long streams have to write their error event before their connections are dropped.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How far the shutdown has come; later ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// No signal has come.
+    Running,
+    /// No new connection is accepted; requests in flight finish.
+    Draining,
+    /// The drain limit has passed: streams write an error event and end.
+    Ending,
+    /// Connections are dropped as they are.
+    Cut,
+}
+
+/// Tells every part of the gateway that it is to end; clones belong together.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    phase: Arc<watch::Sender<Phase>>,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Shutdown {
+    /// A gateway that runs.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            phase: Arc::new(watch::Sender::new(Phase::Running)),
+        }
+    }
+
+    /// Takes a signal: the first begins to drain, a second one ends at once.
+    pub fn signal(&self) {
+        self.phase.send_modify(|phase| {
+            *phase = match *phase {
+                Phase::Running => Phase::Draining,
+                _ => Phase::Cut,
+            }
+        });
+    }
+
+    /// How far the shutdown has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits for the first signal. Cancel safe.
+    pub async fn draining(&self) {
+        self.reached(Phase::Draining).await;
+    }
+
+    /// Waits until streams are to write their error event. Cancel safe.
+    pub async fn ending(&self) {
+        self.reached(Phase::Ending).await;
+    }
+
+    /// Waits until connections are dropped. Cancel safe.
+    pub async fn cut(&self) {
+        self.reached(Phase::Cut).await;
+    }
+
+    /// Once the first signal has come, gives requests `limit` to finish, then ends step by step.
+    pub(super) async fn count_down(&self, limit: Duration) {
+        self.draining().await;
+        sleep(limit).await;
+        self.advance(Phase::Ending);
+        sleep(LAST_WORDS).await;
+        self.advance(Phase::Cut);
+    }
+
+    /// Never goes back: a second signal may have come in between.
+    fn advance(&self, to: Phase) {
+        self.phase
+            .send_if_modified(|phase| std::mem::replace(phase, to.max(*phase)) < to);
+    }
+
+    async fn reached(&self, wanted: Phase) {
+        let mut phase = self.phase.subscribe();
+        phase
+            .wait_for(|phase| *phase >= wanted)
+            .await
+            .expect("the sender lives as long as `self`");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_count_down_goes_through_every_phase() {
+        let shutdown = Shutdown::new();
+        let counting = shutdown.clone();
+        let count_down =
+            tokio::spawn(async move { counting.count_down(Duration::from_secs(60)).await });
+        let start = Instant::now();
+        shutdown.signal();
+        shutdown.draining().await;
+        assert_eq!(shutdown.phase(), Phase::Draining);
+        shutdown.ending().await;
+        assert!(start.elapsed() >= Duration::from_secs(60));
+        shutdown.cut().await;
+        assert!(start.elapsed() >= Duration::from_secs(60) + LAST_WORDS);
+        count_down.await.expect("counted down");
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_ends_at_once_and_nothing_goes_back() {
+        let shutdown = Shutdown::new();
+        shutdown.signal();
+        shutdown.clone().signal();
+        shutdown.cut().await;
+        shutdown.advance(Phase::Ending);
+        shutdown.signal();
+        assert_eq!(shutdown.phase(), Phase::Cut);
+    }
+}

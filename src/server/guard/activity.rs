@@ -1,0 +1,93 @@
+//! What a connection's socket and its requests know of each other.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Waker;
+
+/// Shared by the [`Guard`](super::Guard) of one connection and the answers on it, all on one
+/// thread.
+#[derive(Debug, Default)]
+pub struct Activity {
+    in_flight: Cell<usize>,
+    started: Cell<u64>,
+    flushes: Cell<u64>,
+    is_blocked: Cell<bool>,
+    /// The reader, while it hides the end of the input from hyper.
+    reader: RefCell<Option<Waker>>,
+    /// Answers that may not fail before what they wrote has left.
+    flush_waiters: RefCell<Vec<Waker>>,
+}
+
+impl Activity {
+    /// Counts a request until the ticket is dropped, which is when its answer has ended.
+    #[must_use]
+    pub fn begin(self: &Rc<Self>) -> Ticket {
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.started.set(self.started.get() + 1);
+        Ticket(Rc::clone(self))
+    }
+
+    /// How many requests have not ended.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.get()
+    }
+
+    /// How many requests have begun.
+    pub(super) fn started(&self) -> u64 {
+        self.started.get()
+    }
+
+    /// Wakes `reader` when no request is in flight any more.
+    pub(super) fn wake_when_idle(&self, reader: &Waker) {
+        *self.reader.borrow_mut() = Some(reader.clone());
+    }
+
+    /// The socket takes no bytes now.
+    pub(super) fn note_blocked(&self) {
+        self.is_blocked.set(true);
+    }
+
+    /// Everything that hyper had written has left.
+    pub(super) fn note_flushed(&self) {
+        self.is_blocked.set(false);
+        self.flushes.set(self.flushes.get() + 1);
+        for waiter in self.flush_waiters.borrow_mut().drain(..) {
+            waiter.wake();
+        }
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub struct Ticket(Rc<Activity>);
+
+impl Ticket {
+    /// How often the connection has been flushed, to be given to [`Ticket::is_flushed_since`].
+    #[must_use]
+    pub fn flushes(&self) -> u64 {
+        self.0.flushes.get()
+    }
+
+    /// Whether what was written when there were `flushes` has left; else `waiter` is woken after
+    /// the next flush.
+    #[must_use]
+    pub fn is_flushed_since(&self, flushes: u64, waiter: &Waker) -> bool {
+        let is_flushed = self.0.flushes.get() > flushes && !self.0.is_blocked.get();
+        if !is_flushed {
+            self.0.flush_waiters.borrow_mut().push(waiter.clone());
+        }
+        is_flushed
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.in_flight.set(self.0.in_flight.get() - 1);
+        if self.0.in_flight.get() == 0
+            && let Some(reader) = self.0.reader.borrow_mut().take()
+        {
+            reader.wake();
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The answer as hyper takes it, and the answers that need no handler.
+
+use std::any::Any;
+use std::future::Future;
+use std::mem;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use tracing::error;
+
+use crate::body::Body;
+use crate::error::Error;
+use crate::server::guard::Ticket;
+use crate::server::head::FIELD_LIMIT;
+
+const TARGET_LIMIT_BYTES: usize = 8 * 1024;
+
+/// A body that counts as a request in flight until it is dropped, and that fails only after
+/// what came right before the failure has left: hyper drops what it has queued when a body fails.
+#[derive(Debug)]
+pub(super) struct Answer {
+    body: Body,
+    /// Looked at and not given yet.
+    ahead: Option<Bytes>,
+    /// What ended the body, or will when `ahead` has been given.
+    failure: Option<Error>,
+    is_ended: bool,
+    is_http2: bool,
+    ticket: Ticket,
+    /// Whether hyper has been given something and not asked for more: it may still hold it back.
+    is_given: bool,
+    /// The connection's count of flushes when hyper had just passed on what it was given.
+    passed_at: u64,
+}
+
+impl Answer {
+    pub(super) fn new(body: Body, version: Version, ticket: Ticket) -> Self {
+        Self {
+            body,
+            ahead: None,
+            failure: None,
+            is_ended: false,
+            is_http2: version == Version::HTTP_2,
+            is_given: true,
+            passed_at: 0,
+            ticket,
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.ahead.is_some() || self.is_ended {
+            return Poll::Ready(self.ahead.take());
+        }
+        let piece = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame.into_data().ok(),
+            Some(Err(failure)) => {
+                self.failure = Some(failure);
+                None
+            }
+            None => None,
+        };
+        self.is_ended = piece.is_none();
+        Poll::Ready(piece)
+    }
+
+    /// In HTTP/2 a flush says nothing about what waits for the client's window. But hyper gives a
+    /// piece to the window only after all of the piece before it, so a last byte of its own is
+    /// proof: once it is taken, everything has a place in the window and the flush will come.
+    fn hold_back_last_byte(&mut self, mut piece: Bytes, cx: &mut Context<'_>) -> Bytes {
+        if !self.is_ended {
+            if let Poll::Ready(next) = self.poll_piece(cx) {
+                self.ahead = next;
+            }
+            if self.failure.is_some() && piece.len() > 1 {
+                self.ahead = Some(piece.split_off(piece.len() - 1));
+            }
+        }
+        piece
+    }
+
+    fn poll_failure(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.failure.is_some() && !self.ticket.is_flushed_since(self.passed_at, cx.waker()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.failure.take().map(Err))
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        if mem::take(&mut this.is_given) {
+            this.passed_at = this.ticket.flushes();
+        }
+        let Some(mut piece) = ready!(this.poll_piece(cx)) else {
+            return this.poll_failure(cx);
+        };
+        if this.is_http2 {
+            piece = this.hold_back_last_byte(piece, cx);
+        }
+        this.is_given = true;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let is_ended = self.is_ended || self.body.is_end_stream();
+        is_ended && self.ahead.is_none() && self.failure.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The answer to a request that no handler needs to see. hyper parses more than we serve, and the
+/// head check sees nothing of HTTP/2.
+pub(super) fn refuse<B>(request: &Request<B>) -> Option<Response<Body>> {
+    let (status, code) = fault(request)?;
+    let mut response = refusal(status, code);
+    if request.version() < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    Some(response)
+}
+
+fn fault<B>(request: &Request<B>) -> Option<(StatusCode, &'static str)> {
+    let target = request.uri().path_and_query();
+    if target.is_some_and(|target| target.as_str().len() > TARGET_LIMIT_BYTES) {
+        return Some((StatusCode::URI_TOO_LONG, "uri_too_long"));
+    }
+    if request.headers().len() > FIELD_LIMIT {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Some((status, "too_many_fields"));
+    }
+    let is_two_faced = request.version() == Version::HTTP_2 && !is_for_one_host(request);
+    is_two_faced.then_some((StatusCode::BAD_REQUEST, "ambiguous_host"))
+}
+
+/// Whether `:authority` and `Host` fields, where there are any, name the same host.
+fn is_for_one_host<B>(request: &Request<B>) -> bool {
+    let authority = request
+        .uri()
+        .authority()
+        .map(|name| name.as_str().as_bytes());
+    let hosts = request.headers().get_all(HOST);
+    let mut names = authority
+        .into_iter()
+        .chain(hosts.iter().map(HeaderValue::as_bytes));
+    let Some(first) = names.next() else {
+        return false;
+    };
+    hosts.iter().count() <= 1 && names.all(|name| name.eq_ignore_ascii_case(first))
+}
+
+/// Runs a handler; if it panics, the request is answered and everything beside it goes on.
+pub(super) async fn catch_panic(handling: impl Future<Output = Response<Body>>) -> Response<Body> {
+    match AssertUnwindSafe(handling).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            error!(
+                panic = panic_text(&*panic),
+                "Handler panicked, answered 500"
+            );
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal_error")
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message")
+}
+
+fn refusal(status: StatusCode, code: &str) -> Response<Body> {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let kind = if status.is_server_error() {
+        "server_error"
+    } else {
+        "invalid_request_error"
+    };
+    let body = format!(
+        r#"{{"error":{{"message":"{reason}","type":"{kind}","code":"{code}","param":null}}}}"#
+    );
+    let mut response = Response::new(Body::whole(body));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}

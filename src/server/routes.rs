@@ -1,0 +1,265 @@
+//! What each path means, and the way of a request from its head to the part that answers it.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming as IncomingBody;
+use tokio::runtime::Handle;
+use tracing::{debug, error, warn};
+
+use super::drain::{Phase, Shutdown};
+use super::listen::{Handler, Peer};
+use super::receive;
+use crate::admin::{self, Admin};
+use crate::auth::{Auth, Caller};
+use crate::body::Body;
+use crate::chat::request::Incoming;
+use crate::chat::{Chat, Contract, respond};
+use crate::error::{Error, Fault, Kind, Result};
+use crate::models::Models;
+use crate::passthrough::{Access, Passthrough};
+use crate::telemetry::{self, RequestLog};
+
+/// Longest target of a request, in bytes.
+const MAX_TARGET_BYTES: usize = 8 * 1024;
+
+/// Everything that answers requests, as one data thread has it.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Who calls.
+    pub auth: Auth,
+    /// Chat completions.
+    pub chat: Chat,
+    /// Lists of models.
+    pub models: Arc<Models>,
+    /// OpenAI's other routes.
+    pub passthrough: Passthrough,
+    /// The management API.
+    pub admin: Admin,
+    /// Where management runs, apart from the data threads.
+    pub control: Handle,
+    /// Whether the gateway is about to end.
+    pub shutdown: Shutdown,
+    /// Longest body of a request, in bytes.
+    pub body_limit_bytes: usize,
+}
+
+/// What a path means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route<'a> {
+    Health,
+    Ready,
+    Chat(Contract),
+    Models(Contract),
+    Model(&'a str),
+    Admin,
+    Other,
+}
+
+impl Handler for App {
+    async fn handle(&self, request: Request<IncomingBody>, peer: Peer) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let route = route(head.uri.path());
+        match route {
+            Route::Health => return respond::json(StatusCode::OK, r#"{"status":true}"#),
+            Route::Ready => return self.ready(),
+            _ => {}
+        }
+        let log = RequestLog::begin(
+            telemetry::request_id(),
+            head.method.as_str(),
+            head.uri.path(),
+        );
+        let response = match self.answer(route, &head, body, &peer, &log).await {
+            Ok(response) => {
+                log.set_status(response.status().as_u16(), None);
+                response
+            }
+            Err(failed) => refuse(contract_of(head.uri.path()), &failed, &log),
+        };
+        if matches!(response.body(), Body::Whole(_)) {
+            log.complete();
+        }
+        respond::with_request(response, &log)
+    }
+}
+
+impl App {
+    async fn answer(
+        &self,
+        route: Route<'_>,
+        head: &Parts,
+        body: IncomingBody,
+        peer: &Peer,
+        log: &Arc<RequestLog>,
+    ) -> Result<Response<Body>> {
+        if head
+            .uri
+            .path_and_query()
+            .is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES)
+        {
+            let message = format!("the target is longer than {MAX_TARGET_BYTES} bytes");
+            return Err(
+                Error::new(Kind::InvalidRequest, message).with_status(StatusCode::URI_TOO_LONG)
+            );
+        }
+        let caller = self.auth.authenticate(&head.headers, peer.addr.ip())?;
+        log.set_caller(&caller.user.id);
+        let incoming = Incoming {
+            contract: contract_of(head.uri.path()),
+            caller: &caller,
+            method: &head.method,
+            uri: &head.uri,
+            headers: &head.headers,
+            peer: peer.addr.ip(),
+            log,
+            now: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |now| now.as_secs()),
+        };
+        match route {
+            Route::Chat(_) => {
+                expect_method(&head.method, &Method::POST)?;
+                receive::expect_json(&head.headers)?;
+                let body = receive::body(body, self.body_limit_bytes).await?;
+                self.chat.complete(&incoming, body).await
+            }
+            Route::Models(_) => {
+                expect_method(&head.method, &Method::GET)?;
+                let refresh = head
+                    .uri
+                    .query()
+                    .is_some_and(|query| query.contains("refresh=true"));
+                Ok(self
+                    .models
+                    .answer_list(&self.chat.registry.current(), &incoming, refresh)
+                    .await)
+            }
+            Route::Model(id) => {
+                expect_method(&head.method, &Method::GET)?;
+                self.models
+                    .answer_one(&self.chat.registry.current(), &caller, id)
+                    .await
+            }
+            Route::Admin => self.manage(caller, head, body).await,
+            Route::Other | Route::Health | Route::Ready => self.pass(&incoming, body).await,
+        }
+    }
+
+    async fn pass(&self, incoming: &Incoming<'_>, body: IncomingBody) -> Result<Response<Body>> {
+        let path = incoming.uri.path();
+        match self.passthrough.access(path) {
+            Access::Open => {
+                receive::expect_identity(incoming.headers)?;
+                let body = receive::body(body, self.body_limit_bytes).await?;
+                self.passthrough.pass(incoming, body).await
+            }
+            Access::Shut => {
+                let message = format!(
+                    "`{path}` is shut because no filters run on it; use `/v1/chat/completions`"
+                );
+                Err(Error::new(Kind::ShutRoute, message))
+            }
+            Access::Unknown => Err(Error::new(
+                Kind::UnknownRoute,
+                format!("there is no route `{path}`"),
+            )),
+        }
+    }
+
+    /// Management runs on the control runtime, to its end even if the client leaves: what was begun is finished.
+    async fn manage(
+        &self,
+        caller: Caller,
+        head: &Parts,
+        body: IncomingBody,
+    ) -> Result<Response<Body>> {
+        receive::expect_identity(&head.headers)?;
+        let body = receive::body(body, admin::MAX_BODY_BYTES).await?;
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = head.uri.clone();
+        *request.headers_mut() = head.headers.clone();
+        let admin = self.admin.clone();
+        let answer = self
+            .control
+            .spawn(async move { admin.answer(caller, request).await });
+        answer.await.map_err(Error::internal)
+    }
+
+    fn ready(&self) -> Response<Body> {
+        match self.shutdown.phase() {
+            Phase::Running => respond::json(StatusCode::OK, r#"{"status":true}"#),
+            _ => respond::json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":false}"#),
+        }
+    }
+}
+
+/// Whose manners a path follows (ruling R30).
+fn contract_of(path: &str) -> Contract {
+    if path.starts_with("/api/") {
+        Contract::OpenWebUi
+    } else {
+        Contract::OpenAi
+    }
+}
+
+fn route(path: &str) -> Route<'_> {
+    match path {
+        "/healthz" => Route::Health,
+        "/readyz" => Route::Ready,
+        "/v1/chat/completions" => Route::Chat(Contract::OpenAi),
+        "/api/chat/completions" | "/api/v1/chat/completions" => Route::Chat(Contract::OpenWebUi),
+        "/v1/models" => Route::Models(Contract::OpenAi),
+        "/api/models" | "/api/v1/models" => Route::Models(Contract::OpenWebUi),
+        path if path.starts_with(admin::PREFIX) => Route::Admin,
+        path => path
+            .strip_prefix("/v1/models/")
+            .map_or(Route::Other, Route::Model),
+    }
+}
+
+fn expect_method(method: &Method, expected: &Method) -> Result<()> {
+    if method == expected {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::MethodNotAllowed,
+        format!("this route takes {expected}, not {method}"),
+    ))
+}
+
+/// An error as a response, logged once and here, by whose fault it is.
+fn refuse(contract: Contract, failed: &Error, log: &RequestLog) -> Response<Body> {
+    let cause = std::error::Error::source(failed).map(ToString::to_string);
+    match failed.kind().fault() {
+        Fault::Gateway => error!(request.id = %log.id(), error = %failed, cause, "request failed"),
+        Fault::Upstream | Fault::Function => {
+            warn!(request.id = %log.id(), error = %failed, cause, "request failed")
+        }
+        Fault::Client => debug!(request.id = %log.id(), error = %failed, cause, "request refused"),
+    }
+    let response = respond::error(contract, failed);
+    log.set_status(response.status().as_u16(), Some(failed.kind().code()));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_mean_what_the_two_contracts_say() {
+        assert_eq!(route("/v1/chat/completions"), Route::Chat(Contract::OpenAi));
+        assert_eq!(
+            route("/api/v1/chat/completions"),
+            Route::Chat(Contract::OpenWebUi)
+        );
+        assert_eq!(route("/v1/models/a/b"), Route::Model("a/b"));
+        assert_eq!(route("/api/v1/functions/id/x"), Route::Admin);
+        assert_eq!(route("/v1/embeddings"), Route::Other);
+        assert_eq!(contract_of("/apis"), Contract::OpenAi);
+    }
+}

@@ -1,0 +1,623 @@
+//! What outlives the process: one SQLite file per data folder. One file here per table; every
+//! method is one transaction, and what it wrote is on the disk when it returns.
+
+mod check;
+mod copy;
+mod error;
+mod file;
+mod function_versions;
+mod functions;
+pub mod ids;
+mod keys;
+mod lock;
+mod migrations;
+mod models;
+mod settings;
+mod sql;
+mod user_valves;
+mod users;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tracing::warn;
+
+pub use self::error::{StoreError, StoreErrorKind};
+pub use self::function_versions::FunctionVersionRow;
+pub use self::functions::FunctionRow;
+pub use self::keys::KeyRow;
+pub use self::models::ModelRow;
+pub use self::user_valves::UserValvesRow;
+pub use self::users::UserRow;
+
+use self::lock::FolderLock;
+
+/// The database of a data folder. Clones share it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    folder: PathBuf,
+    /// A std mutex is enough: it is taken on threads that may block, and never held across an
+    /// await.
+    connection: Mutex<Connection>,
+    /// Fields drop in order: the database is closed before the next process may have the folder.
+    _lock: FolderLock,
+}
+
+impl Store {
+    /// Opens the database in `folder`, which is made if it is not there, and brings its schema up
+    /// to date. Blocks.
+    ///
+    /// A damaged database is put aside, and the last good copy takes its place.
+    ///
+    /// # Errors
+    ///
+    /// If another process has the folder, a newer version wrote the database, it is damaged and
+    /// there is no good copy of it, or the folder cannot be written.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        file::make_folder(folder)?;
+        let lock = FolderLock::take(folder)?;
+        let connection = file::open(folder)?;
+        let store = Self(Arc::new(Inner {
+            folder: folder.to_owned(),
+            connection: Mutex::new(connection),
+            _lock: lock,
+        }));
+        if copy::is_stale(folder) {
+            store.copy_now();
+        }
+        Ok(store)
+    }
+
+    /// Renews the good copy that takes the place of a database found damaged. [`Store::open`] does
+    /// so too, and so does every withdrawal of rights: an old copy would bring them back.
+    pub async fn keep_copy(&self) {
+        let store = self.clone();
+        // Fails only if the runtime is ending; the next start renews the copy.
+        let _ = tokio::task::spawn_blocking(move || store.copy_now()).await;
+    }
+
+    /// A copy that cannot be renewed is removed: none is better than one that brings revoked keys
+    /// back. But if the database is the reason, it is all there is.
+    fn copy_now(&self) {
+        let Err(error) = copy::make(&self.lock(), &self.0.folder) else {
+            return;
+        };
+        warn!(%error, "database cannot be copied");
+        if error.kind() != StoreErrorKind::Corrupt {
+            copy::remove(&self.0.folder);
+        }
+    }
+
+    /// Runs `work` in a transaction that sees one state of the database.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.transact(TransactionBehavior::Deferred, work).await
+    }
+
+    /// Runs `work` in a transaction that happens as a whole or not at all. It is begun as a writing
+    /// one, because SQLite waits for other writers only at the beginning.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.transact(TransactionBehavior::Immediate, work).await
+    }
+
+    /// On a thread that may block. It goes on to its end even if the caller no longer waits.
+    async fn transact<T: Send + 'static>(
+        &self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let mut connection = store.lock();
+            let transaction = connection.transaction_with_behavior(behavior)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        });
+        task.await
+            .unwrap_or_else(|error| Err(StoreError::interrupted(error)))
+    }
+
+    /// A panic under the lock has rolled its transaction back, so the connection behind it is
+    /// sound.
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.0
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("folder", &self.0.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn open() -> (TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        (folder, store)
+    }
+
+    fn user(id: &str) -> UserRow {
+        UserRow {
+            id: id.to_owned(),
+            name: "A".to_owned(),
+            email: "a@example".to_owned(),
+            role: "user".to_owned(),
+            created_at: 1,
+            updated_at: 1,
+        }
+    }
+
+    fn key(id: &str, user_id: &str, byte: u8) -> KeyRow {
+        KeyRow {
+            id: id.to_owned(),
+            user_id: user_id.to_owned(),
+            hash: [byte; 32],
+            created_at: 1,
+        }
+    }
+
+    fn function(id: &str, version_id: &str) -> FunctionRow {
+        FunctionRow {
+            id: id.to_owned(),
+            user_id: "u".to_owned(),
+            name: "F".to_owned(),
+            kind: "filter".to_owned(),
+            content: format!("# {version_id}"),
+            meta: "{}".to_owned(),
+            valves: "{}".to_owned(),
+            is_active: false,
+            is_global: true,
+            version_id: version_id.to_owned(),
+            learnt: "{}".to_owned(),
+            created_at: 1,
+            updated_at: 2,
+        }
+    }
+
+    fn model(id: &str) -> ModelRow {
+        ModelRow {
+            id: id.to_owned(),
+            user_id: "u".to_owned(),
+            base_model_id: None,
+            name: "M".to_owned(),
+            params: "{}".to_owned(),
+            meta: "{}".to_owned(),
+            access_grants: "[]".to_owned(),
+            is_active: true,
+            created_at: 1,
+            updated_at: 1,
+        }
+    }
+
+    /// What another process would find if this one were killed now.
+    fn killed(folder: &TempDir) -> TempDir {
+        let left = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, left.path().join(path.file_name().unwrap())).unwrap();
+        }
+        left
+    }
+
+    fn damage(folder: &TempDir) {
+        fs::write(file::path(folder.path()), [0x5a; 8192]).unwrap();
+    }
+
+    async fn user_ids(store: &Store) -> Vec<String> {
+        store
+            .list_users()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|row| row.id)
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn acknowledged_writes_survive_a_kill() {
+        let (folder, store) = open();
+        for number in 0..20 {
+            store
+                .insert_user(user(&format!("u{number:02}")))
+                .await
+                .unwrap();
+            let left = killed(&folder);
+            assert_eq!(
+                user_ids(&Store::open(left.path()).unwrap()).await.len(),
+                number + 1
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn two_tables_change_together_or_not_at_all() {
+        let (_folder, store) = open();
+        store
+            .insert_user_with_key(user("a"), key("k1", "a", 1))
+            .await
+            .unwrap();
+        let error = store
+            .insert_user_with_key(user("b"), key("k2", "b", 1))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Conflict);
+        assert_eq!(user_ids(&store).await, ["a"]);
+    }
+
+    #[tokio::test]
+    async fn panic_in_a_transaction_leaves_the_store_usable() {
+        let (_folder, store) = open();
+        let result = store.write(|connection| -> Result<(), StoreError> {
+            user("a").insert(connection)?;
+            panic!("as if a function of ours had");
+        });
+        assert_eq!(result.await.unwrap_err().kind(), StoreErrorKind::Other);
+        assert!(user_ids(&store).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn settings_of_the_connection_hold() {
+        let (_folder, store) = open();
+        let pragma = |name: &'static str| {
+            let read = store.read(move |connection| {
+                Ok(connection.pragma_query_value(None, name, |row| {
+                    row.get::<_, rusqlite::types::Value>(0)
+                })?)
+            });
+            async move { format!("{:?}", read.await.unwrap()) }
+        };
+        assert_eq!(pragma("journal_mode").await, "Text(\"wal\")");
+        assert_eq!(pragma("synchronous").await, "Integer(2)");
+        assert_eq!(pragma("foreign_keys").await, "Integer(1)");
+        assert_eq!(pragma("busy_timeout").await, "Integer(5000)");
+    }
+
+    #[tokio::test]
+    async fn full_disk_refuses_writes_and_keeps_what_is_there() {
+        let (_folder, store) = open();
+        let limit =
+            |pages: u32| {
+                store.read(move |connection| {
+                    Ok(connection
+                        .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
+                })
+            };
+        store.insert_function(function("f", "v1")).await.unwrap();
+        limit(1).await.unwrap();
+        let large = FunctionRow {
+            content: "x".repeat(100_000),
+            ..function("f", "v2")
+        };
+        let error = store.update_function(large.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Full);
+        assert_eq!(store.list_functions().await.unwrap(), [function("f", "v1")]);
+        limit(1_000_000).await.unwrap();
+        store.update_function(large).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn database_that_another_process_keeps_locked_is_busy() {
+        let (folder, store) = open();
+        let other = Connection::open(file::path(folder.path())).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        store
+            .lock()
+            .busy_timeout(std::time::Duration::ZERO)
+            .unwrap();
+        let error = store.insert_user(user("a")).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Busy);
+        assert!(user_ids(&store).await.is_empty(), "reading goes on");
+        other.execute_batch("ROLLBACK").unwrap();
+        store.insert_user(user("a")).await.unwrap();
+    }
+
+    #[test]
+    fn folder_is_ours_until_the_last_clone_is_gone() {
+        let (folder, store) = open();
+        let clone = store.clone();
+        drop(store);
+        let error = Store::open(folder.path()).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Locked);
+        drop(clone);
+        Store::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn files_are_for_our_eyes_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("data");
+        let _store = Store::open(&folder).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077;
+        assert_eq!(mode(&folder), 0);
+        assert_eq!(mode(&file::path(&folder)), 0);
+        assert_eq!(mode(&copy::path(&folder)), 0);
+        assert_eq!(mode(&file::companion(&folder, "-wal")), 0);
+    }
+
+    #[tokio::test]
+    async fn newer_database_is_refused_and_left_alone() {
+        let (folder, store) = open();
+        store
+            .write(|connection| Ok(connection.pragma_update(None, "user_version", 99)?))
+            .await
+            .unwrap();
+        drop(store);
+        let error = Store::open(folder.path()).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::NewerSchema);
+    }
+
+    #[tokio::test]
+    async fn damaged_database_gives_way_to_the_copy() {
+        let (folder, store) = open();
+        store.insert_user(user("a")).await.unwrap();
+        store.keep_copy().await;
+        store.insert_user(user("b")).await.unwrap();
+        drop(store);
+        damage(&folder);
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(user_ids(&store).await, ["a"]);
+        let names = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        assert!(
+            names
+                .into_iter()
+                .any(|name| name.to_string_lossy().contains(".damaged-"))
+        );
+    }
+
+    #[tokio::test]
+    async fn lost_database_gives_way_to_the_copy() {
+        for lose in [
+            |path: &Path| fs::remove_file(path).unwrap(),
+            |path: &Path| fs::write(path, "").unwrap(),
+        ] {
+            let (folder, store) = open();
+            store.insert_user(user("a")).await.unwrap();
+            store.keep_copy().await;
+            drop(store);
+            lose(&file::path(folder.path()));
+            assert_eq!(user_ids(&Store::open(folder.path()).unwrap()).await, ["a"]);
+        }
+    }
+
+    #[test]
+    fn damage_without_a_copy_is_an_error_that_names_the_file() {
+        let (folder, store) = open();
+        drop(store);
+        copy::remove(folder.path());
+        damage(&folder);
+        let error = Store::open(folder.path()).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        assert!(error.to_string().contains("sluicegate.db"), "{error}");
+    }
+
+    /// What no check can see is a text that is still one: SQLite keeps no sums of values.
+    #[tokio::test]
+    async fn flipped_byte_stops_neither_the_start_nor_a_read() {
+        let (folder, store) = open();
+        store.insert_function(function("f", "v1")).await.unwrap();
+        store.keep_copy().await;
+        drop(store);
+        let whole = fs::read(file::path(folder.path())).unwrap();
+        let copy = fs::read(copy::path(folder.path())).unwrap();
+        // Bytes 60 to 63 are the schema's number: another one there is a newer schema, which is
+        // refused.
+        for at in (0..whole.len())
+            .step_by(199)
+            .filter(|at| !(60..64).contains(at))
+        {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0xff;
+            fs::write(file::path(folder.path()), flipped).unwrap();
+            fs::write(copy::path(folder.path()), &copy).unwrap();
+            let store =
+                Store::open(folder.path()).unwrap_or_else(|error| panic!("byte {at}: {error:?}"));
+            store
+                .list_functions()
+                .await
+                .unwrap_or_else(|error| panic!("byte {at}: {error:?}"));
+            store
+                .list_keys()
+                .await
+                .unwrap_or_else(|error| panic!("byte {at}: {error:?}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn copy_is_renewed_only_after_writes() {
+        use std::os::unix::fs::MetadataExt;
+        let (folder, store) = open();
+        let file_number = || fs::metadata(copy::path(folder.path())).unwrap().ino();
+        // Closing it for the first time moves the schema from the log to the database.
+        drop(store);
+        drop(Store::open(folder.path()).unwrap());
+        let first = file_number();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(file_number(), first);
+        store.insert_user(user("a")).await.unwrap();
+        drop(store);
+        drop(Store::open(folder.path()).unwrap());
+        assert_ne!(file_number(), first);
+    }
+
+    #[tokio::test]
+    async fn withdrawn_key_is_not_in_the_copy() {
+        let (folder, store) = open();
+        store
+            .insert_user_with_key(user("a"), key("k1", "a", 1))
+            .await
+            .unwrap();
+        store.keep_copy().await;
+        assert!(store.delete_key("k1".to_owned()).await.unwrap());
+        drop(store);
+        damage(&folder);
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.list_keys().await.unwrap(), []);
+        assert_eq!(user_ids(&store).await, ["a"]);
+    }
+
+    #[tokio::test]
+    async fn users_leave_with_their_keys_and_valves() {
+        let (_folder, store) = open();
+        store
+            .insert_user_with_key(user("a"), key("k1", "a", 1))
+            .await
+            .unwrap();
+        store.insert_key(key("k2", "b", 2)).await.unwrap();
+        for id in ["a", "b"] {
+            store
+                .set_user_valves("f".to_owned(), id.to_owned(), "{}".to_owned())
+                .await
+                .unwrap();
+        }
+        assert!(store.delete_user("a".to_owned()).await.unwrap());
+        assert!(!store.delete_user("a".to_owned()).await.unwrap());
+        assert_eq!(store.list_keys().await.unwrap(), [key("k2", "b", 2)]);
+        let valves = store.user_valves("f".to_owned()).await.unwrap();
+        assert_eq!(valves.into_keys().collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[tokio::test]
+    async fn functions_come_back_as_they_were_written() {
+        let (_folder, store) = open();
+        store.insert_function(function("f", "v1")).await.unwrap();
+        assert_eq!(
+            store.find_function("f".to_owned()).await.unwrap(),
+            Some(function("f", "v1"))
+        );
+        assert_eq!(store.list_functions().await.unwrap(), [function("f", "v1")]);
+        let taken = store
+            .insert_function(function("f", "v2"))
+            .await
+            .unwrap_err();
+        assert_eq!(taken.kind(), StoreErrorKind::Conflict);
+        let missing = store
+            .update_function(function("g", "v2"))
+            .await
+            .unwrap_err();
+        assert_eq!(missing.kind(), StoreErrorKind::NotFound);
+        assert_eq!(store.find_function("g".to_owned()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn every_upload_is_kept_and_toggles_are_no_uploads() {
+        let (_folder, store) = open();
+        store.insert_function(function("f", "v1")).await.unwrap();
+        store.update_function(function("f", "v2")).await.unwrap();
+        let toggled = FunctionRow {
+            is_active: true,
+            ..function("f", "v2")
+        };
+        store.update_function(toggled).await.unwrap();
+        let versions = store.list_function_versions("f".to_owned()).await.unwrap();
+        let contents: Vec<_> = versions
+            .iter()
+            .map(|version| version.content.as_str())
+            .collect();
+        assert_eq!(contents, ["# v2", "# v1"]);
+        let find = |id: &str| store.find_function_version("f".to_owned(), id.to_owned());
+        assert_eq!(find("v1").await.unwrap().as_ref(), versions.last());
+        let delete = |id: &str| store.delete_function_version("f".to_owned(), id.to_owned());
+        assert!(!delete("v2").await.unwrap(), "it serves");
+        assert!(delete("v1").await.unwrap());
+        assert_eq!(find("v1").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn functions_leave_with_versions_and_user_valves() {
+        let (_folder, store) = open();
+        store.insert_function(function("f", "v1")).await.unwrap();
+        store
+            .set_user_valves("f".to_owned(), "u".to_owned(), "{}".to_owned())
+            .await
+            .unwrap();
+        assert!(store.delete_function("f".to_owned()).await.unwrap());
+        assert!(!store.delete_function("f".to_owned()).await.unwrap());
+        assert_eq!(
+            store.list_function_versions("f".to_owned()).await.unwrap(),
+            []
+        );
+        assert!(store.all_user_valves().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn user_valves_are_kept_by_function_and_user() {
+        let (_folder, store) = open();
+        let set = |function: &str, user: &str, valves: &str| {
+            store.set_user_valves(function.to_owned(), user.to_owned(), valves.to_owned())
+        };
+        set("f", "a", "1").await.unwrap();
+        set("f", "a", "2").await.unwrap();
+        set("g", "'; DROP TABLE users; --", "3").await.unwrap();
+        let all = store.all_user_valves().await.unwrap();
+        assert_eq!(all["f"]["a"], "2");
+        assert_eq!(all["g"]["'; DROP TABLE users; --"], "3");
+        assert_eq!(store.user_valves("f".to_owned()).await.unwrap(), all["f"]);
+    }
+
+    #[tokio::test]
+    async fn models_come_back_as_they_were_written() {
+        let (_folder, store) = open();
+        store.insert_model(model("m")).await.unwrap();
+        let preset = ModelRow {
+            base_model_id: Some("b".to_owned()),
+            ..model("m")
+        };
+        store.update_model(preset.clone()).await.unwrap();
+        assert_eq!(
+            store.list_models().await.unwrap(),
+            std::slice::from_ref(&preset)
+        );
+        assert_eq!(
+            store.find_model("m".to_owned()).await.unwrap(),
+            Some(preset)
+        );
+        assert!(store.delete_model("m".to_owned()).await.unwrap());
+        assert_eq!(store.find_model("m".to_owned()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn settings_are_found_by_prefix() {
+        let (_folder, store) = open();
+        for (key, value) in [("a:1", "1"), ("a:2", "2"), ("a_3", "3"), ("a:1", "4")] {
+            store
+                .set_setting(key.to_owned(), value.to_owned())
+                .await
+                .unwrap();
+        }
+        let found = store.settings_with_prefix("a:".to_owned()).await.unwrap();
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(found, [pair("a:1", "4"), pair("a:2", "2")]);
+        assert!(store.delete_setting("a:1".to_owned()).await.unwrap());
+        assert_eq!(store.setting("a:1".to_owned()).await.unwrap(), None);
+        assert_eq!(
+            store.setting("a_3".to_owned()).await.unwrap().as_deref(),
+            Some("3")
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! Table `function_versions`: every text that was uploaded, to look back at and to go back to.
+
+use rusqlite::{Connection, Row, named_params};
+
+use super::{FunctionRow, Store, StoreError, sql};
+
+/// One upload of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionVersionRow {
+    /// A UUID. Equal text uploaded again is another version.
+    pub version_id: String,
+    /// Whose code it is.
+    pub function_id: String,
+    /// The code.
+    pub content: String,
+    /// Who uploaded it.
+    pub user_id: String,
+    /// When, in Unix seconds.
+    pub created_at: i64,
+}
+
+impl FunctionVersionRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            version_id: row.get("version_id")?,
+            function_id: row.get("function_id")?,
+            content: row.get("content")?,
+            user_id: row.get("user_id")?,
+            created_at: row.get("created_at")?,
+        })
+    }
+}
+
+/// Keeps the code of a function's row, unless it was kept before: a toggle or a valve change
+/// uploads nothing.
+pub(super) fn keep(connection: &Connection, row: &FunctionRow) -> Result<(), StoreError> {
+    let sql =
+        "INSERT INTO function_versions (version_id, function_id, content, user_id, created_at)
+               VALUES (:version_id, :function_id, :content, :user_id, :created_at)
+               ON CONFLICT (version_id) DO NOTHING";
+    let params = named_params! {
+        ":version_id": row.version_id, ":function_id": row.id, ":content": row.content,
+        ":user_id": row.user_id, ":created_at": row.updated_at,
+    };
+    sql::change(connection, sql, params).map(drop)
+}
+
+impl Store {
+    /// The versions of a function, newest first.
+    pub async fn list_function_versions(
+        &self,
+        function_id: String,
+    ) -> Result<Vec<FunctionVersionRow>, StoreError> {
+        let sql = "SELECT * FROM function_versions WHERE function_id = ?1 ORDER BY sequence DESC";
+        self.read(move |connection| {
+            sql::all(connection, sql, [&function_id], FunctionVersionRow::read)
+        })
+        .await
+    }
+
+    /// The version of this id, if it is one of the function's.
+    pub async fn find_function_version(
+        &self,
+        function_id: String,
+        version_id: String,
+    ) -> Result<Option<FunctionVersionRow>, StoreError> {
+        let sql = "SELECT * FROM function_versions WHERE function_id = ?1 AND version_id = ?2";
+        self.read(move |connection| {
+            sql::first(
+                connection,
+                sql,
+                [&function_id, &version_id],
+                FunctionVersionRow::read,
+            )
+        })
+        .await
+    }
+
+    /// Removes a version that does not serve; whether there was one.
+    pub async fn delete_function_version(
+        &self,
+        function_id: String,
+        version_id: String,
+    ) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM function_versions
+                   WHERE function_id = ?1 AND version_id = ?2
+                     AND version_id NOT IN (SELECT version_id FROM functions WHERE id = ?1)";
+        self.write(move |connection| {
+            Ok(sql::change(connection, sql, [&function_id, &version_id])? > 0)
+        })
+        .await
+    }
+}

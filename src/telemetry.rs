@@ -1,0 +1,239 @@
+//! Logging: its set-up, and the one line that every request leaves.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+/// Sends log lines to standard error: text for people or JSON for machines, from `level` (or the filter in
+/// `SLUICEGATE_LOG_LEVEL`'s own grammar) upwards. A second call changes nothing.
+pub fn init(as_json: bool, level: &str) {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // Fails only if logging is set up already, as in tests.
+    let _ = if as_json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder
+            .with_ansi(std::env::var_os("NO_COLOR").is_none())
+            .try_init()
+    };
+}
+
+/// A fresh id for a request: a random UUID.
+#[must_use]
+pub fn request_id() -> Arc<str> {
+    let mut bytes = [0; 16];
+    // Without a source of randomness ids repeat, which only makes the log harder to read.
+    let _ = getrandom::fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-")
+    .into()
+}
+
+/// What a function did to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ran and changed nothing.
+    Passed,
+    /// It changed what it was given.
+    Changed,
+    /// It refused.
+    Refused,
+    /// It failed.
+    Failed,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Passed => "passed",
+            Self::Changed => "changed",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// The access line of one request. It is written when the last holder lets go of it, which is when the answer's last
+/// byte was handed over or the client has gone.
+#[derive(Debug)]
+pub struct RequestLog {
+    id: Arc<str>,
+    method: String,
+    path: String,
+    began: Instant,
+    /// Held for assignments only.
+    facts: Mutex<Facts>,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
+    caller: Option<String>,
+    model: Option<String>,
+    target: Option<String>,
+    status: Option<u16>,
+    code: Option<&'static str>,
+    first_byte: Option<Duration>,
+    tokens: Option<(u64, u64)>,
+    functions: Vec<(String, &'static str, Outcome)>,
+    function_errors: Vec<String>,
+    is_complete: bool,
+}
+
+/// The status that the line shows for a client that left.
+const CLIENT_GONE: u16 = 499;
+
+impl RequestLog {
+    /// Begins the line of a request.
+    #[must_use]
+    pub fn begin(id: Arc<str>, method: &str, path: &str) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            began: Instant::now(),
+            facts: Mutex::default(),
+        })
+    }
+
+    /// The request's id.
+    #[must_use]
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts
+            .lock()
+            .expect("no code that holds this lock panics")
+    }
+
+    /// Notes who asks.
+    pub fn set_caller(&self, id: &str) {
+        self.facts().caller = Some(id.to_owned());
+    }
+
+    /// Notes the model that was asked for.
+    pub fn set_model(&self, id: &str) {
+        self.facts().model = Some(id.to_owned());
+    }
+
+    /// Notes the upstream or function that answers.
+    pub fn set_target(&self, name: &str) {
+        self.facts().target = Some(name.to_owned());
+    }
+
+    /// Notes the status of the answer's head, and the code of the error if it is one.
+    pub fn set_status(&self, status: u16, code: Option<&'static str>) {
+        let mut facts = self.facts();
+        facts.status = Some(status);
+        facts.code = code;
+        facts.first_byte.get_or_insert(self.began.elapsed());
+    }
+
+    /// Notes an error that came after the head.
+    pub fn set_late_error(&self, code: &'static str) {
+        self.facts().code = Some(code);
+    }
+
+    /// Notes what the answer cost.
+    pub fn set_tokens(&self, prompt: u64, completion: u64) {
+        self.facts().tokens = Some((prompt, completion));
+    }
+
+    /// Notes what a function did. What a hook did to earlier events of a stream is merged with what it does to later
+    /// ones: the stronger word stands.
+    pub fn function_ran(&self, id: &str, hook: &'static str, outcome: Outcome) {
+        let mut facts = self.facts();
+        let known = facts
+            .functions
+            .iter_mut()
+            .find(|(known, known_hook, _)| known == id && *known_hook == hook);
+        match known {
+            Some((_, _, known)) => {
+                *known = if outcome == Outcome::Passed {
+                    *known
+                } else {
+                    outcome
+                }
+            }
+            None => facts.functions.push((id.to_owned(), hook, outcome)),
+        }
+    }
+
+    /// Notes that a function failed without ending the request.
+    pub fn function_error(&self, id: &str) {
+        self.facts().function_errors.push(id.to_owned());
+    }
+
+    /// The functions that failed without ending the request, separated by commas.
+    #[must_use]
+    pub fn function_errors(&self) -> Option<String> {
+        let facts = self.facts();
+        (!facts.function_errors.is_empty()).then(|| facts.function_errors.join(","))
+    }
+
+    /// Notes that the whole answer was handed over.
+    pub fn complete(&self) {
+        self.facts().is_complete = true;
+    }
+}
+
+impl Drop for RequestLog {
+    fn drop(&mut self) {
+        let facts = std::mem::take(
+            self.facts
+                .get_mut()
+                .expect("no code that holds this lock panics"),
+        );
+        let status = if facts.is_complete {
+            facts.status.unwrap_or(0)
+        } else {
+            CLIENT_GONE
+        };
+        let functions: Vec<String> = facts
+            .functions
+            .iter()
+            .map(|(id, hook, outcome)| format!("{id}.{hook}={outcome}"))
+            .collect();
+        info!(
+            target: "access",
+            {
+                request.id = %self.id,
+                method = self.method,
+                path = self.path,
+                user.id = facts.caller,
+                model = facts.model,
+                served_by = facts.target,
+                status,
+                error = facts.code,
+                duration_ms = milliseconds(self.began.elapsed()),
+                first_byte_ms = facts.first_byte.map(milliseconds),
+                prompt_tokens = facts.tokens.map(|(prompt, _)| prompt),
+                completion_tokens = facts.tokens.map(|(_, completion)| completion),
+                functions = functions.join(" ")
+            },
+            "request"
+        );
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    // Tenths are enough for a log.
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}

@@ -1,0 +1,132 @@
+//! The body of an answer as it comes from a model server: an idle limit, and the member's place
+//! until it is dropped.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::body::Body;
+use crate::error::{Error, Result};
+
+use super::failure;
+use super::groups::Lease;
+
+/// A body on its way. Dropping it before its end closes the connection, which tells the server to
+/// stop.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    incoming: Incoming,
+    lease: Lease,
+    silence: Silence,
+    ended: bool,
+}
+
+impl Arriving {
+    pub(super) fn new(incoming: Incoming, lease: Lease, idle: Duration) -> Self {
+        Self {
+            incoming,
+            lease,
+            silence: Silence::new(idle),
+            ended: false,
+        }
+    }
+
+    /// All of it, or an error once it is longer than `limit_bytes`.
+    pub(super) async fn collect(self, limit_bytes: usize) -> Result<Bytes> {
+        let name = self.lease.upstream_name().to_owned();
+        let too_long = || failure::invalid(&name, "it is too long");
+        Body::stream(self).collect(limit_bytes, too_long).await
+    }
+
+    fn fail(&mut self, error: Error) -> Error {
+        self.ended = true;
+        self.lease.fail();
+        error
+    }
+
+    fn late(&mut self) -> Error {
+        let error = failure::late_body(self.lease.upstream_name(), self.silence.limit);
+        self.fail(error)
+    }
+
+    fn broken(&mut self, error: hyper::Error) -> Error {
+        let error = failure::of_body(self.lease.upstream_name(), error);
+        self.fail(error)
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.lease.succeed();
+    }
+}
+
+impl Stream for Arriving {
+    type Item = Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        while !this.ended {
+            match Pin::new(&mut this.incoming).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    this.silence.end();
+                    // Trailers are of no use to anybody behind us.
+                    if let Ok(bytes) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(this.broken(error)))),
+                Poll::Ready(None) => this.end(),
+                Poll::Pending if this.silence.poll(context).is_ready() => {
+                    return Poll::Ready(Some(Err(this.late())));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// How long nothing has come. The timer is moved when it fires, not with every piece:
+/// a stream has many pieces and next to no timeouts.
+#[derive(Debug)]
+struct Silence {
+    limit: Duration,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Silence {
+    fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            since: None,
+            timer: None,
+        }
+    }
+
+    /// Something came.
+    fn end(&mut self) {
+        self.since = None;
+    }
+
+    /// Ready once the silence has lasted for the limit.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let deadline = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}

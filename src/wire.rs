@@ -1,0 +1,6 @@
+//! Bytes of the protocols on the wire and the values they stand for; no tokio, no IO, no clock.
+
+pub mod json;
+pub mod ollama;
+pub mod openai;
+pub mod sse;

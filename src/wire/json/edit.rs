@@ -1,0 +1,150 @@
+//! Changes to the top level of a document, made by splicing.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{Document, Member, write_quoted};
+
+/// Changes to a [`Document`] that are made all at once in [`Edit::finish`]. Of two changes to one
+/// key the later one counts.
+pub struct Edit<'a> {
+    document: &'a Document,
+    changes: Vec<(String, Option<Bytes>)>,
+}
+
+impl<'a> Edit<'a> {
+    pub(super) fn new(document: &'a Document) -> Self {
+        Self {
+            document,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Gives `key` the JSON value in `raw`, where it stands now or else at the end.
+    pub fn set(&mut self, key: &str, raw: Bytes) -> &mut Self {
+        self.change(key, Some(raw))
+    }
+
+    /// Gives `key` the string `text`.
+    pub fn set_string(&mut self, key: &str, text: &str) -> &mut Self {
+        self.set(key, super::quote(text))
+    }
+
+    /// Takes `key` out, if it is there.
+    pub fn remove(&mut self, key: &str) -> &mut Self {
+        self.change(key, None)
+    }
+
+    /// The changed text. Without changes it is the document's own memory.
+    #[must_use]
+    pub fn finish(&self) -> Bytes {
+        if self.changes.is_empty() {
+            return self.document.bytes.clone();
+        }
+        let mut written = Vec::with_capacity(self.length_bound());
+        let first = self.document.members.first();
+        written.extend_from_slice(&self.source()[..first.map_or(self.open(), start_of)]);
+        let kept = self.write_members(&mut written);
+        self.write_new(&mut written, kept);
+        let last = self.document.members.last();
+        written.extend_from_slice(&self.source()[last.map_or(self.open(), end_of)..]);
+        Bytes::from(written)
+    }
+
+    fn change(&mut self, key: &str, value: Option<Bytes>) -> &mut Self {
+        match self.changes.iter_mut().find(|(other, _)| other == key) {
+            Some((_, before)) => *before = value,
+            None => self.changes.push((key.to_owned(), value)),
+        }
+        self
+    }
+
+    fn source(&self) -> &'a [u8] {
+        &self.document.bytes
+    }
+
+    /// The offset behind the opening brace.
+    fn open(&self) -> usize {
+        memchr::memchr(b'{', self.source()).map_or(0, |at| at + 1)
+    }
+
+    fn length_bound(&self) -> usize {
+        let length_of = |(key, value): &(String, Option<Bytes>)| {
+            key.len() + 8 + value.as_ref().map_or(0, Bytes::len)
+        };
+        self.source().len() + self.changes.iter().map(length_of).sum::<usize>()
+    }
+
+    /// Writes the document's own members, each with what stood between it and the one before. Says
+    /// whether any was left.
+    fn write_members(&self, written: &mut Vec<u8>) -> bool {
+        let mut kept = false;
+        let mut separator_start = self.document.members.first().map_or(0, start_of);
+        for member in &self.document.members {
+            let separator = separator_start..start_of(member);
+            separator_start = end_of(member);
+            let change = self.change_of(member);
+            if let Some(None) = change {
+                continue;
+            }
+            if kept {
+                written.extend_from_slice(&self.source()[separator]);
+            }
+            self.write_member(written, member, change.flatten());
+            kept = true;
+        }
+        kept
+    }
+
+    fn write_member(&self, written: &mut Vec<u8>, member: &Member, value: Option<&Bytes>) {
+        let value_start = member.value.range().start;
+        written.extend_from_slice(&self.source()[start_of(member)..value_start]);
+        match value {
+            Some(value) => written.extend_from_slice(value),
+            None => written.extend_from_slice(&self.source()[member.value.range()]),
+        }
+    }
+
+    /// Writes the members that the document does not have yet.
+    fn write_new(&self, written: &mut Vec<u8>, mut comma: bool) {
+        for (key, value) in &self.changes {
+            let Some(value) = value else { continue };
+            if self.document.member(key).is_some() {
+                continue;
+            }
+            if comma {
+                written.push(b',');
+            }
+            write_quoted(written, key);
+            written.push(b':');
+            written.extend_from_slice(value);
+            comma = true;
+        }
+    }
+
+    /// What happens to `member`: nothing, `Some(None)` for its removal, or a new value.
+    fn change_of(&self, member: &Member) -> Option<Option<&Bytes>> {
+        self.changes
+            .iter()
+            .find(|(key, _)| member.key.is(self.source(), key))
+            .map(|(_, value)| value.as_ref())
+    }
+}
+
+/// The offset of the quote before a member's key.
+fn start_of(member: &Member) -> usize {
+    member.key.span.range().start - 1
+}
+
+fn end_of(member: &Member) -> usize {
+    member.value.range().end
+}
+
+/// Without the values, which may be somebody's prompt.
+impl fmt::Debug for Edit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.changes.iter().map(|(key, _)| key);
+        f.debug_set().entries(keys).finish()
+    }
+}

@@ -1,0 +1,107 @@
+//! The inside of JSON strings: finding their end quickly, and reading their escapes.
+
+use std::borrow::Cow;
+use std::str;
+
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// A stretch of string that holds no quote, no backslash and no control character.
+pub(super) struct PlainRun {
+    pub(super) length: usize,
+    /// False if a byte of it may be beyond ASCII and the string has to be checked for UTF-8.
+    pub(super) ascii: bool,
+}
+
+/// The plain run at the start of `bytes`, looked at eight bytes at a time.
+pub(super) fn plain_run(bytes: &[u8]) -> PlainRun {
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut seen = 0;
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        seen |= word;
+        let stops = stops_in(word);
+        if stops != 0 {
+            return PlainRun {
+                length: index * 8 + stops.trailing_zeros() as usize / 8,
+                ascii: seen & HIGH_BITS == 0,
+            };
+        }
+    }
+    short_run(bytes, words.len() * 8, seen & HIGH_BITS == 0)
+}
+
+/// The end of a plain run among the last bytes, which fill no word.
+fn short_run(bytes: &[u8], from: usize, ascii: bool) -> PlainRun {
+    let rest = &bytes[from..];
+    let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    let length = rest.iter().position(is_stop).unwrap_or(rest.len());
+    PlainRun {
+        length: from + length,
+        ascii: ascii && rest[..length].is_ascii(),
+    }
+}
+
+/// The high bit of the first byte in `word` that ends a plain run. Bits above it mean nothing: the
+/// subtraction may borrow from there.
+fn stops_in(word: u64) -> u64 {
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let is_quote = quote.wrapping_sub(ONES) & !quote;
+    let is_backslash = backslash.wrapping_sub(ONES) & !backslash;
+    let is_control = word.wrapping_sub(ONES * 0x20) & !word;
+    (is_quote | is_backslash | is_control) & HIGH_BITS
+}
+
+/// The text of a string without its quotes.
+pub(super) fn unescape(inner: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'\\', inner.as_bytes()).is_some() {
+        return Cow::Owned(characters(inner).collect());
+    }
+    Cow::Borrowed(inner)
+}
+
+/// The characters of a string without its quotes.
+pub(super) fn characters(inner: &str) -> impl Iterator<Item = char> {
+    let mut rest = inner.chars();
+    std::iter::from_fn(move || match rest.next()? {
+        '\\' => escaped(&mut rest),
+        character => Some(character),
+    })
+}
+
+fn escaped(rest: &mut str::Chars<'_>) -> Option<char> {
+    Some(match rest.next()? {
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'u' => unicode(rest),
+        character => character,
+    })
+}
+
+/// The character of `\uXXXX`, of which `rest` holds what follows the `u`.
+fn unicode(rest: &mut str::Chars<'_>) -> char {
+    let unit = hex(rest);
+    if (0xD800..0xDC00).contains(&unit) {
+        let mut ahead = rest.clone();
+        let follows = ahead.next() == Some('\\') && ahead.next() == Some('u');
+        let low = hex(&mut ahead);
+        if follows && (0xDC00..0xE000).contains(&low) {
+            *rest = ahead;
+            return character(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00));
+        }
+    }
+    character(unit)
+}
+
+fn character(code: u32) -> char {
+    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+fn hex(rest: &mut str::Chars<'_>) -> u32 {
+    rest.take(4)
+        .fold(0, |unit, digit| unit * 16 + digit.to_digit(16).unwrap_or(0))
+}

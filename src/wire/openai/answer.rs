@@ -1,0 +1,227 @@
+//! The answer that the chunks of a stream add up to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::fields::Fields;
+use crate::wire::json;
+
+/// Members that name something and are sent whole: a repetition replaces, where text is appended.
+const NAMES: [&str; 5] = ["role", "id", "type", "name", "index"];
+
+/// What the events of a stream have said so far, choice by choice.
+#[derive(Clone, Default)]
+pub struct AnswerText {
+    /// `id`, `created`, `model` and whatever else stands beside the choices, as it was first sent.
+    pub(super) head: Map<String, Value>,
+    pub(super) choices: BTreeMap<u64, Choice>,
+    pub(super) usage: Option<Value>,
+    length_bytes: usize,
+}
+
+/// One of the answers, where several were asked for.
+#[derive(Clone, Default)]
+pub(super) struct Choice {
+    pub(super) message: Map<String, Value>,
+    pub(super) finish_reason: Option<Value>,
+    pub(super) logprobs: Value,
+}
+
+impl AnswerText {
+    /// An answer of which nothing has come yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the data of one event. The end marker and events that are no chunks add nothing.
+    pub fn push(&mut self, data: &[u8]) {
+        let Some(chunk) = Fields::parse(data) else {
+            return;
+        };
+        self.length_bytes += data.len();
+        for (key, value) in chunk.iter() {
+            match key {
+                "choices" => self.push_choices(value),
+                "usage" => self.usage = parse(value).or_else(|| self.usage.take()),
+                "object" => {}
+                _ => self.push_head(key, value),
+            }
+        }
+    }
+
+    /// How many bytes of data were added, for whoever sets a limit.
+    #[must_use]
+    pub fn length_bytes(&self) -> usize {
+        self.length_bytes
+    }
+
+    /// The text of the first choice.
+    #[must_use]
+    pub fn content(&self) -> &str {
+        let content = self
+            .first_choice()
+            .and_then(|choice| choice.message.get("content"));
+        content.and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Why the first choice ended, if it has.
+    #[must_use]
+    pub fn finish_reason(&self) -> Option<&str> {
+        self.first_choice()?.finish_reason.as_ref()?.as_str()
+    }
+
+    /// The usage that was reported last, as it was sent.
+    #[must_use]
+    pub fn usage(&self) -> Option<&Value> {
+        self.usage.as_ref()
+    }
+
+    /// The assistant's message of the first choice, as a whole answer would hold it.
+    #[must_use]
+    pub fn assistant_message(&self) -> Value {
+        match self.first_choice() {
+            Some(choice) => choice.whole_message(),
+            None => Choice::default().whole_message(),
+        }
+    }
+
+    fn first_choice(&self) -> Option<&Choice> {
+        self.choices.values().next()
+    }
+
+    fn push_head(&mut self, key: &str, value: &str) {
+        if self.head.contains_key(key) {
+            return;
+        }
+        if let Some(value) = parse(value) {
+            self.head.insert(key.to_owned(), value);
+        }
+    }
+
+    fn push_choices(&mut self, choices: &str) {
+        let Ok(choices) = serde_json::from_str::<Vec<&RawValue>>(choices) else {
+            return;
+        };
+        for choice in choices {
+            if let Some(fields) = Fields::parse(choice.get().as_bytes()) {
+                let index = fields.get("index").and_then(|index| index.parse().ok());
+                self.choices
+                    .entry(index.unwrap_or(0))
+                    .or_default()
+                    .push(&fields);
+            }
+        }
+    }
+}
+
+impl Choice {
+    fn push(&mut self, fields: &Fields<'_>) {
+        if let Some(reason) = fields.get("finish_reason").and_then(parse) {
+            self.finish_reason = Some(reason);
+        }
+        if let Some(logprobs) = fields.get("logprobs").and_then(parse) {
+            merge(&mut self.logprobs, logprobs);
+        }
+        let delta = fields.get("delta").map(str::as_bytes);
+        let Some(delta) = delta.and_then(Fields::parse) else {
+            return;
+        };
+        for (key, value) in delta.iter() {
+            self.push_member(key, value);
+        }
+    }
+
+    /// The usual member is a piece of text, which goes to the end of the text that is there
+    /// already.
+    fn push_member(&mut self, key: &str, value: &str) {
+        let text = json::unquote(value.as_bytes());
+        match (self.message.get_mut(key), text) {
+            (Some(Value::String(before)), Some(text)) if !NAMES.contains(&key) => {
+                before.push_str(&text);
+            }
+            (_, Some(text)) => merge_member(&mut self.message, key, text.into()),
+            (_, None) => merge_member(&mut self.message, key, parse(value).unwrap_or(Value::Null)),
+        }
+    }
+
+    /// The message with its role first, its content always there, and its tool calls without the
+    /// index that only chunks have.
+    pub(super) fn whole_message(&self) -> Value {
+        let mut members = self.message.clone();
+        let role = members.shift_remove("role").filter(Value::is_string);
+        let content = members.shift_remove("content").unwrap_or(Value::Null);
+        let calls = members.get_mut("tool_calls").and_then(Value::as_array_mut);
+        let has_calls = calls.is_some();
+        for call in calls.into_iter().flatten().filter_map(Value::as_object_mut) {
+            call.shift_remove("index");
+        }
+        let mut message = Map::new();
+        message.insert("role".to_owned(), role.unwrap_or("assistant".into()));
+        let missing = content.is_null() && !has_calls;
+        message.insert(
+            "content".to_owned(),
+            if missing { "".into() } else { content },
+        );
+        message.append(&mut members);
+        Value::Object(message)
+    }
+}
+
+/// The value, `None` for `null` and for what is no JSON.
+fn parse(json: &str) -> Option<Value> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    (!value.is_null()).then_some(value)
+}
+
+/// Adds a later piece of a value to what is there: text and lists grow, objects member by member.
+fn merge(before: &mut Value, piece: Value) {
+    match (before, piece) {
+        (_, Value::Null) => {}
+        (Value::String(before), Value::String(text)) => before.push_str(&text),
+        (Value::Array(before), Value::Array(items)) => merge_items(before, items),
+        (Value::Object(before), Value::Object(members)) => {
+            for (key, value) in members {
+                merge_member(before, &key, value);
+            }
+        }
+        (before, piece) => *before = piece,
+    }
+}
+
+fn merge_member(members: &mut Map<String, Value>, key: &str, piece: Value) {
+    match members.get_mut(key) {
+        Some(_) if NAMES.contains(&key) && is_blank(&piece) => {}
+        Some(before) if NAMES.contains(&key) => *before = piece,
+        Some(before) => merge(before, piece),
+        None => drop(members.insert(key.to_owned(), piece)),
+    }
+}
+
+fn is_blank(piece: &Value) -> bool {
+    piece.is_null() || piece.as_str() == Some("")
+}
+
+/// Items with an index are pieces of one item, as those of tool calls; others are new.
+fn merge_items(before: &mut Vec<Value>, items: Vec<Value>) {
+    for item in items {
+        let same = |other: &&mut Value| {
+            let index = item.get("index");
+            index.is_some() && other.get("index") == index
+        };
+        match before.iter_mut().find(same) {
+            Some(other) => merge(other, item),
+            None => before.push(item),
+        }
+    }
+}
+
+/// Without the texts, which are somebody's answer.
+impl fmt::Debug for AnswerText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AnswerText({} bytes)", self.length_bytes)
+    }
+}

@@ -1,0 +1,248 @@
+"""The life of calls, workers and the zygote: cancel, close, ping, exits and their notices."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from pathlib import Path
+
+import pytest
+from driver import HEADER, Handler, Kind, SpawnFailed, Worker, WorkerDied, Zygote, core_directory, encode, python
+
+WAITING = """
+import asyncio
+class {name}:
+    async def {handler}(self, body):
+        print("begun")
+        try:
+            {wait}
+        except asyncio.CancelledError:
+            print("cancelled")
+            raise
+"""
+
+
+def test_cancel_ends_an_async_handler(worker: Worker) -> None:
+    slot = worker.load(WAITING.format(name="Filter", handler="inlet", wait="await asyncio.Event().wait()"))
+    call = worker.start(Handler.INLET, request=worker.open(slot), body={})
+    worker.wait(Kind.LOG)
+    worker.send(Kind.CANCEL, call)
+    assert worker.wait(Kind.ERROR, id=call).json["type"] == "CancelledError"
+    assert [frame.payload for frame in worker.logged()] == [b"cancelled\n"]
+
+
+def test_cancel_that_arrives_with_its_call_is_answered(worker: Worker) -> None:
+    slot = worker.load(WAITING.format(name="Filter", handler="inlet", wait="await asyncio.Event().wait()"))
+    request = worker.open(slot)
+    call = encode(Kind.CALL, 1000, {"request": request, "body": {}}, Handler.INLET)
+    worker.connection.sendall(call + encode(Kind.CANCEL, 1000))
+    assert worker.wait(Kind.ERROR, id=1000).json["type"] == "CancelledError"
+
+
+@pytest.mark.parametrize("prefix", ["def", "async def"])
+@pytest.mark.parametrize("kind", [Kind.CANCEL, Kind.CLOSE])
+def test_cancel_and_close_close_generators(worker: Worker, prefix: str, kind: Kind) -> None:
+    source = f"""
+class Pipe:
+    {prefix} pipe(self, body):
+        try:
+            while True:
+                yield "x"
+        finally:
+            print("closed")
+"""
+    request = worker.open(worker.load(source))
+    call = worker.start(Handler.PIPE, request=request, body={}, stream=True)
+    for _ in range(64):
+        worker.wait(Kind.CHUNK, id=call)
+    worker.send(kind, call if kind == Kind.CANCEL else request)
+    assert worker.wait(Kind.ERROR, id=call).json["type"] == "CancelledError"
+    assert [frame.payload for frame in worker.logged()] == [b"closed\n"]
+
+
+def test_cancel_answers_at_once_while_a_thread_is_busy(worker: Worker) -> None:
+    source = """
+import os
+from time import perf_counter
+class Filter:
+    def __init__(self):
+        self.read, self.write = os.pipe()
+    def inlet(self, body):
+        start = perf_counter()
+        while perf_counter() - start < 0.005:
+            pass
+        if body.get("wait"):
+            print("begun")
+            os.read(self.read, 1)
+        return body
+    async def outlet(self, body):
+        os.write(self.write, b"x")
+        return body
+"""
+    slot = worker.load(source)
+    request = worker.open(slot)
+    worker.result(Handler.INLET, request=request, body={})
+    running = worker.start(Handler.INLET, request=request, body={"wait": True})
+    worker.wait(Kind.LOG)
+    queued = worker.start(Handler.INLET, request=worker.open(slot), body={})
+    for call in (running, queued):
+        worker.send(Kind.CANCEL, call)
+        assert worker.wait(Kind.ERROR, Kind.REPLY, id=call).json["type"] == "CancelledError"
+    assert worker.result(Handler.OUTLET, request=request, body={"a": 1})["body"] == {"a": 1}
+    assert worker.result(Handler.INLET, request=request, body={"a": 2})["body"] == {"a": 2}
+
+
+def test_ping_is_answered_while_handlers_wait(worker: Worker) -> None:
+    slot = worker.load(WAITING.format(name="Filter", handler="inlet", wait="await asyncio.Event().wait()"))
+    worker.start(Handler.INLET, request=worker.open(slot), body={})
+    worker.ping()
+
+
+def test_closed_request_is_not_there_any_more(worker: Worker) -> None:
+    request = worker.open(worker.load("class Filter:\n    def inlet(self, body): return body\n"))
+    worker.send(Kind.CLOSE, request)
+    assert worker.failure(Handler.INLET, request=request, body={})["type"] == "Unknown"
+
+
+def test_frames_split_anywhere_are_put_together(worker: Worker) -> None:
+    request = worker.open(worker.load("class Filter:\n    def inlet(self, body): return body\n"))
+    body = {"text": "x" * 3_000_000}
+    wire = encode(Kind.CALL, 1000, {"request": request, "body": body}, Handler.INLET)
+    for start, end in ((0, 1), (1, HEADER.size), (HEADER.size, 20), (20, len(wire))):
+        worker.connection.sendall(wire[start:end])
+    assert worker.wait(Kind.REPLY, id=1000).json["body"] == body
+
+
+def test_system_exit_in_a_task_of_the_functions_own_ends_nothing(worker: Worker) -> None:
+    source = """
+import asyncio, sys
+class Filter:
+    async def inlet(self, body):
+        async def leave():
+            sys.exit(3)
+        self.task = asyncio.get_running_loop().create_task(leave())
+        await asyncio.sleep(0)
+        return body
+"""
+    request = worker.open(worker.load(source))
+    for _ in range(2):
+        assert worker.result(Handler.INLET, request=request, body={"a": 1})["body"] == {"a": 1}
+
+
+def test_worker_ends_when_its_socket_closes(zygote: Zygote) -> None:
+    worker = zygote.spawn()
+    worker.ping()
+    worker.connection.close()
+    assert os.waitstatus_to_exitcode(zygote.wait_exit(worker)) == 0
+    os.close(worker.pidfd)
+
+
+def test_stuck_worker_ends_after_its_socket_closed(zygote: Zygote) -> None:
+    worker = zygote.spawn()
+    request = worker.open(
+        worker.load("import re\nclass Filter:\n    def inlet(self, body):\n        while True: pass\n")
+    )
+    worker.start(Handler.INLET, request=request, body={})
+    worker.connection.close()
+    assert os.waitstatus_to_exitcode(zygote.wait_exit(worker)) == 0
+    os.close(worker.pidfd)
+
+
+def test_waiting_tasks_are_cancelled_when_the_socket_closes(zygote: Zygote, tmp_path: Path) -> None:
+    worker = zygote.spawn()
+    path = tmp_path / "seen"
+    source = WAITING.replace('print("cancelled")', f"open({str(path)!r}, 'w').close()")
+    slot = worker.load(source.format(name="Filter", handler="inlet", wait="await asyncio.Event().wait()"))
+    worker.start(Handler.INLET, request=worker.open(slot), body={})
+    worker.wait(Kind.LOG)
+    worker.connection.close()
+    zygote.wait_exit(worker)
+    assert path.exists()
+    os.close(worker.pidfd)
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [("os._exit(7)", 7), ("os.kill(os.getpid(), 9)", -signal.SIGKILL), ("os.abort()", -signal.SIGABRT)],
+)
+def test_exit_of_a_worker_is_told(zygote: Zygote, statement: str, code: int) -> None:
+    worker = zygote.spawn()
+    request = worker.open(worker.load(f"import os\nclass Filter:\n    def inlet(self, body): {statement}\n"))
+    worker.start(Handler.INLET, request=request, body={})
+    with pytest.raises(WorkerDied):
+        worker.receive()
+    assert os.waitstatus_to_exitcode(zygote.wait_exit(worker)) == code
+    assert select.select([worker.pidfd], [], [], 20)[0] == [worker.pidfd]
+    worker.close()
+
+
+def test_pidfd_kills_the_worker_it_belongs_to(zygote: Zygote) -> None:
+    worker, other = zygote.spawn(), zygote.spawn()
+    signal.pidfd_send_signal(worker.pidfd, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(zygote.wait_exit(worker)) == -signal.SIGKILL
+    other.ping()
+    worker.close()
+    other.close()
+
+
+def test_memory_limit_is_an_error_of_the_call(zygote: Zygote) -> None:
+    worker = zygote.spawn(memory_mib=512)
+    source = "class Filter:\n    def inlet(self, body):\n        return {'x': len(bytearray(1 << 30))}\n"
+    failure = worker.failure(Handler.INLET, request=worker.open(worker.load(source)), body={})
+    assert failure["type"] == "MemoryError"
+    worker.close()
+
+
+def test_worker_has_only_its_own_descriptors(worker: Worker) -> None:
+    source = """
+import contextlib, os
+class Filter:
+    def inlet(self, body):
+        links = []
+        for number in sorted(os.listdir("/proc/self/fd"), key=int):
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(f"/proc/self/fd/{number}"))
+        sockets = {link for link in links if link.startswith("socket:")}
+        return {"input": links[0], "sockets": len(sockets), "name": open("/proc/self/comm").read().strip()}
+"""
+    # One for the gateway, and the pair asyncio wakes itself with.
+    assert worker.inlet(source) == {"input": "/dev/null", "sockets": 3, "name": "test-worker"}
+
+
+def test_terminal_signals_are_the_gateways_business(worker: Worker) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.pidfd_send_signal(worker.pidfd, number)
+        worker.ping()
+
+
+def test_end_of_the_control_socket_ends_every_worker() -> None:
+    zygote = Zygote(python(), core_directory())
+    worker = zygote.spawn()
+    worker.ping()
+    zygote.close()
+    assert zygote.process.returncode == 0
+    with pytest.raises(WorkerDied):
+        worker.receive()
+    worker.close()
+
+
+def test_death_of_the_zygote_ends_no_worker() -> None:
+    zygote = Zygote(python(), core_directory())
+    worker = zygote.spawn()
+    zygote.process.kill()
+    zygote.close()
+    worker.ping()
+    worker.close()
+
+
+def test_spawn_failure_is_told(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\ndef fork():\n    raise BlockingIOError(11, 'no more processes')\nos.fork = fork\n"
+    )
+    zygote = Zygote(python(), core_directory(), str(tmp_path))
+    with pytest.raises(SpawnFailed, match="no more processes"):
+        zygote.spawn()
+    with pytest.raises(SpawnFailed):
+        zygote.spawn()
+    zygote.close()
