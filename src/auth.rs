@@ -417,7 +417,7 @@ mod tests {
         let key = auth.create_key(&root, "alice").await.unwrap();
         let mut revoking = Box::pin(auth.revoke_key(&root, &key.id));
         assert!(
-            futures_poll(&mut revoking).await.is_none(),
+            poll_once(&mut revoking).await.is_none(),
             "it waits for the store"
         );
         drop(revoking);
@@ -430,7 +430,7 @@ mod tests {
     }
 
     /// Polls once.
-    async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
         std::future::poll_fn(|context| {
             let polled = std::pin::Pin::new(&mut *future).poll(context);
             std::task::Poll::Ready(match polled {

@@ -149,7 +149,7 @@ impl Args for SettingFlags {
             .value_name("PATH")
             .value_parser(clap::value_parser!(PathBuf))
             .help(format!(
-                "Configuration file [default: {DEFAULT_FILE} if it is there] [variable: {FILE_VARIABLE}]"
+                "Configuration file [default: {DEFAULT_FILE}, if there] [variable: {FILE_VARIABLE}]"
             ));
         command.arg(file).args(SETTINGS.iter().map(flag))
     }

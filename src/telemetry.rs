@@ -1,6 +1,7 @@
 //! Logging: its set-up, and the one line that every request leaves.
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub fn init(as_json: bool, level: &str) {
         builder.json().flatten_event(true).try_init()
     } else {
         builder
-            .with_ansi(std::env::var_os("NO_COLOR").is_none())
+            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
             .try_init()
     };
 }

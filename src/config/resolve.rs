@@ -294,7 +294,8 @@ impl Settings<'_> {
         self.0.list(key).expect(EVERY)
     }
 
-    /// The items of a list, each of which has to pass `check`.
+    /// The items of a list, each of which has to pass `check`. One that does not is told by its
+    /// place only: where names of variables belong, people also write keys.
     fn checked_list(
         &self,
         key: &str,
@@ -302,11 +303,12 @@ impl Settings<'_> {
         check: impl Fn(&str) -> bool,
         mistakes: &mut Mistakes,
     ) -> Vec<String> {
-        for item in self.list(key).iter().filter(|item| !check(item)) {
-            let message = format!("`{key}` must list {must_be}: `{}`", item.escape_debug());
+        let items = self.list(key);
+        for (index, _) in items.iter().enumerate().filter(|(_, item)| !check(item)) {
+            let message = format!("`{key}` must list {must_be}: item {} is none", index + 1);
             mistakes.add(self.origin(key), message);
         }
-        self.list(key).to_vec()
+        items.to_vec()
     }
 
     fn origin(&self, key: &str) -> &Origin {

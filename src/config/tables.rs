@@ -74,14 +74,18 @@ fn from_variable(
 ) -> Option<String> {
     let key = env.get(variable).filter(|key| !key.is_empty());
     if key.is_none() {
-        // A name that is none may be the key itself, written in the wrong place.
-        let message = match text::is_variable_name(variable) {
+        let message = match may_be_shown(variable) {
             true => format!("variable named by `api_key_env` is not set: `{variable}`"),
-            false => "`api_key_env` must be the name of a variable".to_owned(),
+            false => "variable named by `api_key_env` is not set".to_owned(),
         };
         mistakes.add(origin, message);
     }
     key.cloned()
+}
+
+/// Whether `variable` looks like the name of one. Else it may be the key itself, in the wrong place.
+fn may_be_shown(variable: &str) -> bool {
+    text::is_variable_name(variable) && !variable.contains(|c: char| c.is_ascii_lowercase())
 }
 
 fn names_of_models(fields: &Fields, mistakes: &mut Mistakes) -> Vec<String> {

@@ -58,7 +58,7 @@ class Pipe:
         worker.wait(Kind.CHUNK, id=call)
     worker.send(kind, call if kind == Kind.CANCEL else request)
     assert worker.wait(Kind.ERROR, id=call).json["type"] == "CancelledError"
-    assert [frame.payload for frame in worker.logged()] == [b"closed\n"]
+    assert worker.wait(Kind.LOG).payload == b"closed\n"
 
 
 def test_cancel_answers_at_once_while_a_thread_is_busy(worker: Worker) -> None:

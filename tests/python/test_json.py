@@ -99,7 +99,12 @@ class Filter:
 
 def test_what_arrives_is_what_was_sent(worker: Worker) -> None:
     body = {"big": 10**30, "small": -1, "float": 1.5, "text": "é😀\u0000", "nested": [[{}], None, True], "z": 1, "a": 2}
-    source = "class Filter:\n    def inlet(self, body):\n        body['types'] = [type(body['big']).__name__, body['big'] % 7]\n        return body\n"
+    source = """
+class Filter:
+    def inlet(self, body):
+        body["types"] = [type(body["big"]).__name__, body["big"] % 7]
+        return body
+"""
     answer = worker.inlet(source, body)
     assert answer.pop("types") == ["int", 10**30 % 7]
     assert list(answer.items()) == list(body.items())

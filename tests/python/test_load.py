@@ -91,12 +91,17 @@ def test_missing_compatibility_names_say_what_is_there(worker: Worker) -> None:
 def test_failed_load_leaves_the_serving_version_alone(worker: Worker) -> None:
     slot = worker.load(PASS_ON)
     failed(worker, "raise ValueError('broken')")
-    source = "import sys\nclass Filter:\n    def inlet(self, body):\n        body['known'] = sorted(n for n in sys.modules if n.startswith('function_'))\n        return body\n"
-    known = worker.open(worker.load(source, function_id="other"))
-    assert worker.result(Handler.INLET, request=known, body={})["body"]["known"] == [
-        "function_other",
-        "function_under_test",
-    ]
+    worker.try_load("raise ValueError('broken')", function_id="never_loaded")
+    source = """
+import sys
+class Filter:
+    def inlet(self, body):
+        names = sorted(name for name in sys.modules if name.startswith("function_"))
+        return {"names": names, "whole": hasattr(sys.modules["function_under_test"], "Filter")}
+"""
+    other = worker.open(worker.load(source, function_id="other"))
+    known = worker.result(Handler.INLET, request=other, body={})["body"]
+    assert known == {"names": ["function_other", "function_under_test"], "whole": True}
     assert worker.result(Handler.INLET, request=worker.open(slot), body={"a": 1})["body"] == {"a": 1}
 
 
@@ -153,7 +158,12 @@ class Filter:
 def test_unloaded_function_is_gone_from_the_module_table(worker: Worker) -> None:
     slot = worker.load(PASS_ON, function_id="sibling")
     worker.send(Kind.UNLOAD, slot)
-    source = "import sys\nclass Filter:\n    def inlet(self, body):\n        return {'there': 'function_sibling' in sys.modules}\n"
+    source = """
+import sys
+class Filter:
+    def inlet(self, body):
+        return {"there": "function_sibling" in sys.modules}
+"""
     assert worker.inlet(source) == {"there": False}
 
 

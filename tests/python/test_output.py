@@ -36,7 +36,14 @@ class Filter:
 
 
 def test_two_functions_in_one_process_are_told_apart(worker: Worker) -> None:
-    source = "import asyncio\nclass Filter:\n    async def inlet(self, body):\n        await asyncio.sleep(0)\n        print('here')\n        return body\n"
+    source = """
+import asyncio
+class Filter:
+    async def inlet(self, body):
+        await asyncio.sleep(0)
+        print("here")
+        return body
+"""
     slots = [worker.load(source, function_id=name) for name in ("first", "second")]
     for slot in slots:
         worker.result(Handler.INLET, request=worker.open(slot), body={})
@@ -44,7 +51,13 @@ def test_two_functions_in_one_process_are_told_apart(worker: Worker) -> None:
 
 
 def test_output_is_cut_for_each_call(worker: Worker) -> None:
-    source = "class Filter:\n    def inlet(self, body):\n        for _ in range(300): print('é' * 499)\n        return body\n"
+    source = """
+class Filter:
+    def inlet(self, body):
+        for _ in range(300):
+            print("é" * 499)
+        return body
+"""
     slot = worker.load(source)
     worker.result(Handler.INLET, request=worker.open(slot), body={})
     text = texts(worker.logged(), STDOUT)

@@ -21,6 +21,7 @@ import selectors
 import shutil
 import signal
 import socket
+import stat
 import sys
 import tempfile
 import traceback
@@ -198,11 +199,21 @@ def warm_up() -> list[str]:
     return found
 
 
+def take_control_socket() -> socket.socket:
+    """The control socket: descriptor 3, or standard input where the gateway could only give us that one."""
+    if os.isatty(0) or not stat.S_ISSOCK(os.fstat(0).st_mode):
+        return socket.socket(fileno=CONTROL_FD)
+    os.dup2(0, CONTROL_FD, inheritable=False)
+    with open(os.devnull, "rb") as null:
+        os.dup2(null.fileno(), 0)
+    return socket.socket(fileno=CONTROL_FD)
+
+
 def main() -> None:
     """Warms up, reports, serves."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    control = socket.socket(fileno=CONTROL_FD)
+    control = take_control_socket()
     modules = warm_up()
     # Objects that live now are shared with every child: the collector must not touch their pages again.
     gc.disable()
