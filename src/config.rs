@@ -1,8 +1,8 @@
 //! The configuration: what was written, in a file, in variables and in flags, and what it means.
 //!
-//! One list, [`SETTINGS`], says which settings there are. The file reader, the variables, the flags,
-//! `--help` and the tables in `docs/CONFIG.md` all come from it. [`load`] reports every mistake
-//! together, each with the place where it was written.
+//! One list, [`SETTINGS`], says which settings there are. The file reader, the variables, the
+//! flags, `--help` and the tables in `docs/CONFIG.md` all come from it. [`load`] reports every
+//! mistake together, each with the place where it was written.
 
 mod checks;
 mod choices;

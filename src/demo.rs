@@ -42,6 +42,10 @@ pub fn configure(mut sources: Sources) -> Result<Config, Mistakes> {
         .flags
         .entry("data_dir")
         .or_insert_with(|| default_data_dir().display().to_string());
+    // Nor does it talk to the model servers that a developer's shell names.
+    sources
+        .env
+        .retain(|name, _| !name.starts_with("OPENAI_") && !name.starts_with("OLLAMA_"));
     let mut config = config::load(&sources)?;
     config.auth.admin_key = Some(Secret::new(KEY));
     config.upstreams.push(embedded_model());

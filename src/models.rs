@@ -227,14 +227,10 @@ impl Models {
                 function.record.name.clone(),
             )];
         }
-        let prefix = function.version.learnt.name.as_deref().unwrap_or_default();
         let subs = self.manifold(function).await;
-        let named = subs.iter().map(|sub| {
-            model(
-                format!("{}.{}", function.id, sub.id),
-                format!("{prefix}{}", sub.name),
-            )
-        });
+        let named = subs
+            .iter()
+            .map(|sub| model(format!("{}.{}", function.id, sub.id), sub.name.clone()));
         named.collect()
     }
 

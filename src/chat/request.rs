@@ -295,6 +295,10 @@ fn check_shape(document: &Document, contract: Contract) -> Result<()> {
         (None, Contract::OpenAi) => {
             Err(Error::invalid_request("messages", "`messages` is missing"))
         }
+        (_, Contract::OpenWebUi) => Err(Error::invalid_request(
+            "messages",
+            "`messages` must be a list",
+        )),
         _ => Err(Error::invalid_request(
             "messages",
             "`messages` must be a list of messages that is not empty",

@@ -167,8 +167,7 @@ impl Relay {
         }
         if let Some(error) = self.failed.take() {
             self.is_over = true;
-            // hyper drops what is queued when an error follows at once: one pending poll lets it flush the event.
-            tokio::task::yield_now().await;
+            // The connection holds it back until the event before it is flushed.
             return Some(Err(error));
         }
         let next = tokio::select! {

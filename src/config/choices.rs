@@ -11,7 +11,10 @@ pub(super) trait Choice: Copy + 'static {
 
 /// Makes each enum together with the words for its values, so that the two cannot differ.
 macro_rules! choices {
-    ($($(#[$about:meta])* $name:ident { $($(#[$what:meta])* $variant:ident = $word:literal,)+ })+) => {$(
+    ($(
+        $(#[$about:meta])*
+        $name:ident { $($(#[$what:meta])* $variant:ident = $word:literal,)+ }
+    )+) => {$(
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name {

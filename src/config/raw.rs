@@ -83,8 +83,8 @@ impl Raw {
     }
 }
 
-/// Reports variables that are almost ours. Others with our prefix belong to someone else: Kubernetes
-/// sets `SLUICEGATE_PORT` and more in every pod beside a service of that name.
+/// Reports variables that are almost ours. Others with our prefix belong to someone else:
+/// Kubernetes sets `SLUICEGATE_PORT` and more in every pod beside a service of that name.
 fn report_slips(env: &BTreeMap<String, String>, mistakes: &mut Mistakes) {
     let known: Vec<String> = SETTINGS
         .iter()

@@ -73,7 +73,8 @@ impl<'a> Reader<'a> {
             settings.put(setting.key, setting.key, read, origin, self.mistakes);
             return;
         }
-        let is_section = SETTINGS.iter().any(|setting| setting.section() == path);
+        let is_in_it = |setting: &Setting| setting.section() == path;
+        let is_section = !path.is_empty() && SETTINGS.iter().any(is_in_it);
         match item.get_ref() {
             DeValue::Table(table) if is_section => self.read_settings(path, table),
             value if is_section => {
@@ -108,7 +109,7 @@ impl<'a> Reader<'a> {
             return;
         };
         for (id, item) in functions {
-            let name = format!("function.{}", id.get_ref());
+            let name = format!("function.{}", id.get_ref().escape_debug());
             if let Some(mut fields) = self.read_fields(&name, item, FUNCTION_FIELDS) {
                 fields.origin = self.document.line(&id.span());
                 let id = id.get_ref().clone().into_owned();
@@ -121,8 +122,8 @@ impl<'a> Reader<'a> {
     fn read_fields(&mut self, what: &str, item: &Item<'_>, known: &[Field]) -> Option<Fields> {
         let origin = self.document.line(&item.span());
         let DeValue::Table(table) = item.get_ref() else {
-            let message = format!("`{}` must be a table", what.escape_debug());
-            self.mistakes.add(&origin, message);
+            self.mistakes
+                .add(&origin, format!("`{what}` must be a table"));
             return None;
         };
         let mut fields = Fields::new(origin);

@@ -83,7 +83,7 @@ fn from_variable(
     key.cloned()
 }
 
-/// Whether `variable` looks like the name of one. Else it may be the key itself, in the wrong place.
+/// Whether `variable` looks like the name of one. Else it may be the key itself, misplaced.
 fn may_be_shown(variable: &str) -> bool {
     text::is_variable_name(variable) && !variable.contains(|c: char| c.is_ascii_lowercase())
 }

@@ -247,7 +247,8 @@ fn functions_inherit_what_they_do_not_say() {
 #[test]
 fn secrets_are_in_no_debug_output() {
     let text = "auth.admin_key = \"canary1\"\n\
-        [[upstreams]]\nname = \"a\"\nkind = \"openai\"\nbase_url = \"http://a\"\napi_key = \"canary2\"\n\
+        [[upstreams]]\nname = \"a\"\nkind = \"openai\"\nbase_url = \"http://a\"\n\
+        api_key = \"canary2\"\n\
         headers = { x = \"canary3\" }\n\
         [[users]]\nid = \"a\"\napi_key = \"canary4\"\n[function.a]\nvalves = { key = \"canary5\" }";
     let debug = format!("{:?}", config(text));

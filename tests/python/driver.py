@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,7 +105,10 @@ class Zygote:
         launcher = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"
         zygote = [python, "-s", "-P", script]
         command = [python, "-c", launcher, str(theirs.fileno()), *zygote]
-        environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        # A zygote that is killed leaves its files behind; here they end with the test.
+        self.scratch = tempfile.TemporaryDirectory()
+        own = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": self.scratch.name}
+        environment = {**os.environ, **own}
         self.process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
         self.ready = self.receive()[0]
@@ -141,6 +145,7 @@ class Zygote:
         """Ends the zygote as the gateway does: by closing the control socket."""
         self.control.close()
         self.process.wait(TIMEOUT_SECONDS)
+        self.scratch.cleanup()
 
 
 class Worker:
@@ -263,7 +268,7 @@ class Worker:
 
     def stream(self, call: int) -> tuple[list[Frame], Frame]:
         """The chunks of a streamed pipe and the frame that ends it."""
-        chunks = []
+        chunks: list[Frame] = []
         while True:
             frame = self.wait(Kind.CHUNK, Kind.END, Kind.ERROR, id=call)
             if frame.kind != Kind.CHUNK:
@@ -274,7 +279,7 @@ class Worker:
         """What a freshly loaded pipe answers: chunks, and the frame that ends the answer."""
         request = self.open(self.load(source))
         call = self.start(Handler.PIPE, request=request, body={"model": "mani.en"}, stream=stream, **payload)
-        chunks = []
+        chunks: list[Frame] = []
         while True:
             frame = self.wait(Kind.CHUNK, Kind.END, Kind.REPLY, Kind.ERROR, id=call)
             if frame.kind != Kind.CHUNK:

@@ -12,7 +12,7 @@ def failed(worker: Worker, source: str) -> str:
     """The text for a source that cannot be loaded."""
     _, answer = worker.try_load(source)
     assert answer.kind == Kind.FAILED
-    return answer.json["message"]
+    return str(answer.json["message"])
 
 
 def test_ready_tells_what_was_learnt(worker: Worker) -> None:

@@ -143,7 +143,8 @@ def test_emitted_text_is_the_answer_of_a_pipe_that_returns_none(worker: Worker, 
 def test_parameters_of_pipes(worker: Worker) -> None:
     source = """
 class Pipe:
-    def pipe(self, body, __files__, __tools__, __task__, __session_id__, __chat_id__, __model__="absent", __id__="absent"):
+    def pipe(self, body, __files__, __tools__, __task__, __session_id__, __chat_id__,
+             __model__="absent", __id__="absent"):
         return {"given": [__files__, __tools__, __task__, __session_id__, __chat_id__, __model__, __id__], "body": body}
 """
     last = worker.pipe(source, stream=False)[1]
@@ -218,7 +219,8 @@ def test_manifold_lists_its_models_under_full_names(worker: Worker) -> None:
 class Pipe:
     name = "tr: "
     async def pipes(self):
-        return [{"id": "en", "name": "English"}, {"id": "a.b", "name": "AB", "more": 1}, {"id": "bad"}, {"id": "z", "name": "Z"}]
+        models = [{"id": "en", "name": "English"}, {"id": "a.b", "name": "AB", "more": 1}]
+        return [*models, {"id": "bad"}, {"id": "z", "name": "Z"}]
     def pipe(self, body): return ""
 """
     listed = worker.result(Handler.PIPES, slot=worker.load(source), valves=0)

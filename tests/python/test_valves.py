@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from driver import Handler, Kind, Worker
 
@@ -30,7 +32,7 @@ class Filter:
 """
 
 
-def inlet(worker: Worker, slot: int, version: int, body: dict[str, object] | None = None) -> dict[str, object]:
+def inlet(worker: Worker, slot: int, version: int, body: dict[str, object] | None = None) -> Any:
     """The body an inlet makes under a version of the valves."""
     return worker.result(Handler.INLET, request=worker.open(slot, valves=version), body=body or {})["body"]
 

@@ -17,7 +17,7 @@ pub struct UpstreamConfig {
     pub name: String,
     /// What it speaks.
     pub kind: UpstreamKind,
-    /// Its members' addresses, without a slash at the end. None if it is embedded, else at least one.
+    /// Its members' addresses, without a slash at the end; none only if it is embedded.
     pub base_urls: Vec<String>,
     /// The key that is sent to it.
     pub api_key: Option<Secret>,

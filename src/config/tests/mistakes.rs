@@ -123,6 +123,7 @@ const BAD_LINES: &[(&str, &str)] = &[
         "`users.role` must be `user` or `admin`",
     ),
     ("auth.admin_key = \"a b\"", "visible ASCII"),
+    ("\"\".listen = \"\"", "unknown key: ``"),
     ("= 1", "gate.toml:1: not valid TOML"),
 ];
 

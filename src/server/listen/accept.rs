@@ -23,7 +23,10 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// How many refusals may be on their way at a time; more are closed without a word.
 const REFUSAL_LIMIT: usize = 64;
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
-const REFUSAL: &str = r#"{"error":{"message":"too many connections are open","type":"server_error","code":"too_many_connections","param":null}}"#;
+const REFUSAL: &str = concat!(
+    r#"{"error":{"message":"too many connections are open","type":"server_error","#,
+    r#""code":"too_many_connections","param":null}}"#,
+);
 
 /// The way to one thread.
 #[derive(Debug)]
