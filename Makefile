@@ -2,7 +2,6 @@
 # What they need beyond Rust, a C compiler, Python 3.11 and make they install themselves, below target/.
 
 CARGO ?= cargo
-PYTHON ?= python3
 
 .PHONY: build demo run test check bench docs fmt
 
@@ -19,7 +18,7 @@ run: build
 	target/debug/sluicegate demo
 
 test:
-	PYTHON=$(PYTHON) tests/run
+	$(CARGO) test --workspace
 
 check:
 	$(CARGO) fmt --all --check

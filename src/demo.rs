@@ -42,6 +42,13 @@ pub fn configure(mut sources: Sources) -> Result<Config, Mistakes> {
         .flags
         .entry("data_dir")
         .or_insert_with(|| default_data_dir().display().to_string());
+    // What it shows is not to drown in log lines.
+    if !sources.env.contains_key("SLUICEGATE_LOG_LEVEL") {
+        sources
+            .flags
+            .entry("log.level")
+            .or_insert_with(|| "warn".to_owned());
+    }
     // Nor does it talk to the model servers that a developer's shell names.
     sources
         .env
@@ -79,7 +86,8 @@ fn embedded_model() -> UpstreamConfig {
 }
 
 fn default_data_dir() -> PathBuf {
-    std::env::temp_dir().join("sluicegate-demo")
+    let user = rustix::process::getuid().as_raw();
+    std::env::temp_dir().join(format!("sluicegate-demo-{user}"))
 }
 
 /// Serves the demo until a signal, or takes the tour through it and ends.

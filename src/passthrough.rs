@@ -74,12 +74,10 @@ impl Passthrough {
                 more.is_empty() || route.ends_with('/') || more.starts_with('/')
             })
         };
-        if OPEN.iter().any(|route| covers(route))
-            || self.opened.iter().any(|route| covers_whole(route, path))
-        {
+        if OPEN.iter().any(&covers) || self.opened.iter().any(|route| covers_whole(route, path)) {
             return Access::Open;
         }
-        if SHUT.iter().any(|route| covers(route)) {
+        if SHUT.iter().any(covers) {
             Access::Shut
         } else {
             Access::Unknown

@@ -134,13 +134,13 @@ impl ChatRequest {
             Document::parse(body).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
         let is_changed = !crate::wire::json::equivalent(document.bytes(), self.document.bytes());
         self.document = document;
-        if let Some(known) = &mut self.metadata {
-            if known.json != metadata {
-                *known = Metadata {
-                    json: metadata,
-                    version: known.version + 1,
-                };
-            }
+        if let Some(known) = &mut self.metadata
+            && known.json != metadata
+        {
+            *known = Metadata {
+                json: metadata,
+                version: known.version + 1,
+            };
         }
         Ok(is_changed)
     }
@@ -203,7 +203,7 @@ impl ChatRequest {
         use std::hash::{Hash, Hasher};
         let messages = crate::wire::json::elements(&self.document.raw("messages")?).ok()?;
         let mut hasher = std::hash::DefaultHasher::new();
-        let mut roles = messages.iter().map(|message| message_role(message));
+        let mut roles = messages.iter().map(message_role);
         let opening = roles
             .position(|role| role.as_deref() == Some("user"))
             .map_or(1, |first| first + 1);

@@ -51,7 +51,7 @@ pub(super) async fn run(
             && link.function.settings.stream_outlet == StreamOutlet::Hold
     });
     let mut events = if !chain.handles("stream") && !chain.handles("outlet") {
-        Events::Plain(Plain::new(chain, answer.body, contract))
+        Events::Plain(Box::new(Plain::new(chain, answer.body, contract)))
     } else {
         Events::Filtered(Box::new(Filtered::new(
             chat.host.clone(),
@@ -129,7 +129,7 @@ async fn hold(filtered: &mut Filtered) -> Result<Vec<Bytes>> {
 /// Where the bytes of a stream come from.
 enum Events {
     /// From the upstream as they are.
-    Plain(Plain),
+    Plain(Box<Plain>),
     /// Through filters.
     Filtered(Box<Filtered>),
     /// From memory, after they were held back.

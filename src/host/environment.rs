@@ -31,7 +31,6 @@ const PASSED: &[&str] = &[
     "LC_ALL",
     "LC_CTYPE",
     "TZ",
-    "TMPDIR",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 ];
@@ -79,18 +78,19 @@ impl Environments {
     async fn prepare(&self) -> io::Result<Launch> {
         let data_dir = std::path::absolute(&self.settings.data_dir)?;
         let interpreter = Interpreter::find(&self.settings.interpreter).await?;
-        let runtime = tokio::task::spawn_blocking({
-            let data_dir = data_dir.clone();
-            move || runtime::unpack(&data_dir)
-        });
-        let runtime = runtime.await.map_err(io::Error::other)??;
+        let runtime = runtime::unpack(&data_dir)?;
         let python = match self.settings.base {
             true => self.base(&interpreter, &data_dir).await,
             false => interpreter.path.clone(),
         };
+        let scratch = data_dir.join("python/scratch");
+        // What an earlier process left; nobody else has this data folder.
+        let _ = std::fs::remove_dir_all(&scratch);
+        std::fs::create_dir_all(&scratch)?;
         Ok(Launch {
             python,
             runtime,
+            scratch,
             variables: self.variables(),
         })
     }

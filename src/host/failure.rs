@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug)]
 pub enum Failure {
     /// The function raised.
-    Raised(Exception),
+    Raised(Box<Exception>),
     /// Its process ended.
     Crashed,
     /// It did not answer within this limit.
@@ -61,7 +61,8 @@ impl Exception {
 impl Failure {
     /// The failure that an `Error` or `Failed` frame describes.
     pub(super) fn from_payload(payload: &[u8]) -> Self {
-        serde_json::from_slice(payload).map_or(Self::Garbled, Self::Raised)
+        serde_json::from_slice(payload)
+            .map_or(Self::Garbled, |raised| Self::Raised(Box::new(raised)))
     }
 
     /// The exception, if the function raised one.

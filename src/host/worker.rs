@@ -165,14 +165,6 @@ impl Worker {
         }
     }
 
-    /// Resolves once the process is gone. Cancel safe.
-    pub(super) async fn died(&self) {
-        let died = self.connection.died.notified();
-        if self.is_alive() {
-            died.await;
-        }
-    }
-
     /// Resolves once no call waits for it, or it is gone.
     pub(super) async fn idle(&self) {
         loop {

@@ -36,6 +36,8 @@ pub(super) struct Launch {
     pub(super) python: PathBuf,
     /// The unpacked files of [`super::runtime`].
     pub(super) runtime: PathBuf,
+    /// Where workers keep their temporary files; a killed one leaves them there.
+    pub(super) scratch: PathBuf,
     /// The variables that functions may see.
     pub(super) variables: Vec<(OsString, OsString)>,
 }
@@ -68,8 +70,11 @@ struct Shared {
 struct State {
     dead: bool,
     next: u64,
-    waiting: HashMap<u64, oneshot::Sender<io::Result<(i32, OwnedFd)>>>,
+    waiting: HashMap<u64, oneshot::Sender<Spawned>>,
 }
+
+/// A forked worker: its process id, and a handle for it.
+type Spawned = io::Result<(i32, OwnedFd)>;
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -100,20 +105,18 @@ impl Zygote {
         // tokio has no type for SEQPACKET; its datagram socket only waits, the calls below are ours.
         let control = UnixDatagram::from_std(std::os::unix::net::UnixDatagram::from(ours))?;
         let control = Arc::new(control);
-        let python = match receive(&control).await? {
-            Some((
-                Message::Ready {
-                    ready: true,
-                    python,
-                },
-                _,
-            )) => python,
-            _ => {
-                return Err(io::Error::other(format!(
-                    "Python ended while starting: {}",
-                    last_words(stderr).await
-                )));
-            }
+        let Some((
+            Message::Ready {
+                ready: true,
+                python,
+            },
+            _,
+        )) = receive(&control).await?
+        else {
+            let said = last_words(stderr).await;
+            return Err(io::Error::other(format!(
+                "Python ended while starting: {said}"
+            )));
         };
         info!(%python, interpreter = %launch.python.display(), "Python is ready");
         let shared = Arc::new(Shared::default());
@@ -159,7 +162,7 @@ impl Shared {
             .expect("no code that holds this lock panics")
     }
 
-    fn expect_spawn(&self) -> io::Result<(u64, oneshot::Receiver<io::Result<(i32, OwnedFd)>>)> {
+    fn expect_spawn(&self) -> io::Result<(u64, oneshot::Receiver<Spawned>)> {
         let mut state = self.lock();
         if state.dead {
             return Err(io::Error::other("the zygote died"));
@@ -232,6 +235,7 @@ fn command(launch: &Launch, control: OwnedFd) -> Command {
         .envs(launch.variables.iter().map(|(name, value)| (name, value)));
     command
         .env("PYTHONPATH", &launch.runtime)
+        .env("TMPDIR", &launch.scratch)
         .env("MALLOC_ARENA_MAX", "2");
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     // The control socket travels as standard input, which the zygote moves away before it forks anything.

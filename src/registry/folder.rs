@@ -2,7 +2,7 @@
 //! says otherwise.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -86,7 +86,7 @@ pub fn read(folder: &Path) -> std::io::Result<BTreeMap<FunctionId, String>> {
 }
 
 /// The id that a file's name gives, `None` for files that are no functions.
-fn id_of(path: &PathBuf) -> Option<FunctionId> {
+fn id_of(path: &Path) -> Option<FunctionId> {
     if path.extension()? != "py" || !path.is_file() {
         return None;
     }

@@ -52,7 +52,7 @@ impl Registry {
         for row in rows {
             let by_user = user_valves.remove(&row.id).unwrap_or_default();
             let id = row.id.clone();
-            match self.from_row(row, by_user) {
+            match self.function_from(row, by_user) {
                 Some(function) => drop(functions.insert(function.id.clone(), Arc::new(function))),
                 None => error!(function.id = %id, "stored function makes no sense, left out"),
             }
@@ -60,7 +60,11 @@ impl Registry {
         Ok(functions)
     }
 
-    fn from_row(&self, row: FunctionRow, by_user: HashMap<String, String>) -> Option<Function> {
+    fn function_from(
+        &self,
+        row: FunctionRow,
+        by_user: HashMap<String, String>,
+    ) -> Option<Function> {
         let id = FunctionId::parse(&row.id)?;
         let kept: Kept<'_> = serde_json::from_str(&row.learnt).ok()?;
         let version = FunctionVersion {

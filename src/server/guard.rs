@@ -20,7 +20,7 @@ mod activity;
 mod tests;
 mod timer;
 
-pub use activity::{Activity, Ticket};
+pub(super) use activity::{Activity, Ticket};
 use timer::Timer;
 
 /// Stands in for refused bytes. Invalid wherever a head or a chunk may break off, so that hyper
@@ -85,7 +85,7 @@ enum Input {
 
 /// A socket that hands out only what may be handed to hyper, and only as long as it moves.
 #[derive(Debug)]
-pub struct Guard<S> {
+pub(super) struct Guard<S> {
     stream: S,
     activity: Rc<Activity>,
     limits: Rc<Limits>,
@@ -102,7 +102,7 @@ pub struct Guard<S> {
 
 impl<S> Guard<S> {
     /// Guards `stream`, whose requests are counted in `activity`.
-    pub fn new(
+    pub(super) fn new(
         stream: S,
         activity: Rc<Activity>,
         limits: Rc<Limits>,

@@ -230,6 +230,8 @@ def test_end_of_the_control_socket_ends_every_worker() -> None:
 def test_death_of_the_zygote_ends_no_worker() -> None:
     zygote = Zygote(python(), core_directory())
     worker = zygote.spawn()
+    # It has made its directory once it answers; closing the zygote removes all of them.
+    worker.ping()
     zygote.process.kill()
     zygote.close()
     worker.ping()

@@ -7,7 +7,7 @@ use std::task::Waker;
 /// Shared by the [`Guard`](super::Guard) of one connection and the answers on it, all on one
 /// thread.
 #[derive(Debug, Default)]
-pub struct Activity {
+pub(crate) struct Activity {
     in_flight: Cell<usize>,
     started: Cell<u64>,
     flushes: Cell<u64>,
@@ -21,7 +21,7 @@ pub struct Activity {
 impl Activity {
     /// Counts a request until the ticket is dropped, which is when its answer has ended.
     #[must_use]
-    pub fn begin(self: &Rc<Self>) -> Ticket {
+    pub(crate) fn begin(self: &Rc<Self>) -> Ticket {
         self.in_flight.set(self.in_flight.get() + 1);
         self.started.set(self.started.get() + 1);
         Ticket(Rc::clone(self))
@@ -29,7 +29,7 @@ impl Activity {
 
     /// How many requests have not ended.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.get()
     }
 
@@ -60,19 +60,19 @@ impl Activity {
 
 /// A request in flight.
 #[derive(Debug)]
-pub struct Ticket(Rc<Activity>);
+pub(crate) struct Ticket(Rc<Activity>);
 
 impl Ticket {
     /// How often the connection has been flushed, to be given to [`Ticket::is_flushed_since`].
     #[must_use]
-    pub fn flushes(&self) -> u64 {
+    pub(crate) fn flushes(&self) -> u64 {
         self.0.flushes.get()
     }
 
     /// Whether what was written when there were `flushes` has left; else `waiter` is woken after
     /// the next flush.
     #[must_use]
-    pub fn is_flushed_since(&self, flushes: u64, waiter: &Waker) -> bool {
+    pub(crate) fn is_flushed_since(&self, flushes: u64, waiter: &Waker) -> bool {
         let is_flushed = self.0.flushes.get() > flushes && !self.0.is_blocked.get();
         if !is_flushed {
             self.0.flush_waiters.borrow_mut().push(waiter.clone());

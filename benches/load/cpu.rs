@@ -1,0 +1,64 @@
+//! CPU time of a process and everything below it, from the scheduler's own nanoseconds.
+
+use std::collections::HashMap;
+use std::fs;
+
+use anyhow::{Context, Result};
+
+/// The processes of one peer. Found once per window, so that reading the time itself is quick.
+#[derive(Debug)]
+pub struct Family(Vec<u32>);
+
+impl Family {
+    /// `root` and its descendants as of now.
+    pub fn of(root: u32) -> Result<Self> {
+        let parents = parents()?;
+        let mut members = vec![root];
+        let mut at = 0;
+        while let Some(&parent) = members.get(at) {
+            let children = parents.iter().filter(|(_, of)| **of == parent);
+            members.extend(children.map(|(child, _)| *child));
+            at += 1;
+        }
+        Ok(Self(members))
+    }
+
+    /// Their process ids.
+    pub fn pids(&self) -> &[u32] {
+        &self.0
+    }
+
+    /// What their threads have run for so far. A thread that ends takes its time with it, so a window must not span
+    /// the end of one that worked.
+    pub fn nanoseconds(&self) -> Result<u64> {
+        self.0.iter().map(|pid| of_process(*pid)).sum()
+    }
+}
+
+fn of_process(pid: u32) -> Result<u64> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .with_context(|| format!("process {pid} has ended"))?;
+    let mut sum = 0;
+    for task in tasks {
+        // A thread that has just ended is no failure: idle ones do.
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
+            continue;
+        };
+        let run = text.split(' ').next().unwrap_or_default();
+        sum += run.parse::<u64>().context("schedstat cannot be read")?;
+    }
+    Ok(sum)
+}
+
+/// The parent of every process.
+fn parents() -> Result<HashMap<u32, u32>> {
+    let processes = fs::read_dir("/proc")?.flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // The name before the last bracket may hold anything.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let parent = fields.split_whitespace().nth(1)?.parse().ok()?;
+        Some((pid, parent))
+    });
+    Ok(processes.collect())
+}
