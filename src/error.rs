@@ -195,6 +195,7 @@ struct Inner {
     status: Option<StatusCode>,
     message: String,
     param: Option<&'static str>,
+    allowed: Option<&'static str>,
     function: Option<String>,
     retry_after: Option<Duration>,
     retryable: bool,
@@ -214,6 +215,7 @@ impl Error {
             status: None,
             message: message.into(),
             param: None,
+            allowed: None,
             function: None,
             retry_after: None,
             retryable: false,
@@ -312,6 +314,13 @@ impl Error {
         self
     }
 
+    /// Says which method the route takes.
+    #[must_use]
+    pub fn with_allowed(mut self, method: &'static str) -> Self {
+        self.0.allowed = Some(method);
+        self
+    }
+
     /// Names the function in which it happened.
     #[must_use]
     pub fn with_function(mut self, id: &str) -> Self {
@@ -368,6 +377,12 @@ impl Error {
     #[must_use]
     pub fn param(&self) -> Option<&'static str> {
         self.0.param
+    }
+
+    /// The method that the route takes, for [`Kind::MethodNotAllowed`].
+    #[must_use]
+    pub fn allowed(&self) -> Option<&'static str> {
+        self.0.allowed
     }
 
     /// The function in which it happened.

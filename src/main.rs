@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use sluicegate::cli::{Cli, Command};
 use sluicegate::config::{Config, LogFormat};
+use sluicegate::gateway::check::Findings;
 use sluicegate::{config, demo, gateway, telemetry};
 
 /// The exit code for a mistake in the configuration or on the command line (`EX_USAGE` of sysexits.h).
@@ -61,7 +62,7 @@ fn run(command: Command) -> Result<(), Failed> {
         Command::Check(sources) => {
             let config = config::load(&sources)?;
             start(&config);
-            block_on(check(config))
+            block_on(gateway::check::check(&config)).and_then(|findings| show(&findings))
         }
         Command::Demo { sources, tour } => {
             let config = demo::configure(sources)?;
@@ -71,23 +72,21 @@ fn run(command: Command) -> Result<(), Failed> {
     }
 }
 
-/// Prints what a check found; mistakes end it with the code for them.
+/// Prints what a check found; what must be mended ends it with the code for that.
 #[expect(
     clippy::print_stdout,
     reason = "what was found is what the command is for"
 )]
-async fn check(config: Config) -> Result<(), gateway::GatewayError> {
-    let findings = gateway::check::check(&config).await?;
+fn show(findings: &Findings) -> Result<(), Failed> {
     findings.good.iter().for_each(|line| println!("ok: {line}"));
     findings
         .warnings
         .iter()
         .for_each(|line| println!("warning: {line}"));
-    findings
-        .mistakes
-        .iter()
-        .for_each(|line| println!("mistake: {line}"));
-    Ok(())
+    if findings.mistakes.is_empty() {
+        return Ok(());
+    }
+    Err(Failed::Configuration(findings.mistakes.join("\n")))
 }
 
 fn start(config: &Config) {
@@ -100,7 +99,7 @@ fn start(config: &Config) {
 }
 
 /// Runs on the control runtime: one thread for management, files and the store beside the data threads.
-fn block_on<E>(run: impl Future<Output = Result<(), E>>) -> Result<(), Failed>
+fn block_on<T, E>(run: impl Future<Output = Result<T, E>>) -> Result<T, Failed>
 where
     anyhow::Error: From<E>,
 {

@@ -115,6 +115,13 @@ impl Upstreams {
         Self { directory, client }
     }
 
+    /// Whether requests of one conversation stay together at this target, so that their hash is needed.
+    #[must_use]
+    pub fn needs_conversation(&self, target: &Target) -> bool {
+        let upstream = self.directory.at(target.upstream);
+        upstream.is_ok_and(|upstream| upstream.group.keeps_conversations())
+    }
+
     /// Sends a chat request and waits for the head of its answer, or for all of a whole one.
     /// Cancel safe: dropping the future ends the request at the upstream.
     ///

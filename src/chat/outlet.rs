@@ -9,10 +9,11 @@ use super::failure;
 use super::request::ChatRequest;
 use crate::config::{Closing, StreamOutlet};
 use crate::error::{Error, Kind, Result};
-use crate::host::{Failure, Hook, Host, Metadata};
+use crate::host::{Context, Failure, Hook, Host, Metadata};
 use crate::telemetry::{Outcome, RequestLog};
 use crate::upstream::Answer;
 use crate::wire::json::Document;
+use crate::wire::openai;
 
 const OUTLET: &str = "outlet";
 
@@ -27,6 +28,9 @@ pub(super) async fn run(
     request: &ChatRequest,
     mut answer: Answer,
 ) -> Result<Answer> {
+    if let Some(usage) = openai::usage_of(&answer.body) {
+        chain.log.set_tokens(usage.prompt, usage.completion);
+    }
     if !chain.handles(OUTLET) {
         return Ok(answer);
     }
@@ -105,89 +109,103 @@ impl Talk {
         request: &ChatRequest,
         effect: Effect,
     ) -> Result<Option<Value>> {
-        let context = chain
-            .context
+        let Chain {
+            links,
+            context,
+            log,
+            ..
+        } = chain;
+        let context = context
             .as_ref()
             .expect("a chain with filters has a context");
-        let mut metadata = request
-            .metadata
-            .clone()
-            .expect("a chain with filters has metadata");
-        let mut result = None;
-        for link in chain
-            .links
+        let metadata = request.metadata.clone();
+        let mut metadata = metadata.expect("a chain with filters has metadata");
+        let mut is_changed = false;
+        for link in links
             .iter_mut()
             .filter(|link| link.function.handles(OUTLET))
         {
-            let id = link.function.id.clone();
-            let body: Bytes = Value::Object(self.body.clone()).to_string().into();
-            let reply = match link.session(host, context, &metadata).await {
-                Ok(session) => session.call_hook(Hook::Outlet, &body, &metadata).await,
-                Err(failure) => Err(failure),
-            };
-            match reply {
-                Ok((body, known)) => {
-                    if known != metadata.json {
-                        metadata = Metadata {
-                            json: known,
-                            version: metadata.version + 1,
-                        };
-                    }
-                    let changed = self.take(link, &body, effect);
-                    let outcome = if changed {
-                        Outcome::Changed
-                    } else {
-                        Outcome::Passed
-                    };
-                    chain.log.function_ran(id.as_str(), OUTLET, outcome);
-                    match (changed, takes_effect(link, effect)) {
-                        (true, true) => result = Some(self.message.clone()),
-                        (true, false) => {
-                            info!(function.id = %id, "outlet changed an answer that was streamed already")
-                        }
-                        (false, _) => {}
-                    }
-                }
-                Err(failure) => {
-                    let error = failure::of_answer_hook(request.contract, &id, OUTLET, &failure);
-                    chain
-                        .log
-                        .function_ran(id.as_str(), OUTLET, failure::outcome(&error));
-                    if !is_forgiven(link, &failure, &error) {
-                        return Err(error);
-                    }
-                    warn!(function.id = %id, %error, "outlet failed, the answer goes out as it was");
-                    chain.log.function_error(id.as_str());
-                }
+            match self.ask(host, context, link, &mut metadata).await {
+                Ok(body) => is_changed |= self.take(link, &body, effect, log),
+                Err(failure) => forgive(request, link, &failure, log)?,
             }
         }
-        Ok(result)
+        Ok(is_changed.then_some(self.message))
     }
 
-    /// Takes over what a filter made of the conversation; whether it changed the answer.
-    fn take(&mut self, link: &Link, body: &[u8], effect: Effect) -> bool {
-        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
-            return false;
-        };
-        let messages = body.get("messages").and_then(Value::as_array);
-        let last = messages.and_then(|messages| {
-            messages
-                .iter()
-                .rfind(|message| message["role"] == "assistant")
-        });
-        let before = self.body["messages"]
-            .as_array()
-            .and_then(|messages| messages.last());
-        let (Some(Value::Object(after)), Some(Value::Object(before))) = (last, before) else {
-            return false;
-        };
-        let is_changed = after != before;
-        if takes_effect(link, effect) {
-            self.message = merged(&self.message, before, after);
-            self.body = body;
+    /// Shows one filter the conversation; the body that it gives back.
+    async fn ask(
+        &self,
+        host: &Host,
+        context: &Context,
+        link: &mut Link,
+        metadata: &mut Metadata,
+    ) -> std::result::Result<Bytes, Failure> {
+        let body: Bytes = Value::Object(self.body.clone()).to_string().into();
+        let session = link.session(host, context, metadata).await?;
+        let (body, json) = session.call_hook(Hook::Outlet, &body, metadata).await?;
+        if json != metadata.json {
+            *metadata = Metadata {
+                json,
+                version: metadata.version + 1,
+            };
         }
-        is_changed
+        Ok(body)
     }
+
+    /// Takes over what a filter made of the conversation; whether the answer is another one now.
+    fn take(&mut self, link: &Link, body: &[u8], effect: Effect, log: &RequestLog) -> bool {
+        let id = &link.function.id;
+        let wanted = self.wanted(body);
+        let outcome = if wanted.is_some() {
+            Outcome::Changed
+        } else {
+            Outcome::Passed
+        };
+        log.function_ran(id.as_str(), OUTLET, outcome);
+        let Some((message, body)) = wanted else {
+            return false;
+        };
+        if !takes_effect(link, effect) {
+            info!(function.id = %id, "outlet changed an answer that was streamed already");
+            return false;
+        }
+        self.message = message;
+        self.body = body;
+        true
+    }
+
+    /// The answer's message as a filter wants it, with the conversation around it, if it wants another one.
+    fn wanted(&self, body: &[u8]) -> Option<(Value, Map<String, Value>)> {
+        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
+            return None;
+        };
+        let (before, after) = (last_answer(&self.body)?, last_answer(&body)?);
+        let message = (before != after).then(|| merged(&self.message, before, after))?;
+        Some((message, body))
+    }
+}
+
+/// The last message of the assistant in a conversation.
+fn last_answer(body: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    let messages = body.get("messages")?.as_array()?;
+    messages
+        .iter()
+        .rfind(|message| message["role"] == "assistant")?
+        .as_object()
+}
+
+/// Lets the answer out in spite of a failure, or not.
+fn forgive(request: &ChatRequest, link: &Link, failure: &Failure, log: &RequestLog) -> Result<()> {
+    let id = &link.function.id;
+    let error = failure::of_answer_hook(request.contract, id, OUTLET, failure);
+    log.function_ran(id.as_str(), OUTLET, failure::outcome(&error));
+    if !is_forgiven(link, failure, &error) {
+        return Err(error);
+    }
+    warn!(function.id = %id, %error, "outlet failed, the answer goes out as it was");
+    log.function_error(id.as_str());
+    Ok(())
 }
 
 /// The answer's message as functions see it: with an id, a time, and text in any case.

@@ -124,6 +124,9 @@ pub fn error(contract: Contract, error: &Error) -> Response<Body> {
     if let Some(function) = error.function() {
         set(headers, FUNCTION_ID, function);
     }
+    if let Some(method) = error.allowed() {
+        set(headers, header::ALLOW, method);
+    }
     if let Some(after) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, after.as_secs().max(1).into());
     }

@@ -49,7 +49,10 @@ pub(super) async fn send(
         stream: request.is_streamed(),
         headers: incoming.headers,
         contract: request.contract,
-        conversation: request.conversation(),
+        conversation: upstreams
+            .needs_conversation(target)
+            .then(|| request.conversation())
+            .flatten(),
         answer_id: &format!("chatcmpl-{}", incoming.log.id()),
         created: incoming.now,
     };

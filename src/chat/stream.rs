@@ -1,5 +1,6 @@
 //! Streamed answers: event by event to the client, through `stream` and `outlet` filters where there are any.
 
+mod batch;
 mod filtered;
 mod plain;
 

@@ -22,9 +22,6 @@ use crate::models::Models;
 use crate::passthrough::{Access, Passthrough};
 use crate::telemetry::{self, RequestLog};
 
-/// Longest target of a request, in bytes.
-const MAX_TARGET_BYTES: usize = 8 * 1024;
-
 /// Everything that answers requests, as one data thread has it.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -95,16 +92,6 @@ impl App {
         peer: &Peer,
         log: &Arc<RequestLog>,
     ) -> Result<Response<Body>> {
-        if head
-            .uri
-            .path_and_query()
-            .is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES)
-        {
-            let message = format!("the target is longer than {MAX_TARGET_BYTES} bytes");
-            return Err(
-                Error::new(Kind::InvalidRequest, message).with_status(StatusCode::URI_TOO_LONG)
-            );
-        }
         let caller = self.auth.authenticate(&head.headers, peer.addr.ip())?;
         log.set_caller(&caller.user.id);
         let incoming = Incoming {
@@ -115,36 +102,40 @@ impl App {
             headers: &head.headers,
             peer: peer.addr.ip(),
             log,
-            now: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |now| now.as_secs()),
+            now: now(),
         };
+        if route == Route::Admin {
+            return self.manage(caller.clone(), head, body).await;
+        }
+        self.dispatch(route, &incoming, body).await
+    }
+
+    async fn dispatch(
+        &self,
+        route: Route<'_>,
+        incoming: &Incoming<'_>,
+        body: IncomingBody,
+    ) -> Result<Response<Body>> {
         match route {
             Route::Chat(_) => {
-                expect_method(&head.method, &Method::POST)?;
-                receive::expect_json(&head.headers)?;
+                expect_method(incoming.method, "POST")?;
+                receive::expect_json(incoming.headers)?;
                 let body = receive::body(body, self.body_limit_bytes).await?;
-                self.chat.complete(&incoming, body).await
+                self.chat.complete(incoming, body).await
             }
             Route::Models(_) => {
-                expect_method(&head.method, &Method::GET)?;
-                let refresh = head
-                    .uri
-                    .query()
-                    .is_some_and(|query| query.contains("refresh=true"));
-                Ok(self
-                    .models
-                    .answer_list(&self.chat.registry.current(), &incoming, refresh)
-                    .await)
+                expect_method(incoming.method, "GET")?;
+                let query = incoming.uri.query().unwrap_or_default();
+                let snapshot = self.chat.registry.current();
+                let refresh = query.contains("refresh=true");
+                Ok(self.models.answer_list(&snapshot, incoming, refresh).await)
             }
             Route::Model(id) => {
-                expect_method(&head.method, &Method::GET)?;
-                self.models
-                    .answer_one(&self.chat.registry.current(), &caller, id)
-                    .await
+                expect_method(incoming.method, "GET")?;
+                let snapshot = self.chat.registry.current();
+                self.models.answer_one(&snapshot, incoming.caller, id).await
             }
-            Route::Admin => self.manage(caller, head, body).await,
-            Route::Other | Route::Health | Route::Ready => self.pass(&incoming, body).await,
+            _ => self.pass(incoming, body).await,
         }
     }
 
@@ -221,14 +212,19 @@ fn route(path: &str) -> Route<'_> {
     }
 }
 
-fn expect_method(method: &Method, expected: &Method) -> Result<()> {
-    if method == expected {
+fn expect_method(method: &Method, expected: &'static str) -> Result<()> {
+    if method.as_str() == expected {
         return Ok(());
     }
-    Err(Error::new(
-        Kind::MethodNotAllowed,
-        format!("this route takes {expected}, not {method}"),
-    ))
+    let message = format!("this route takes {expected}, not {method}");
+    Err(Error::new(Kind::MethodNotAllowed, message).with_allowed(expected))
+}
+
+/// The time, in seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs())
 }
 
 /// An error as a response, logged once and here, by whose fault it is.

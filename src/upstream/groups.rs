@@ -45,6 +45,11 @@ struct Member {
 }
 
 impl Group {
+    /// Whether a conversation stays on one member.
+    pub(super) fn keeps_conversations(&self) -> bool {
+        self.ring.is_some()
+    }
+
     /// The group of an upstream called `name`; `affinity` keeps a conversation on one member.
     pub(super) fn new(name: &str, bases: Vec<Base>, affinity: bool, rules: Rules) -> Self {
         let ring = (affinity && bases.len() > 1).then(|| Ring::new(&bases));

@@ -4,22 +4,19 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use tracing::{info, warn};
 
+use super::batch::Batch;
 use super::unfinished;
 use crate::body::Body;
-use crate::chat::chain::{Chain, Link};
-use crate::chat::failure;
+use crate::chat::chain::Chain;
 use crate::chat::outlet::{Effect, Talk};
 use crate::chat::request::ChatRequest;
-use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
-use crate::host::{Context, Host, StreamResult};
-use crate::telemetry::{Outcome, RequestLog};
+use crate::host::Host;
 use crate::wire::openai::{self, AnswerText};
-use crate::wire::sse::{Decoder, Event};
+use crate::wire::sse::Decoder;
 
-const STREAM: &str = "stream";
+pub(super) const STREAM: &str = "stream";
 
 /// A stream with filters on it.
 pub(super) struct Filtered {
@@ -35,15 +32,6 @@ pub(super) struct Filtered {
     saw_done: bool,
     observes: bool,
     is_over: bool,
-}
-
-/// One event on its way through the filters.
-struct Passing {
-    event: Event,
-    /// What filters see of it, `None` where they do not: comments and the end marker.
-    data: Option<Bytes>,
-    is_changed: bool,
-    is_dropped: bool,
 }
 
 impl Filtered {
@@ -96,10 +84,8 @@ impl Filtered {
             Some(piece) => {
                 let pushed = self.decoder.push(piece);
                 pushed.map_err(|error| Error::new(Kind::UpstreamInvalid, error.to_string()))?;
-                let mut batch = Vec::new();
-                while let Some(event) = self.decoder.next_event() {
-                    batch.push(Passing::new(event));
-                }
+                let events = std::iter::from_fn(|| self.decoder.next_event());
+                let batch = Batch::new(events);
                 self.pass(batch).await
             }
             None => self.end().await,
@@ -110,7 +96,7 @@ impl Filtered {
     async fn end(&mut self) -> Result<()> {
         self.is_over = true;
         if let Some(rest) = self.decoder.finish() {
-            self.pass(vec![Passing::new(rest)]).await?;
+            self.pass(Batch::new([rest])).await?;
         }
         let is_finished = self.saw_done || self.answer.finish_reason().is_some();
         if let Some(error) = unfinished(self.request.contract, is_finished) {
@@ -119,45 +105,42 @@ impl Filtered {
         self.observe().await
     }
 
-    /// Passes events through every `stream` filter and queues what is left of them.
-    async fn pass(&mut self, mut batch: Vec<Passing>) -> Result<()> {
-        let context = self
-            .chain
-            .context
+    /// Passes events through every `stream` filter and queues what is left of them. After a failure the events before
+    /// it still pass the filters behind the one that failed.
+    async fn pass(&mut self, mut batch: Batch) -> Result<()> {
+        let Chain {
+            links,
+            context,
+            log,
+            ..
+        } = &mut self.chain;
+        let context = context
             .as_ref()
             .expect("a chain with filters has a context");
         let mut failed = None;
-        for link in self
-            .chain
-            .links
+        for link in links
             .iter_mut()
             .filter(|link| link.function.handles(STREAM))
         {
-            let result = call(
-                &self.host,
-                context,
-                &self.request,
-                link,
-                &mut batch,
-                &self.chain.log,
-            )
-            .await;
-            failed = result.err().or(failed);
+            let passed = batch
+                .pass(&self.host, context, &self.request, link, log)
+                .await;
+            failed = passed.err().or(failed);
         }
         self.queue(batch).await?;
         failed.map_or(Ok(()), Err)
     }
 
-    async fn queue(&mut self, batch: Vec<Passing>) -> Result<()> {
+    async fn queue(&mut self, batch: Batch) -> Result<()> {
         let mut out = BytesMut::new();
-        for passing in batch.into_iter().filter(|passing| !passing.is_dropped) {
-            if passing.event.is_done() {
+        for passing in batch.into_rest() {
+            if passing.is_done() {
                 self.saw_done = true;
                 self.send(&mut out);
                 // The end marker waits for the outlet filters: they may still refuse.
                 self.observe().await?;
             }
-            if let Some(data) = &passing.data {
+            if let Some(data) = passing.data() {
                 self.answer.push(data);
             }
             out.extend_from_slice(&passing.into_bytes());
@@ -196,127 +179,5 @@ impl Filtered {
 }
 
 fn usage_json(usage: &serde_json::Value) -> String {
-    serde_json::json!({"usage": usage}).to_string()
-}
-
-impl Passing {
-    /// An event whose data filters can see, or that passes them by.
-    fn new(event: Event) -> Self {
-        let data = event
-            .data
-            .clone()
-            .filter(|data| !event.is_done() && !data.is_empty());
-        Self {
-            event,
-            data,
-            is_changed: false,
-            is_dropped: false,
-        }
-    }
-
-    fn is_visible(&self) -> bool {
-        !self.is_dropped && self.data.is_some()
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self.data {
-            Some(data) if self.is_changed => self.event.with_data(&data),
-            _ => self.event.raw,
-        }
-    }
-}
-
-/// Passes the visible events of a batch through one filter. After a failure that is not forgiven the events behind it
-/// are gone.
-async fn call(
-    host: &Host,
-    context: &Context,
-    request: &ChatRequest,
-    link: &mut Link,
-    batch: &mut Vec<Passing>,
-    log: &RequestLog,
-) -> Result<()> {
-    let is_open = link.function.settings.on_error == Closing::Open;
-    check_objects(batch, link, is_open)?;
-    let visible: Vec<usize> = (0..batch.len())
-        .filter(|at| is_object(&batch[*at]))
-        .collect();
-    if visible.is_empty() {
-        return Ok(());
-    }
-    let events: Vec<Bytes> = visible
-        .iter()
-        .filter_map(|at| batch[*at].data.clone())
-        .collect();
-    let metadata = request
-        .metadata
-        .as_ref()
-        .expect("a chain with filters has metadata");
-    let result = match link.session(host, context, metadata).await {
-        Ok(session) => session.call_stream(&events, metadata).await,
-        Err(failure) => StreamResult {
-            events: Vec::new(),
-            failure: Some(failure),
-        },
-    };
-    let done = result.events.len();
-    let outcome = apply(batch, &visible, result.events);
-    log.function_ran(link.function.id.as_str(), STREAM, outcome);
-    let Some(failure) = result.failure else {
-        return Ok(());
-    };
-    let error = failure::of_answer_hook(request.contract, &link.function.id, STREAM, &failure);
-    log.function_ran(link.function.id.as_str(), STREAM, failure::outcome(&error));
-    if is_open && error.kind() != Kind::FunctionRefused {
-        warn!(function.id = %link.function.id, %error, "stream filter failed, events go on unchanged");
-        log.function_error(link.function.id.as_str());
-        return Ok(());
-    }
-    batch.truncate(visible.get(done).copied().unwrap_or(batch.len()));
-    Err(error)
-}
-
-/// Data that is no JSON object can be seen by no filter: it passes only by one that lets errors pass (ruling R11).
-fn check_objects(batch: &mut Vec<Passing>, link: &Link, is_open: bool) -> Result<()> {
-    let Some(at) = batch
-        .iter()
-        .position(|passing| passing.is_visible() && !is_object(passing))
-    else {
-        return Ok(());
-    };
-    if is_open {
-        info!(function.id = %link.function.id, "an event is no JSON object, the stream filter does not see it");
-        return Ok(());
-    }
-    batch.truncate(at);
-    let message = format!(
-        "an event of the upstream is no JSON object and function `{}` cannot see it",
-        link.function.id
-    );
-    Err(Error::new(Kind::UpstreamInvalid, message))
-}
-
-fn is_object(passing: &Passing) -> bool {
-    let data = passing.data.as_ref().filter(|_| !passing.is_dropped);
-    data.is_some_and(|data| {
-        data.first() == Some(&b'{') && crate::wire::json::validate(data).is_ok()
-    })
-}
-
-/// Puts what a filter gave back in the place of what it was given.
-fn apply(batch: &mut [Passing], visible: &[usize], events: Vec<Option<Bytes>>) -> Outcome {
-    let mut outcome = Outcome::Passed;
-    for (at, event) in visible.iter().zip(events) {
-        let passing = &mut batch[*at];
-        match event {
-            None => passing.is_dropped = true,
-            Some(event) if passing.data.as_ref() == Some(&event) => continue,
-            Some(event) => {
-                passing.is_changed = true;
-                passing.data = Some(event);
-            }
-        }
-        outcome = Outcome::Changed;
-    }
-    outcome
+    serde_json::json!({ "usage": usage }).to_string()
 }

@@ -1,0 +1,206 @@
+//! Events that are ready at one time, on their way through the `stream` filters.
+
+use bytes::Bytes;
+use tracing::{info, warn};
+
+use super::filtered::STREAM;
+use crate::chat::chain::Link;
+use crate::chat::failure;
+use crate::chat::request::ChatRequest;
+use crate::config::Closing;
+use crate::error::{Error, Kind, Result};
+use crate::host::{Context, Host, StreamResult};
+use crate::telemetry::{Outcome, RequestLog};
+use crate::wire::json;
+use crate::wire::sse::Event;
+
+/// Events in order.
+pub(super) struct Batch(Vec<Passing>);
+
+/// One event on its way.
+pub(super) struct Passing {
+    event: Event,
+    sight: Sight,
+    is_changed: bool,
+}
+
+/// What filters see of an event.
+enum Sight {
+    /// Nothing: a comment, a blank line or the end marker, which pass by.
+    Nothing,
+    /// Its data, a JSON object.
+    Object(Bytes),
+    /// It has data that is no JSON object.
+    Opaque,
+    /// A filter dropped it.
+    Dropped,
+}
+
+impl Batch {
+    pub(super) fn new(events: impl IntoIterator<Item = Event>) -> Self {
+        Self(events.into_iter().map(Passing::new).collect())
+    }
+
+    /// What is left of the events after the filters.
+    pub(super) fn into_rest(self) -> impl Iterator<Item = Passing> {
+        self.0
+            .into_iter()
+            .filter(|passing| !matches!(passing.sight, Sight::Dropped))
+    }
+
+    /// Passes the events through one filter. After a failure that is not forgiven, the event at which it happened and
+    /// those behind it are gone.
+    pub(super) async fn pass(
+        &mut self,
+        host: &Host,
+        context: &Context,
+        request: &ChatRequest,
+        link: &mut Link,
+        log: &RequestLog,
+    ) -> Result<()> {
+        // The events before one that the filter cannot see pass it all the same.
+        let opaque = self.cut_at_opaque(link);
+        let (places, events) = self.visible();
+        if !events.is_empty() {
+            let result = call(host, context, request, link, &events).await;
+            let done = result.events.len();
+            let outcome = self.apply(&places, result.events);
+            log.function_ran(link.function.id.as_str(), STREAM, outcome);
+            if let Some(failure) = result.failure {
+                let error =
+                    failure::of_answer_hook(request.contract, &link.function.id, STREAM, &failure);
+                if let Err(error) = forgive(link, error, log) {
+                    self.0
+                        .truncate(places.get(done).copied().unwrap_or(self.0.len()));
+                    return Err(error);
+                }
+            }
+        }
+        opaque
+    }
+
+    /// Data that is no JSON object can be seen by no filter. It passes only by one that lets errors pass: nothing else
+    /// may get round a filter (ruling R11).
+    fn cut_at_opaque(&mut self, link: &Link) -> Result<()> {
+        let is_opaque = |passing: &Passing| matches!(passing.sight, Sight::Opaque);
+        let Some(at) = self.0.iter().position(is_opaque) else {
+            return Ok(());
+        };
+        let id = &link.function.id;
+        if link.function.settings.on_error == Closing::Open {
+            info!(function.id = %id, "an event is no JSON object, the stream filter does not see it");
+            return Ok(());
+        }
+        self.0.truncate(at);
+        let message = format!(
+            "an event of the upstream is no JSON object, so that function `{id}` cannot see it"
+        );
+        Err(Error::new(Kind::UpstreamInvalid, message))
+    }
+
+    /// The events that filters see, with their places.
+    fn visible(&self) -> (Vec<usize>, Vec<Bytes>) {
+        let places = self.0.iter().enumerate();
+        places
+            .filter_map(|(place, passing)| Some((place, passing.data()?.clone())))
+            .unzip()
+    }
+
+    /// Puts what a filter gave back in the place of what it was given.
+    fn apply(&mut self, places: &[usize], events: Vec<Option<Bytes>>) -> Outcome {
+        let mut outcome = Outcome::Passed;
+        for (place, event) in places.iter().zip(events) {
+            if self.0[*place].replace(event) {
+                outcome = Outcome::Changed;
+            }
+        }
+        outcome
+    }
+}
+
+impl Passing {
+    fn new(event: Event) -> Self {
+        let sight = match &event.data {
+            Some(data) if !event.is_done() && !data.is_empty() => {
+                let is_object = data.first() == Some(&b'{') && json::validate(data).is_ok();
+                if is_object {
+                    Sight::Object(data.clone())
+                } else {
+                    Sight::Opaque
+                }
+            }
+            _ => Sight::Nothing,
+        };
+        Self {
+            event,
+            sight,
+            is_changed: false,
+        }
+    }
+
+    /// Whether it is the end marker.
+    pub(super) fn is_done(&self) -> bool {
+        self.event.is_done()
+    }
+
+    /// Its data as it stands, if filters see it.
+    pub(super) fn data(&self) -> Option<&Bytes> {
+        match &self.sight {
+            Sight::Object(data) => Some(data),
+            _ => None,
+        }
+    }
+
+    /// Its bytes for the client: as they came, unless a filter changed the data.
+    pub(super) fn into_bytes(self) -> Bytes {
+        match self.sight {
+            Sight::Object(data) if self.is_changed => self.event.with_data(&data),
+            _ => self.event.raw,
+        }
+    }
+
+    /// Takes over what a filter made of it; whether that is something else.
+    fn replace(&mut self, event: Option<Bytes>) -> bool {
+        match event {
+            None => self.sight = Sight::Dropped,
+            Some(event) if self.data() == Some(&event) => return false,
+            Some(event) => {
+                self.sight = Sight::Object(event);
+                self.is_changed = true;
+            }
+        }
+        true
+    }
+}
+
+async fn call(
+    host: &Host,
+    context: &Context,
+    request: &ChatRequest,
+    link: &mut Link,
+    events: &[Bytes],
+) -> StreamResult {
+    let metadata = request
+        .metadata
+        .as_ref()
+        .expect("a chain with filters has metadata");
+    match link.session(host, context, metadata).await {
+        Ok(session) => session.call_stream(events, metadata).await,
+        Err(failure) => StreamResult {
+            events: Vec::new(),
+            failure: Some(failure),
+        },
+    }
+}
+
+/// Lets the events go on unchanged in spite of a failure, or not.
+fn forgive(link: &Link, error: Error, log: &RequestLog) -> Result<()> {
+    let id = &link.function.id;
+    log.function_ran(id.as_str(), STREAM, failure::outcome(&error));
+    if link.function.settings.on_error == Closing::Closed || error.kind() == Kind::FunctionRefused {
+        return Err(error);
+    }
+    warn!(function.id = %id, %error, "stream filter failed, events go on unchanged");
+    log.function_error(id.as_str());
+    Ok(())
+}

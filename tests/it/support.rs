@@ -1,0 +1,27 @@
+//! What the tests stand on: the real binary, a model server that plays scripts, and clients for both sides.
+
+mod client;
+mod functions;
+mod gateway;
+mod management;
+mod ports;
+mod process;
+mod python;
+mod shared;
+mod upstream;
+mod wait;
+mod witness;
+
+pub(crate) use self::client::{Answer, Client, Events, chat, streamed_chat};
+pub(crate) use self::functions::{source, source_with};
+pub(crate) use self::gateway::{ADMIN_KEY, TestGateway, USER_KEY};
+pub(crate) use self::ports::free_port;
+pub(crate) use self::process::Process;
+pub(crate) use self::python::{node, python, sdk_packages};
+pub(crate) use self::shared::{RecordedUpstream, is_shared_there, shared};
+pub(crate) use self::upstream::{
+    FakeUpstream, Gate, Recorded, Script, Step, answer_of, event, events_of, head_of_stream,
+    streamed, tail_of_stream, whole,
+};
+pub(crate) use self::wait::{eventually, within};
+pub(crate) use self::witness::Witness;

@@ -1,0 +1,50 @@
+//! What the system knows of a process: its memory, its descriptors, its descendants.
+
+use std::fs;
+
+/// A process by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process(pub(crate) u32);
+
+impl Process {
+    /// Memory in use, in KiB.
+    pub(crate) fn rss_kib(self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = line.expect("a running process has memory");
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// How many descriptors are open.
+    pub(crate) fn descriptors(self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.0))
+            .unwrap()
+            .count()
+    }
+
+    /// Its children and theirs, as they are now.
+    pub(crate) fn descendants(self) -> Vec<Self> {
+        let parents: Vec<(Self, u32)> = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter_map(|id| Some((Self(id), parent_of(id)?)))
+            .collect();
+        let mut found = vec![self];
+        let mut at = 0;
+        while at < found.len() {
+            let parent = found[at].0;
+            found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
+            at += 1;
+        }
+        found.split_off(1)
+    }
+}
+
+/// The parent of a process, unless it is gone or a zombie.
+fn parent_of(id: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name before it may hold anything but ends with the last parenthesis.
+    let mut rest = stat[stat.rfind(')')? + 1..].split_whitespace();
+    let state = rest.next()?;
+    rest.next()?.parse().ok().filter(|_| state != "Z")
+}
