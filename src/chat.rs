@@ -23,7 +23,7 @@ use crate::body::Body;
 use crate::error::Result;
 use crate::host::Host;
 use crate::models::Models;
-use crate::registry::Registry;
+use crate::registry::{Registry, Snapshot};
 use crate::upstream::{Reply, Upstreams};
 
 pub use crate::upstream::Contract;
@@ -44,6 +44,14 @@ pub struct Chat {
 }
 
 impl Chat {
+    /// What is installed now, noted as the generation in which this request lives.
+    #[must_use]
+    pub fn snapshot(&self, incoming: &Incoming<'_>) -> Arc<Snapshot> {
+        let snapshot = self.registry.current();
+        incoming.log.set_generation(snapshot.generation);
+        snapshot
+    }
+
     /// Answers one chat completion.
     ///
     /// One snapshot is taken at the top and held to the last byte: the request lives in one generation. Dropping the
@@ -53,7 +61,7 @@ impl Chat {
     ///
     /// Whatever ends the request before the first byte of its answer.
     pub async fn complete(&self, incoming: &Incoming<'_>, body: Bytes) -> Result<Response<Body>> {
-        let snapshot = self.registry.current();
+        let snapshot = self.snapshot(incoming);
         let request = ChatRequest::parse(incoming, body)?;
         let asked = self
             .models
@@ -74,12 +82,12 @@ impl Chat {
                 pipe::call(&self.host, function, &chain, &request, incoming).await?
             }
         };
-        let response = match reply {
+        match reply {
             Reply::Whole(answer) => {
-                respond::whole(outlet::run(&self.host, &mut chain, &request, answer).await?)
+                let answer = outlet::run(&self.host, &mut chain, &request, answer).await?;
+                Ok(respond::whole(answer))
             }
-            Reply::Stream(answer) => stream::run(self, chain, request, answer, incoming).await?,
-        };
-        Ok(respond::with_generation(response, &snapshot))
+            Reply::Stream(answer) => stream::run(self, chain, request, answer, incoming).await,
+        }
     }
 }

@@ -117,7 +117,7 @@ pub async fn run(mut config: Config, tour: bool) -> Result<(), GatewayError> {
         .map_err(|error| GatewayError::new("the listener has no address", error))?;
     show_what_to_try(&format!("http://{address}"));
     tokio::spawn(gateway::stop_on_signal(shutdown));
-    gateway.run().await
+    gateway.run(None).await
 }
 
 async fn take_tour(config: Config) -> Result<(), GatewayError> {
@@ -126,7 +126,7 @@ async fn take_tour(config: Config) -> Result<(), GatewayError> {
     let address = gateway
         .local_addr()
         .map_err(|error| GatewayError::new("the listener has no address", error))?;
-    let served = tokio::spawn(gateway.run());
+    let served = tokio::spawn(gateway.run(None));
     let shown = tour::take(&format!("http://{address}")).await;
     shutdown.signal();
     served

@@ -1,6 +1,8 @@
 //! Puts the parts together: builds each, hands it what it needs, and runs until told to stop.
 
 pub mod check;
+mod parts;
+mod reload;
 mod signals;
 
 pub use self::signals::stop_on_signal;
@@ -14,20 +16,15 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::admin::Admin;
-use crate::auth::Auth;
-use crate::chat::Chat;
-use crate::config::{Config, HalfClose};
+use self::parts::{Parts, Renewing};
+use self::reload::Reload;
+use crate::config::{Config, HalfClose, Sources};
 use crate::host::{Host, PythonSettings};
-use crate::models::Models;
-use crate::passthrough::Passthrough;
 use crate::registry::Registry;
 use crate::registry::folder::{self, FolderWatch};
-use crate::server::App;
 use crate::server::drain::Shutdown;
 use crate::server::listen::{self, Server};
 use crate::store::Store;
-use crate::upstream::{Catalog, Directory, Upstreams};
 
 /// Why the gateway did not start, or ended.
 #[derive(Debug)]
@@ -67,22 +64,20 @@ impl std::error::Error for GatewayError {
 #[derive(Debug)]
 pub struct Gateway {
     server: Server,
+    base: Base,
     parts: Parts,
-    shutdown: Shutdown,
     first_key: Option<String>,
     config: Arc<Config>,
 }
 
-/// What the data threads share.
+/// What a reload keeps.
 #[derive(Clone, Debug)]
-struct Parts {
-    auth: Auth,
+struct Base {
+    store: Store,
     registry: Arc<Registry>,
     host: Host,
-    models: Arc<Models>,
-    directory: Arc<Directory>,
-    admin: Admin,
     control: Handle,
+    shutdown: Shutdown,
     ending: watch::Receiver<bool>,
 }
 
@@ -94,51 +89,33 @@ impl Gateway {
     ///
     /// If the port, the data folder or something else that is needed is not to be had.
     pub async fn build(config: Config, shutdown: Shutdown) -> Result<Self, GatewayError> {
-        let config = Arc::new(config);
         let server = Server::bind(&listen_settings(&config)?).map_err(|error| {
             GatewayError::new(format!("cannot listen on `{}`", config.listen), error)
         })?;
         let store = open_store(&config).await?;
-        let (auth, first_key) = Auth::new(&config, &store)
-            .await
-            .map_err(|error| GatewayError::new("users and keys cannot be read", error))?;
-        let control = Handle::current();
         let host = Host::new(python_settings(&config), server.handles());
-        let loader = Arc::new(host.clone());
-        let registry = Registry::open(&config, store, loader)
+        let registry = Registry::open(&config, store.clone(), Arc::new(host.clone()))
             .await
             .map_err(|error| GatewayError::new("functions cannot be read from the store", error))?;
-        let registry = Arc::new(registry);
-        let directory = Directory::build(&config.upstreams, &config.upstream)
-            .map_err(|error| GatewayError::new("upstreams cannot be set up", error))?;
-        let directory = Arc::new(directory);
-        let catalog = Catalog::new(Arc::clone(&directory), control.clone(), config.models.cache)
-            .map_err(|error| GatewayError::new("model lists cannot be set up", error))?;
-        let models = Models::new(
-            catalog,
-            Arc::clone(&directory),
-            host.clone(),
-            &config.models,
-        );
-        let parts = Parts {
-            auth,
+        let ending = ending(&shutdown);
+        let control = Handle::current();
+        let base = Base {
+            store,
+            registry: Arc::new(registry),
             host,
-            models: Arc::new(models),
-            directory,
-            admin: Admin::new(Arc::clone(&registry)),
-            registry,
             control,
-            ending: ending(&shutdown),
-        };
-        let gateway = Self {
-            server,
-            parts,
             shutdown,
-            first_key: first_key.map(|key| key.text.reveal().to_owned()),
-            config,
+            ending,
         };
-        gateway.read_folder(true).await;
-        Ok(gateway)
+        let (parts, first_key) = Parts::build(&config, &base).await?;
+        read_folder(&base.registry, &config, true).await;
+        Ok(Self {
+            server,
+            base,
+            parts,
+            first_key,
+            config: Arc::new(config),
+        })
     }
 
     /// The address that it listens on, with the port that port 0 became.
@@ -156,42 +133,36 @@ impl Gateway {
         self.first_key.as_deref()
     }
 
-    /// Serves until `shutdown` has come to its end.
+    /// Serves until the shutdown that it was built with has come to its end. A HUP reads `sources` again, or, without
+    /// any, only the functions folder and the model lists.
     ///
     /// # Errors
     ///
     /// If the listener fails.
-    pub async fn run(self) -> Result<(), GatewayError> {
+    pub async fn run(self, sources: Option<Sources>) -> Result<(), GatewayError> {
         let Self {
             server,
+            base,
             parts,
-            shutdown,
             config,
             ..
         } = self;
-        // These three end with the runtime, after the server: nothing that they do is acknowledged to anybody.
-        tokio::spawn(watch_folder(
-            Arc::clone(&parts.registry),
-            Arc::clone(&config),
-        ));
-        tokio::spawn(Arc::clone(&parts.directory).watch_health());
-        tokio::spawn(signals::reload_on_hangup(
-            Arc::clone(&parts.registry),
-            Arc::clone(&parts.models),
-            Arc::clone(&config),
-        ));
-        let passthrough = passthrough_settings(&config, &parts.directory);
-        let limit = config.limits.body_bytes;
-        let drain = shutdown.clone();
-        let factory = move |_| app(&parts, &passthrough, limit, &drain);
+        let (publish, published) = watch::channel(parts);
+        let reload = Reload {
+            base: base.clone(),
+            config: Arc::clone(&config),
+            sources,
+            publish,
+        };
+        // Both end with the runtime, after the server: nothing that they do is acknowledged to anybody.
+        tokio::spawn(watch_folder(Arc::clone(&base.registry), config));
+        tokio::spawn(signals::reload_on_hangup(reload));
+        let shutdown = base.shutdown.clone();
+        let factory = move |_| Renewing::new(base.clone(), published.clone());
         server
             .run(factory, shutdown)
             .await
             .map_err(|error| GatewayError::new("the listener failed", error))
-    }
-
-    async fn read_folder(&self, is_start: bool) {
-        read_folder(&self.parts.registry, &self.config, is_start).await;
     }
 }
 
@@ -200,7 +171,7 @@ impl Gateway {
 /// # Errors
 ///
 /// If it does not start, or its listener fails.
-pub async fn run(config: Config) -> Result<(), GatewayError> {
+pub async fn run(config: Config, sources: Sources) -> Result<(), GatewayError> {
     let shutdown = Shutdown::new();
     let gateway = Gateway::build(config, shutdown.clone()).await?;
     let address = gateway
@@ -211,7 +182,7 @@ pub async fn run(config: Config) -> Result<(), GatewayError> {
     }
     info!(%address, "listening");
     tokio::spawn(signals::stop_on_signal(shutdown));
-    gateway.run().await?;
+    gateway.run(Some(sources)).await?;
     info!("stopped");
     Ok(())
 }
@@ -226,60 +197,6 @@ fn show_key(key: &str) {
     };
     let end = if mark.is_empty() { "" } else { "\x1b[0m" };
     eprintln!("\nThe administrator's key, shown this once:\n\n    {mark}{key}{end}\n");
-}
-
-/// What one data thread needs to answer requests.
-fn app(
-    parts: &Parts,
-    passthrough: &PassthroughSettings,
-    body_limit_bytes: usize,
-    shutdown: &Shutdown,
-) -> App {
-    let upstreams = Upstreams::new(Arc::clone(&parts.directory));
-    App {
-        auth: parts.auth.clone(),
-        passthrough: Passthrough {
-            registry: Arc::clone(&parts.registry),
-            upstreams: upstreams.clone(),
-            models: Arc::clone(&parts.models),
-            default: passthrough.default,
-            opened: Arc::clone(&passthrough.opened),
-        },
-        chat: Chat {
-            registry: Arc::clone(&parts.registry),
-            host: parts.host.clone(),
-            upstreams,
-            models: Arc::clone(&parts.models),
-            ending: parts.ending.clone(),
-        },
-        models: Arc::clone(&parts.models),
-        admin: parts.admin.clone(),
-        control: parts.control.clone(),
-        shutdown: shutdown.clone(),
-        body_limit_bytes,
-    }
-}
-
-#[derive(Debug)]
-struct PassthroughSettings {
-    default: Option<usize>,
-    opened: Arc<[String]>,
-}
-
-fn passthrough_settings(config: &Config, directory: &Directory) -> PassthroughSettings {
-    for route in &config.unfiltered_routes {
-        warn!(
-            route,
-            "no filters run on this route: the configuration opens it"
-        );
-    }
-    PassthroughSettings {
-        default: config
-            .passthrough_upstream
-            .as_deref()
-            .and_then(|name| directory.index_of(name)),
-        opened: config.unfiltered_routes.clone().into(),
-    }
 }
 
 fn listen_settings(config: &Config) -> Result<listen::Settings, GatewayError> {

@@ -268,11 +268,13 @@ impl Shared {
         Ok(Arc::new(worker))
     }
 
+    /// The standby, unless it died while it waited.
     fn take_standby(&self) -> Option<Process> {
-        self.standby
+        let mut standby = self
+            .standby
             .lock()
-            .expect("no code that holds this lock panics")
-            .take()
+            .expect("no code that holds this lock panics");
+        standby.take().filter(Process::is_alive)
     }
 
     /// Forks the next standby, unless there is one. Ends after one fork.

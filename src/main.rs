@@ -57,7 +57,7 @@ fn run(command: Command) -> Result<(), Failed> {
         Command::Serve(sources) => {
             let config = config::load(&sources)?;
             start(&config);
-            block_on(gateway::run(config))
+            block_on(gateway::run(config, sources))
         }
         Command::Check(sources) => {
             let config = config::load(&sources)?;

@@ -173,7 +173,7 @@ impl Models {
                 json!({"data": listed.collect::<Vec<Value>>()})
             }
         };
-        respond::with_generation(respond::json(StatusCode::OK, list.to_string()), snapshot)
+        respond::json(StatusCode::OK, list.to_string())
     }
 
     /// Answers with one model's entry in OpenAI's list.
@@ -188,8 +188,10 @@ impl Models {
         id: &str,
     ) -> Result<Response<Body>> {
         let model = self.find(snapshot, caller, id).await?;
-        let response = respond::json(StatusCode::OK, model.in_openai_list().to_string());
-        Ok(respond::with_generation(response, snapshot))
+        Ok(respond::json(
+            StatusCode::OK,
+            model.in_openai_list().to_string(),
+        ))
     }
 
     /// Asks every model server for its list again.

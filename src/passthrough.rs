@@ -11,7 +11,7 @@ use crate::chat::request::Incoming;
 use crate::chat::respond;
 use crate::error::{Error, Kind, Result};
 use crate::models::{Models, Target};
-use crate::registry::Registry;
+use crate::registry::{Registry, Snapshot};
 use crate::upstream::{Passage, Upstreams};
 use crate::wire::json::Document;
 
@@ -91,9 +91,10 @@ impl Passthrough {
     /// If there is no server for it, or it cannot be reached.
     pub async fn pass(&self, incoming: &Incoming<'_>, body: Bytes) -> Result<Response<Body>> {
         let snapshot = self.registry.current();
+        incoming.log.set_generation(snapshot.generation);
         let named = model_of(incoming.headers, &body);
         let (upstream, body) = match named {
-            Some(named) => self.route(incoming, &named, body).await?,
+            Some(named) => self.route(&snapshot, incoming, &named, body).await?,
             None => (self.default.ok_or_else(no_default)?, body),
         };
         let target = incoming
@@ -110,20 +111,20 @@ impl Passthrough {
         let mut response = Response::new(respond::logged(passed.body, incoming.log));
         *response.status_mut() = passed.status;
         *response.headers_mut() = passed.headers;
-        Ok(respond::with_generation(response, &snapshot))
+        Ok(response)
     }
 
     /// The server of a model, and the body with the model's name there.
     async fn route(
         &self,
+        snapshot: &Snapshot,
         incoming: &Incoming<'_>,
         named: &Named,
         body: Bytes,
     ) -> Result<(usize, Bytes)> {
-        let snapshot = self.registry.current();
         let model = self
             .models
-            .find(&snapshot, incoming.caller, &named.model)
+            .find(snapshot, incoming.caller, &named.model)
             .await?;
         incoming.log.set_model(&named.model);
         incoming.log.set_target(self.models.target_name(&model));

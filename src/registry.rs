@@ -13,8 +13,8 @@ mod snapshot;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -30,7 +30,7 @@ pub use self::loader::{Candidate, CheckedValves, LoadError, Loader};
 pub use self::snapshot::Snapshot;
 
 use self::function::Limits;
-use crate::config::{Config, FunctionConfig};
+use crate::config::{Config, FunctionConfig, FunctionsConfig};
 use crate::store::{Store, StoreError};
 
 /// The functions that serve, and the only way to change them.
@@ -41,9 +41,8 @@ pub struct Registry {
     state: Mutex<State>,
     loader: Arc<dyn Loader>,
     store: Store,
-    configured: BTreeMap<String, FunctionConfig>,
-    defaults: FunctionConfig,
-    load_limit: Duration,
+    /// How functions are set up. A std lock is enough: it is held for the clone or the swap of an `Arc`.
+    configured: RwLock<Arc<FunctionsConfig>>,
     numbers: AtomicU64,
 }
 
@@ -73,9 +72,7 @@ impl Registry {
             state: Mutex::default(),
             loader,
             store,
-            configured: config.functions.entries.clone(),
-            defaults: config.functions.defaults.clone(),
-            load_limit: config.functions.load,
+            configured: RwLock::new(Arc::new(config.functions.clone())),
             numbers: AtomicU64::new(1),
         };
         let stored = registry.read_stored().await?;
@@ -92,6 +89,31 @@ impl Registry {
     #[must_use]
     pub fn current(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// Takes over a new configuration: settings of every function, and what it says of those of the folder.
+    pub async fn reconfigure(&self, functions: FunctionsConfig) {
+        *self
+            .configured
+            .write()
+            .expect("no code that holds this lock panics") = Arc::new(functions);
+        let mut state = self.state.lock().await;
+        for function in state.stored.values_mut() {
+            let settings = self.settings_of(&function.id);
+            *function = Arc::new(Function {
+                settings,
+                ..Function::clone(function)
+            });
+        }
+        for function in state.folder.clone().into_values() {
+            let over_api = state.folder_valves.get(&function.id).cloned();
+            let version = Arc::clone(&function.version);
+            let renewed = self
+                .folder_function(version, Some(&function), over_api)
+                .await;
+            state.folder.insert(function.id.clone(), Arc::new(renewed));
+        }
+        self.publish(&mut state);
     }
 
     /// Builds the next snapshot from the two sources and swaps it in.
@@ -113,10 +135,20 @@ impl Registry {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// How functions are set up now.
+    fn configured(&self) -> Arc<FunctionsConfig> {
+        Arc::clone(
+            &self
+                .configured
+                .read()
+                .expect("no code that holds this lock panics"),
+        )
+    }
+
     /// How a function is set up: its own entry in the configuration over the defaults.
     fn settings_of(&self, id: &FunctionId) -> Arc<FunctionSettings> {
-        let config = self.configured.get(id.as_str()).unwrap_or(&self.defaults);
-        Arc::new(settings_from(config, self.load_limit))
+        let configured = self.configured();
+        Arc::new(settings_from(entry_of(&configured, id), configured.load))
     }
 
     /// A version of valves that holds `stored`.
@@ -135,6 +167,14 @@ impl fmt::Debug for Registry {
             .field("generation", &self.current().generation)
             .finish_non_exhaustive()
     }
+}
+
+/// A function's entry in the configuration, or what stands for those without one.
+fn entry_of<'a>(configured: &'a FunctionsConfig, id: &FunctionId) -> &'a FunctionConfig {
+    configured
+        .entries
+        .get(id.as_str())
+        .unwrap_or(&configured.defaults)
 }
 
 /// What a function's entry in the configuration means.

@@ -84,6 +84,7 @@ pub struct RequestLog {
 
 #[derive(Debug, Default)]
 struct Facts {
+    generation: Option<u64>,
     caller: Option<String>,
     model: Option<String>,
     target: Option<String>,
@@ -122,6 +123,17 @@ impl RequestLog {
         self.facts
             .lock()
             .expect("no code that holds this lock panics")
+    }
+
+    /// Notes the generation of the configuration in which the request lives.
+    pub fn set_generation(&self, generation: u64) {
+        self.facts().generation = Some(generation);
+    }
+
+    /// The generation in which the request lives, once it has one.
+    #[must_use]
+    pub fn generation(&self) -> Option<u64> {
+        self.facts().generation
     }
 
     /// Notes who asks.
@@ -219,6 +231,7 @@ impl Drop for RequestLog {
                 method = self.method,
                 path = self.path,
                 user.id = facts.caller,
+                generation = facts.generation,
                 model = facts.model,
                 served_by = facts.target,
                 status,

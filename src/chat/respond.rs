@@ -11,7 +11,6 @@ use http_body::Body as _;
 use super::Contract;
 use crate::body::Body;
 use crate::error::{Error, Fault, Kind};
-use crate::registry::Snapshot;
 use crate::telemetry::RequestLog;
 use crate::upstream::Answer;
 use crate::wire::openai::{self, ErrorBody};
@@ -74,19 +73,13 @@ fn response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body
     response
 }
 
-/// Says in which generation a request lived.
-#[must_use]
-pub fn with_generation(mut response: Response<Body>, snapshot: &Snapshot) -> Response<Body> {
-    response
-        .headers_mut()
-        .insert(GENERATION, snapshot.generation.into());
-    response
-}
-
-/// Says which request this answers, and which functions failed on the way.
+/// Says which request this answers, in which generation it lived, and which functions failed on the way.
 #[must_use]
 pub fn with_request(mut response: Response<Body>, log: &RequestLog) -> Response<Body> {
     set(response.headers_mut(), REQUEST_ID, log.id());
+    if let Some(generation) = log.generation() {
+        response.headers_mut().insert(GENERATION, generation.into());
+    }
     if let Some(functions) = log.function_errors() {
         set(response.headers_mut(), FUNCTION_ERRORS, &functions);
     }

@@ -1,14 +1,9 @@
-//! Signals: TERM and INT drain, a second one ends at once, HUP reads the functions folder and the model lists again.
-
-use std::sync::Arc;
+//! Signals: TERM and INT drain, a second one ends at once, HUP reads the configuration again.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
-use super::read_folder;
-use crate::config::Config;
-use crate::models::Models;
-use crate::registry::Registry;
+use super::reload::Reload;
 use crate::server::drain::Shutdown;
 
 /// Passes every TERM and INT on to `shutdown`.
@@ -37,11 +32,7 @@ pub async fn stop_on_signal(shutdown: Shutdown) {
 }
 
 /// Reloads at every HUP.
-pub(super) async fn reload_on_hangup(
-    registry: Arc<Registry>,
-    models: Arc<Models>,
-    config: Arc<Config>,
-) {
+pub(super) async fn reload_on_hangup(reload: Reload) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -50,8 +41,6 @@ pub(super) async fn reload_on_hangup(
         }
     };
     while hangup.recv().await.is_some() {
-        info!("reloading functions and model lists");
-        read_folder(&registry, &config, false).await;
-        models.refresh().await;
+        reload.run().await;
     }
 }

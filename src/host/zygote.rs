@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -51,6 +52,18 @@ pub(super) struct Process {
     pub(super) pidfd: OwnedFd,
     /// Our end of its socket.
     pub(super) stream: UnixStream,
+}
+
+impl Process {
+    /// Whether it still runs: the handle of a process that ended is readable.
+    pub(super) fn is_alive(&self) -> bool {
+        let mut handles = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let no_wait = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        matches!(rustix::event::poll(&mut handles, Some(&no_wait)), Ok(0))
+    }
 }
 
 /// A running zygote.

@@ -12,8 +12,9 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::change::complete_meta;
+use super::entry_of;
 use super::function::{
-    Function, FunctionId, FunctionKind, FunctionVersion, Learnt, Origin, Record,
+    Function, FunctionId, FunctionKind, FunctionVersion, Learnt, Origin, Record, Valves,
 };
 use super::loader::{Candidate, LoadError};
 use super::{Registry, UserValves};
@@ -153,7 +154,10 @@ impl Registry {
                 return None;
             }
         };
-        let function = self.folder_function(version, current).await;
+        let over_api = self.state.lock().await.folder_valves.get(id).cloned();
+        let function = self
+            .folder_function(Arc::new(version), current, over_api)
+            .await;
         info!(function.id = %id, kind = function.kind().as_str(), "function file loaded");
         Some(Arc::new(function))
     }
@@ -170,70 +174,51 @@ impl Registry {
         candidate.into_version(guess(source))
     }
 
-    async fn folder_function(
+    /// A function of the folder as the configuration wants it; `over_api` are valves that were set over the API.
+    pub(super) async fn folder_function(
         &self,
-        version: FunctionVersion,
+        version: Arc<FunctionVersion>,
         current: Option<&Arc<Function>>,
+        over_api: Option<Bytes>,
     ) -> Function {
         let id = version.id.clone();
-        let config = self.configured.get(id.as_str()).unwrap_or(&self.defaults);
-        let now = ids::unix_seconds();
-        let record = Record {
-            user_id: String::new(),
-            name: title(&version).unwrap_or_else(|| id.as_str().to_owned()),
-            meta: complete_meta(json!({"description": ""}), &version),
-            version_id: ids::uuid_v4(),
-            created_at: current.map_or(now, |current| current.record.created_at),
-            updated_at: now,
-        };
-        let settings = self.settings_of(&id);
-        let (stored, priority) = self.folder_valves(&version, &config.valves).await;
+        let configured = self.configured();
+        let config = entry_of(&configured, &id);
+        let configured_valves = || Bytes::from(Value::Object(config.valves.clone()).to_string());
+        let valves = self
+            .checked_valves(&version, over_api.unwrap_or_else(configured_valves))
+            .await;
         Function {
             origin: Origin::Folder,
-            valves: self.valves(stored, priority),
+            valves,
             user_valves: self.user_valves_of(&id).await,
             is_active: config.active,
             is_global: config
                 .global
                 .unwrap_or(version.learnt.kind == FunctionKind::Filter),
-            version: Arc::new(version),
-            record: Arc::new(record),
-            settings,
+            record: Arc::new(record(&version, current)),
+            settings: self.settings_of(&id),
+            version,
             id,
         }
     }
 
-    /// The valves of a function of the folder: those set over the API, else those of the configuration.
-    async fn folder_valves(
-        &self,
-        version: &FunctionVersion,
-        configured: &Map<String, Value>,
-    ) -> (Bytes, f64) {
-        let over_api = self
-            .state
-            .lock()
-            .await
-            .folder_valves
-            .get(&version.id)
-            .cloned();
-        let stored =
-            over_api.unwrap_or_else(|| Bytes::from(Value::Object(configured.clone()).to_string()));
-        if stored.as_ref() == b"{}" {
-            return (stored, version.learnt.priority);
+    /// Valves that were checked against the code. Those that do not fit are kept, and fail its requests.
+    async fn checked_valves(&self, version: &FunctionVersion, stored: Bytes) -> Arc<Valves> {
+        let values: Value = serde_json::from_slice(&stored).unwrap_or_default();
+        if values.as_object().is_none_or(Map::is_empty) {
+            return self.valves(stored, version.learnt.priority);
         }
-        let values = serde_json::from_slice(&stored).unwrap_or_default();
         let settings = self.settings_of(&version.id);
-        match self
+        let checked = self
             .loader
             .check_valves(version, &settings, &values, false)
-            .await
-        {
-            Ok(checked) => (stored, checked.priority),
-            Err(error) => {
-                warn!(function.id = %version.id, %error, "valves do not fit, its requests fail until they do");
-                (stored, version.learnt.priority)
-            }
-        }
+            .await;
+        let priority = checked.map(|checked| checked.priority).unwrap_or_else(|error| {
+            warn!(function.id = %version.id, %error, "valves do not fit, its requests fail until they do");
+            version.learnt.priority
+        });
+        self.valves(stored, priority)
     }
 
     async fn user_valves_of(&self, id: &FunctionId) -> UserValves {
@@ -248,6 +233,23 @@ impl Registry {
                 UserValves::default()
             }
         }
+    }
+}
+
+/// What management shows of a function of the folder.
+fn record(version: &FunctionVersion, current: Option<&Arc<Function>>) -> Record {
+    let now = ids::unix_seconds();
+    let known = current.filter(|current| current.version.number == version.number);
+    if let Some(known) = known {
+        return Record::clone(&known.record);
+    }
+    Record {
+        user_id: String::new(),
+        name: title(version).unwrap_or_else(|| version.id.as_str().to_owned()),
+        meta: complete_meta(json!({"description": ""}), version),
+        version_id: ids::uuid_v4(),
+        created_at: current.map_or(now, |current| current.record.created_at),
+        updated_at: now,
     }
 }
 

@@ -126,13 +126,13 @@ impl App {
             Route::Models(_) => {
                 expect_method(incoming.method, "GET")?;
                 let query = incoming.uri.query().unwrap_or_default();
-                let snapshot = self.chat.registry.current();
+                let snapshot = self.chat.snapshot(incoming);
                 let refresh = query.contains("refresh=true");
                 Ok(self.models.answer_list(&snapshot, incoming, refresh).await)
             }
             Route::Model(id) => {
                 expect_method(incoming.method, "GET")?;
-                let snapshot = self.chat.registry.current();
+                let snapshot = self.chat.snapshot(incoming);
                 self.models.answer_one(&snapshot, incoming.caller, id).await
             }
             _ => self.pass(incoming, body).await,
@@ -232,6 +232,10 @@ fn refuse(contract: Contract, failed: &Error, log: &RequestLog) -> Response<Body
     let cause = std::error::Error::source(failed).map(ToString::to_string);
     match failed.kind().fault() {
         Fault::Gateway => error!(request.id = %log.id(), error = %failed, cause, "request failed"),
+        // A refusal is no failure, and its words may be about the prompt.
+        Fault::Function if failed.kind() == Kind::FunctionRefused => {
+            debug!(request.id = %log.id(), "a function refused");
+        }
         Fault::Upstream | Fault::Function => {
             warn!(request.id = %log.id(), error = %failed, cause, "request failed")
         }

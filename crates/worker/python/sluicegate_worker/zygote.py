@@ -169,7 +169,7 @@ def reset_signals() -> None:
     """
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
 
 
@@ -211,7 +211,7 @@ def take_control_socket() -> socket.socket:
 
 def main() -> None:
     """Warms up, reports, serves."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     control = take_control_socket()
     modules = warm_up()

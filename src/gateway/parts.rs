@@ -1,0 +1,154 @@
+//! What a configuration makes: rebuilt whole by a reload, while requests in flight keep what they began with.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tracing::warn;
+
+use super::{Base, GatewayError};
+use crate::admin::Admin;
+use crate::auth::Auth;
+use crate::body::Body;
+use crate::chat::Chat;
+use crate::config::Config;
+use crate::models::Models;
+use crate::passthrough::Passthrough;
+use crate::server::App;
+use crate::server::listen::{Handler, Peer};
+use crate::upstream::{Catalog, Directory, Upstreams};
+
+/// What the data threads share of one configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    auth: Auth,
+    pub(super) models: Arc<Models>,
+    directory: Arc<Directory>,
+    admin: Admin,
+    passthrough_default: Option<usize>,
+    opened_routes: Arc<[String]>,
+    body_limit_bytes: usize,
+    // Ends the health checks of these upstreams with the last holder.
+    _health: Arc<Task>,
+}
+
+/// A task that ends when nobody holds it any more.
+#[derive(Debug)]
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Parts {
+    /// Builds the parts, and the first administrator's key if there is no administrator yet.
+    pub(super) async fn build(
+        config: &Config,
+        base: &Base,
+    ) -> Result<(Self, Option<String>), GatewayError> {
+        let (auth, first_key) = Auth::new(config, &base.store)
+            .await
+            .map_err(|error| GatewayError::new("users and keys cannot be read", error))?;
+        let directory = Directory::build(&config.upstreams, &config.upstream)
+            .map_err(|error| GatewayError::new("upstreams cannot be set up", error))?;
+        let directory = Arc::new(directory);
+        let catalog = Catalog::new(
+            Arc::clone(&directory),
+            base.control.clone(),
+            config.models.cache,
+        )
+        .map_err(|error| GatewayError::new("model lists cannot be set up", error))?;
+        let models = Models::new(
+            catalog,
+            Arc::clone(&directory),
+            base.host.clone(),
+            &config.models,
+        );
+        for route in &config.unfiltered_routes {
+            warn!(
+                route,
+                "no filters run on this route: the configuration opens it"
+            );
+        }
+        let passthrough = config.passthrough_upstream.as_deref();
+        let health = tokio::spawn(Arc::clone(&directory).watch_health());
+        let parts = Self {
+            auth,
+            models: Arc::new(models),
+            passthrough_default: passthrough.and_then(|name| directory.index_of(name)),
+            directory,
+            admin: Admin::new(Arc::clone(&base.registry)),
+            opened_routes: config.unfiltered_routes.clone().into(),
+            body_limit_bytes: config.limits.body_bytes,
+            _health: Arc::new(Task(health.abort_handle())),
+        };
+        Ok((parts, first_key.map(|key| key.text.reveal().to_owned())))
+    }
+
+    /// What one data thread needs to answer requests, with connections of its own.
+    fn app(&self, base: &Base) -> App {
+        let upstreams = Upstreams::new(Arc::clone(&self.directory));
+        App {
+            auth: self.auth.clone(),
+            passthrough: Passthrough {
+                registry: Arc::clone(&base.registry),
+                upstreams: upstreams.clone(),
+                models: Arc::clone(&self.models),
+                default: self.passthrough_default,
+                opened: Arc::clone(&self.opened_routes),
+            },
+            chat: Chat {
+                registry: Arc::clone(&base.registry),
+                host: base.host.clone(),
+                upstreams,
+                models: Arc::clone(&self.models),
+                ending: base.ending.clone(),
+            },
+            models: Arc::clone(&self.models),
+            admin: self.admin.clone(),
+            control: base.control.clone(),
+            shutdown: base.shutdown.clone(),
+            body_limit_bytes: self.body_limit_bytes,
+        }
+    }
+}
+
+/// Answers requests with the newest parts. A request keeps those that it began with.
+pub(super) struct Renewing {
+    base: Base,
+    published: RefCell<watch::Receiver<Parts>>,
+    app: RefCell<Rc<App>>,
+}
+
+impl Renewing {
+    pub(super) fn new(base: Base, mut published: watch::Receiver<Parts>) -> Self {
+        let app = published.borrow_and_update().app(&base);
+        Self {
+            base,
+            published: RefCell::new(published),
+            app: RefCell::new(Rc::new(app)),
+        }
+    }
+
+    fn app(&self) -> Rc<App> {
+        let mut published = self.published.borrow_mut();
+        if published.has_changed().unwrap_or(false) {
+            let app = published.borrow_and_update().app(&self.base);
+            *self.app.borrow_mut() = Rc::new(app);
+        }
+        Rc::clone(&self.app.borrow())
+    }
+}
+
+impl Handler for Renewing {
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let app = self.app();
+        app.handle(request, peer).await
+    }
+}

@@ -1,0 +1,80 @@
+//! A reload: the configuration is read again, and what it makes is swapped in whole, or not at all.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::parts::Parts;
+use super::{Base, read_folder};
+use crate::config::{self, Config, Sources};
+
+/// Everything that a reload needs.
+#[derive(Debug)]
+pub(super) struct Reload {
+    pub(super) base: Base,
+    /// The configuration at start, for what only a restart changes.
+    pub(super) config: Arc<Config>,
+    pub(super) sources: Option<Sources>,
+    pub(super) publish: watch::Sender<Parts>,
+}
+
+impl Reload {
+    /// Reads the configuration, the functions folder and the model lists again. If anything is wrong with the
+    /// configuration, what serves goes on.
+    pub(super) async fn run(&self) {
+        if let Some(sources) = &self.sources
+            && !self.renew(sources).await
+        {
+            return;
+        }
+        read_folder(&self.base.registry, &self.config, false).await;
+        let models = Arc::clone(&self.publish.borrow().models);
+        models.refresh().await;
+        info!(
+            generation = self.base.registry.current().generation,
+            "reloaded"
+        );
+    }
+
+    /// Puts the configuration to work; whether that could be done.
+    async fn renew(&self, sources: &Sources) -> bool {
+        let config = match config::load(sources) {
+            Ok(config) => config,
+            Err(mistakes) => {
+                error!(%mistakes, "configuration has mistakes, what serves goes on");
+                return false;
+            }
+        };
+        self.warn_of_the_rest(&config);
+        match Parts::build(&config, &self.base).await {
+            Ok((parts, _)) => {
+                self.base.registry.reconfigure(config.functions).await;
+                self.publish.send_replace(parts);
+                true
+            }
+            Err(error) => {
+                error!(%error, "configuration cannot be put to work, what serves goes on");
+                false
+            }
+        }
+    }
+
+    /// Names what only a restart changes.
+    fn warn_of_the_rest(&self, new: &Config) {
+        let old = &self.config;
+        let changed = [
+            ("listen", old.listen != new.listen),
+            ("data_dir", old.data_dir != new.data_dir),
+            ("threads", old.threads != new.threads),
+            ("tls", old.tls != new.tls),
+            ("limits", old.limits != new.limits),
+            ("log", old.log != new.log),
+            ("python", old.python != new.python),
+            ("functions.dir", old.functions.dir != new.functions.dir),
+        ];
+        for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
+            warn!(key, "this setting changes with the next start");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The gateway under test: the real binary with a configuration, a data folder and a port of its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStderr, ExitStatus, Stdio};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use super::client::Client;
+use super::management::Management;
+use super::ports::free_port;
+use super::process::Process;
+use super::python::python;
+use super::wait::within;
+use crate::PATIENCE;
+
+/// The key of the administrator.
+pub(crate) const ADMIN_KEY: &str = "sk-admin-of-the-tests-0000000000000001";
+
+/// The key of a plain user.
+pub(crate) const USER_KEY: &str = "sk-user-of-the-tests-00000000000000002";
+
+const BINARY: &str = env!("CARGO_BIN_EXE_sluicegate");
+
+const USERS: &str = r#"
+[[users]]
+id = "11111111-1111-4111-8111-111111111111"
+name = "Admin One"
+email = "admin@example.test"
+role = "admin"
+api_key = "sk-admin-of-the-tests-0000000000000001"
+[[users]]
+id = "22222222-2222-4222-8222-222222222222"
+name = "User Two"
+email = "user@example.test"
+role = "user"
+api_key = "sk-user-of-the-tests-00000000000000002"
+"#;
+
+/// How many ports are tried: another program may take one between our look and the start.
+const TRIES: usize = 5;
+
+/// A gateway that runs. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct TestGateway {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    log: Log,
+    home: Arc<TempDir>,
+}
+
+/// What a gateway is to be like.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    home: Arc<TempDir>,
+    settings: String,
+    tables: String,
+    environment: Vec<(String, String)>,
+    python: Option<PathBuf>,
+}
+
+impl TestGateway {
+    /// A gateway with two users and nothing else, to be added to.
+    pub(crate) fn setup() -> Setup {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(home.path().join("data/functions")).unwrap();
+        let path = std::env::var("PATH").unwrap_or_default();
+        Setup {
+            home: Arc::new(home),
+            settings: String::new(),
+            tables: USERS.to_owned(),
+            environment: vec![("PATH".to_owned(), path)],
+            python: None,
+        }
+    }
+
+    /// A client without a key.
+    pub(crate) fn stranger(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    pub(crate) fn admin(&self) -> Client {
+        self.stranger().with_key(ADMIN_KEY)
+    }
+
+    pub(crate) fn user(&self) -> Client {
+        self.stranger().with_key(USER_KEY)
+    }
+
+    /// The management API, as the administrator.
+    pub(crate) fn management(&self) -> Management {
+        Management(self.admin())
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        Process(self.child.id().expect("it has not been waited for"))
+    }
+
+    /// The folder that holds everything of this gateway.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.home().join("data")
+    }
+
+    /// A file of the functions folder, put in place whole.
+    pub(crate) fn write_function(&self, id: &str, code: &str) {
+        write_function(self.home(), id, code);
+    }
+
+    pub(crate) fn remove_function(&self, id: &str) {
+        std::fs::remove_file(self.data_dir().join(format!("functions/{id}.py"))).unwrap();
+    }
+
+    /// Waits until the log holds `text`.
+    pub(crate) async fn logged(&self, text: &str) {
+        self.log.wait_for(text).await;
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.0.borrow().clone()
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        let id = i32::try_from(self.process().0).unwrap();
+        let id = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        within(PATIENCE, "the end of the gateway", self.child.wait()).await.unwrap()
+    }
+}
+
+impl Drop for TestGateway {
+    #[expect(clippy::print_stderr, reason = "a failed test shows what the gateway said")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            tail.iter().rev().for_each(|line| eprintln!("gateway: {line}"));
+        }
+    }
+}
+
+impl Setup {
+    /// An OpenAI-compatible model server.
+    pub(crate) fn upstream(self, name: &str, base_url: &str) -> Self {
+        self.tables(&format!(
+            "[[upstreams]]\nname = \"{name}\"\nkind = \"openai\"\nbase_url = \"{base_url}\"\napi_key = \"sk-upstream\"\n"
+        ))
+    }
+
+    /// Lines of TOML outside of all tables.
+    pub(crate) fn settings(mut self, lines: &str) -> Self {
+        self.settings += &format!("{lines}\n");
+        self
+    }
+
+    /// Tables of TOML.
+    pub(crate) fn tables(mut self, tables: &str) -> Self {
+        self.tables += &format!("{tables}\n");
+        self
+    }
+
+    /// Functions run, on the Python of the tests.
+    pub(crate) fn python(mut self) -> Self {
+        self.python = Some(python());
+        self
+    }
+
+    /// A file in the functions folder.
+    pub(crate) fn function(self, id: &str, code: &str) -> Self {
+        write_function(self.home.path(), id, code);
+        self
+    }
+
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The folder of a gateway that was set up before.
+    pub(crate) fn home_of(mut self, other: &TestGateway) -> Self {
+        self.home = Arc::clone(&other.home);
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) async fn start(self) -> TestGateway {
+        for _ in 0..TRIES {
+            let gateway = self.spawn();
+            if gateway.log.wait_for_either("listening", "cannot listen").await == "listening" {
+                let ready = gateway.stranger().get("/readyz").await;
+                assert_eq!(ready.status, 200, "a gateway that listens is ready");
+                return gateway;
+            }
+        }
+        panic!("no port could be had in {TRIES} tries");
+    }
+
+    /// Runs it when it is expected to end by itself: its status, and what it said.
+    pub(crate) async fn run_to_end(self) -> (ExitStatus, String) {
+        let mut gateway = self.spawn();
+        let status = gateway.ended().await;
+        gateway.log.ended().await;
+        (status, gateway.log())
+    }
+
+    fn spawn(&self) -> TestGateway {
+        let port = free_port();
+        let config = self.home.path().join(format!("sluicegate-{port}.toml"));
+        std::fs::write(&config, self.text(port)).unwrap();
+        let mut command = Command::new(BINARY);
+        command.arg("serve").arg("--config").arg(&config);
+        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().unwrap();
+        let stderr = child.stderr.take().expect("standard error is piped");
+        TestGateway {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            log: Log::of(stderr.into_owned_fd().unwrap().into()),
+            home: Arc::clone(&self.home),
+        }
+    }
+
+    fn text(&self, port: u16) -> String {
+        let data_dir = self.home.path().join("data");
+        let python = self.python.as_ref().map(|python| {
+            format!("[python]\ninterpreter = \"{}\"\nbase = false\n", python.display())
+        });
+        let listen = match self.settings.contains("listen = ") {
+            true => String::new(),
+            false => format!("listen = \"127.0.0.1:{port}\"\n"),
+        };
+        format!(
+            "{listen}data_dir = \"{}\"\n{}{}{}",
+            data_dir.display(),
+            self.settings,
+            self.tables,
+            python.unwrap_or_default()
+        )
+    }
+}
+
+/// Puts a file in place at once, so that no half of it is ever read.
+fn write_function(home: &Path, id: &str, code: &str) {
+    let aside = home.join(format!("{id}.aside"));
+    std::fs::write(&aside, code).unwrap();
+    std::fs::rename(aside, home.join(format!("data/functions/{id}.py"))).unwrap();
+}
+
+/// Everything that the gateway has said so far.
+#[derive(Debug)]
+struct Log(watch::Receiver<String>);
+
+impl Log {
+    /// Reads on a thread of its own: the gateway must never wait for a test.
+    fn of(stderr: ChildStderr) -> Self {
+        let (tell, text) = watch::channel(String::new());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                tell.send_modify(|text| *text += &(line + "\n"));
+            }
+        });
+        Self(text)
+    }
+
+    async fn wait_for(&self, text: &str) {
+        self.wait_for_either(text, text).await;
+    }
+
+    async fn wait_for_either<'a>(&self, one: &'a str, other: &'a str) -> &'a str {
+        let mut log = self.0.clone();
+        let found = log.wait_for(|log| log.contains(one) || log.contains(other));
+        match within(PATIENCE, one, found).await {
+            Ok(log) if log.contains(one) => one,
+            Ok(_) => other,
+            Err(_) => panic!("the gateway ended before it said `{one}`: {}", *self.0.borrow()),
+        }
+    }
+
+    /// Waits until nothing more can come.
+    async fn ended(&self) {
+        let mut log = self.0.clone();
+        // An error says that the reader has seen the end.
+        let _ = within(PATIENCE, "the end of the log", log.wait_for(|_| false)).await;
+    }
+}

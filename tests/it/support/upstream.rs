@@ -1,0 +1,357 @@
+//! A model server that plays scripts: byte for byte, as fast or slow as a test wants, and it notices who leaves.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
+
+use super::ports::free_port;
+use super::wait::within;
+use crate::PATIENCE;
+
+/// The models that it says it has.
+const MODELS: &[&str] = &["echo", "calm", "danger"];
+
+/// One thing that it does on the way through an answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Writes bytes.
+    Send(Vec<u8>),
+    /// Waits until the test opens the gate once more.
+    Wait(Gate),
+    /// Takes its time, as models do between tokens.
+    Pause(Duration),
+    /// Closes the connection.
+    Close,
+}
+
+/// What it does to answer one request.
+pub(crate) type Script = Vec<Step>;
+
+/// Holds an answer until the test lets it go on.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate(Arc<Semaphore>);
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The model server.
+#[derive(Debug)]
+pub(crate) struct FakeUpstream {
+    address: SocketAddr,
+    counts: Arc<Counts>,
+    requests: mpsc::UnboundedReceiver<Recorded>,
+    departures: mpsc::UnboundedReceiver<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+/// What the connections share.
+struct Server {
+    respond: Box<dyn Fn(&Recorded) -> Script + Send + Sync>,
+    counts: Arc<Counts>,
+    requests: mpsc::UnboundedSender<Recorded>,
+    departures: mpsc::UnboundedSender<Instant>,
+}
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    /// Lets one wait pass.
+    pub(crate) fn open(&self) {
+        self.0.add_permits(1);
+    }
+
+    async fn pass(&self) {
+        if let Ok(permit) = self.0.acquire().await {
+            permit.forget();
+        }
+    }
+}
+
+impl Recorded {
+    /// A header's value, empty if there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map_or("", |(_, value)| value)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn is_streamed(&self) -> bool {
+        self.json()["stream"] == true
+    }
+
+    /// The text of the last message.
+    pub(crate) fn last_text(&self) -> String {
+        let json = self.json();
+        let messages = json["messages"].as_array().expect("a chat has messages");
+        let last = messages.last().expect("a chat has messages");
+        last["content"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl FakeUpstream {
+    /// Starts a server that answers each request, lists of models aside, with what `respond` gives.
+    pub(crate) async fn start(
+        respond: impl Fn(&Recorded) -> Script + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", free_port())).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let counts = Arc::new(Counts::default());
+        let (tell_request, requests) = mpsc::unbounded_channel();
+        let (tell_departure, departures) = mpsc::unbounded_channel();
+        let server = Arc::new(Server {
+            respond: Box::new(respond),
+            counts: Arc::clone(&counts),
+            requests: tell_request,
+            departures: tell_departure,
+        });
+        // Ends with the test's runtime.
+        tokio::spawn(accept(listener, server));
+        Self {
+            address,
+            counts,
+            requests,
+            departures,
+        }
+    }
+
+    /// A server that repeats the last message: `echo: …`, in three events if it is streamed.
+    pub(crate) async fn echo() -> Self {
+        Self::start(echo).await
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// Waits for the next request.
+    pub(crate) async fn request(&mut self) -> Recorded {
+        let next = within(PATIENCE, "a request to the model server", self.requests.recv());
+        next.await.expect("the server runs as long as the test")
+    }
+
+    /// Waits until somebody leaves while being answered; when that was.
+    pub(crate) async fn departure(&mut self) -> Instant {
+        let next = within(PATIENCE, "the end of a call to the model server", self.departures.recv());
+        next.await.expect("the server runs as long as the test")
+    }
+
+    /// How many requests came so far, lists of models aside.
+    pub(crate) fn request_count(&self) -> usize {
+        self.counts.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many connections brought such requests so far.
+    pub(crate) fn connection_count(&self) -> usize {
+        self.counts.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// A whole answer.
+pub(crate) fn whole(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Script {
+    let body = body.into();
+    let mut head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    vec![Step::Send([(head + "\r\n").as_bytes(), &body].concat())]
+}
+
+/// A whole chat completion with `text`.
+pub(crate) fn answer_of(text: &str) -> Script {
+    let message = json!({"role": "assistant", "content": text});
+    let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+    let body = json!({"id": "a1", "object": "chat.completion", "created": 1, "model": "echo", "choices": [choice]});
+    whole(200, &[("content-type", "application/json")], body.to_string())
+}
+
+/// A stream of these pieces, each written by itself.
+pub(crate) fn streamed<P: Into<Vec<u8>>>(pieces: impl IntoIterator<Item = P>) -> Script {
+    let mut script = vec![head_of_stream()];
+    script.extend(pieces.into_iter().map(event));
+    script.push(tail_of_stream());
+    script
+}
+
+/// What precedes the pieces of a stream.
+pub(crate) fn head_of_stream() -> Step {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    Step::Send(head.into())
+}
+
+/// A piece of a stream.
+pub(crate) fn event(bytes: impl Into<Vec<u8>>) -> Step {
+    let bytes = bytes.into();
+    let size = format!("{:x}\r\n", bytes.len());
+    Step::Send([size.as_bytes(), &bytes, b"\r\n"].concat())
+}
+
+/// What follows the last piece of a stream.
+pub(crate) fn tail_of_stream() -> Step {
+    Step::Send("0\r\n\r\n".into())
+}
+
+/// The events of a streamed answer with these texts, the end marker included.
+pub(crate) fn events_of(texts: &[&str]) -> Vec<Vec<u8>> {
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        let chunk = json!({"id": "a1", "object": "chat.completion.chunk", "created": 1, "model": "echo", "choices": [choice]});
+        format!("data: {chunk}\n\n").into_bytes()
+    };
+    let texts = texts.iter().map(|text| chunk(json!({"content": text}), Value::Null));
+    let mut events: Vec<_> = texts.collect();
+    events.push(chunk(json!({}), json!("stop")));
+    events.push(b"data: [DONE]\n\n".to_vec());
+    events
+}
+
+fn echo(request: &Recorded) -> Script {
+    let text = request.last_text();
+    if request.is_streamed() {
+        streamed(events_of(&["echo: ", &text]))
+    } else {
+        answer_of(&format!("echo: {text}"))
+    }
+}
+
+async fn accept(listener: TcpListener, server: Arc<Server>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let connection = Connection::new(stream, Arc::clone(&server));
+        tokio::spawn(connection.serve());
+    }
+}
+
+/// One connection of the model server.
+struct Connection {
+    read: OwnedReadHalf,
+    write: OwnedWriteHalf,
+    buffer: Vec<u8>,
+    server: Arc<Server>,
+    was_used: bool,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, server: Arc<Server>) -> Self {
+        stream.set_nodelay(true).unwrap();
+        let (read, write) = stream.into_split();
+        Self {
+            read,
+            write,
+            buffer: Vec::new(),
+            server,
+            was_used: false,
+        }
+    }
+
+    async fn serve(mut self) {
+        while let Some(request) = self.read_request().await {
+            let script = self.script(&request);
+            if !self.play(script).await {
+                return;
+            }
+        }
+    }
+
+    fn script(&mut self, request: &Recorded) -> Script {
+        if request.path == "/v1/models" {
+            let models: Vec<_> = MODELS.iter().map(|id| json!({"id": id, "object": "model"})).collect();
+            let list = json!({"object": "list", "data": models}).to_string();
+            return whole(200, &[("content-type", "application/json")], list);
+        }
+        let counts = &self.server.counts;
+        counts.requests.fetch_add(1, Ordering::Relaxed);
+        if !std::mem::replace(&mut self.was_used, true) {
+            counts.connections.fetch_add(1, Ordering::Relaxed);
+        }
+        // The test may be over.
+        let _ = self.server.requests.send(request.clone());
+        (self.server.respond)(request)
+    }
+
+    /// Plays a script; whether the connection goes on after it.
+    async fn play(&mut self, script: Script) -> bool {
+        for step in script {
+            let goes_on = tokio::select! {
+                goes_on = perform(&mut self.write, step) => goes_on,
+                () = closed(&mut self.read, &mut self.buffer) => {
+                    // The test may be over.
+                    let _ = self.server.departures.send(Instant::now());
+                    false
+                }
+            };
+            if !goes_on {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn read_request(&mut self) -> Option<Recorded> {
+        let head = loop {
+            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+                break self.buffer.drain(..end + 4).collect::<Vec<u8>>();
+            }
+            self.read_more().await?;
+        };
+        let head = String::from_utf8(head).unwrap();
+        let mut lines = head.lines();
+        let mut first = lines.next()?.split(' ').map(str::to_owned);
+        let headers = lines.filter_map(|line| line.split_once(':'));
+        let mut request = Recorded {
+            method: first.next()?,
+            path: first.next()?,
+            headers: headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect(),
+            body: Vec::new(),
+        };
+        let length = request.header("content-length").parse().unwrap_or(0);
+        while self.buffer.len() < length {
+            self.read_more().await?;
+        }
+        request.body = self.buffer.drain(..length).collect();
+        Some(request)
+    }
+
+    async fn read_more(&mut self) -> Option<()> {
+        let length = self.read.read_buf(&mut self.buffer).await.ok()?;
+        (length > 0).then_some(())
+    }
+}
+
+async fn perform(write: &mut OwnedWriteHalf, step: Step) -> bool {
+    match step {
+        Step::Send(bytes) => return write.write_all(&bytes).await.is_ok(),
+        Step::Wait(gate) => gate.pass().await,
+        Step::Pause(time) => sleep(time).await,
+        Step::Close => return false,
+    }
+    true
+}
+
+/// Resolves when the other side closes the connection; what it sends before that is kept.
+async fn closed(read: &mut OwnedReadHalf, buffer: &mut Vec<u8>) {
+    while read.read_buf(buffer).await.is_ok_and(|length| length > 0) {}
+}
