@@ -209,6 +209,9 @@ impl RequestLog {
 
 impl Drop for RequestLog {
     fn drop(&mut self) {
+        if !tracing::enabled!(target: "access", tracing::Level::INFO) {
+            return;
+        }
         let facts = std::mem::take(
             self.facts
                 .get_mut()

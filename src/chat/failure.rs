@@ -16,6 +16,7 @@ pub(super) fn of_request_hook(
     failure: &Failure,
 ) -> Error {
     match failure.exception() {
+        Some(exception) if exception.is_breakdown() => of_answer_hook(contract, id, hook, failure),
         Some(exception) if exception.is_wrong_return() => wrong_return(contract, id, exception),
         Some(exception) => refused(id, exception).unwrap_or_else(|| {
             Error::new(Kind::FunctionRefused, exception.text()).with_function(id.as_str())
@@ -33,10 +34,8 @@ pub(super) fn of_answer_hook(
 ) -> Error {
     match failure.exception() {
         Some(exception) if exception.is_wrong_return() => wrong_return(contract, id, exception),
-        Some(exception) => refused(id, exception).unwrap_or_else(|| {
-            let text = format!("{}: {}", exception.class, exception.message);
-            Error::function_failed(id.as_str(), hook, &text)
-        }),
+        Some(exception) => refused(id, exception)
+            .unwrap_or_else(|| Error::function_failed(id.as_str(), hook, &exception.described())),
         None => of_process(id, hook, failure),
     }
 }

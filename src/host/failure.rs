@@ -39,11 +39,36 @@ pub struct Exception {
     pub traceback: Option<String>,
 }
 
+/// Exceptions that no function raises to refuse a request.
+const BREAKDOWNS: &[&str] = &[
+    "MemoryError",
+    "RecursionError",
+    "SystemExit",
+    "KeyboardInterrupt",
+    "GeneratorExit",
+    "CancelledError",
+];
+
 impl Exception {
     /// Whether the handler returned something that is no answer, rather than raised.
     #[must_use]
     pub fn is_wrong_return(&self) -> bool {
         self.class == "WrongReturn"
+    }
+
+    /// Its class and, if it has any, its text.
+    #[must_use]
+    pub fn described(&self) -> String {
+        match self.message.as_str() {
+            "" => self.class.clone(),
+            message => format!("{}: {message}", self.class),
+        }
+    }
+
+    /// Whether it says that the function broke down, which is never its way to refuse.
+    #[must_use]
+    pub fn is_breakdown(&self) -> bool {
+        BREAKDOWNS.contains(&self.class.as_str())
     }
 
     /// The text for the caller: the detail of an exception with a status, else its own text.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use frames::{Handler, Kind};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -54,6 +55,8 @@ pub(super) struct Seat {
     /// with a version that is still on its way.
     valves: Mutex<BTreeMap<u64, Weak<Valves>>>,
     was_given_up: AtomicBool,
+    /// Calls that overran and after which nobody knows yet whether the process hangs.
+    suspicions: watch::Sender<usize>,
 }
 
 impl Runner {
@@ -73,8 +76,10 @@ impl Runner {
         self: &Arc<Self>,
         settings: &FunctionSettings,
     ) -> Result<Arc<Seat>, Failure> {
-        if let Some(seat) = self.live_seat() {
-            return Ok(seat);
+        while let Some(seat) = self.live_seat() {
+            if seat.is_trusted().await {
+                return Ok(seat);
+            }
         }
         let _starting = self.starting.lock().await;
         if let Some(seat) = self.live_seat() {
@@ -164,6 +169,7 @@ impl Runner {
             learnt,
             valves: Mutex::default(),
             was_given_up: AtomicBool::new(false),
+            suspicions: watch::Sender::new(0),
         })
     }
 
@@ -188,6 +194,8 @@ impl Runner {
     /// Called when a call on `seat` has overrun its limit and its caller was answered. Cancels the call; replaces the
     /// worker if it does not let go of it, and kills it if it does not even answer.
     pub(super) fn overrun(self: &Arc<Self>, seat: &Arc<Seat>, call: Question) {
+        // From here on: the next call must not be sent into a process that hangs.
+        seat.suspect();
         let (runner, seat) = (Arc::clone(self), Arc::clone(seat));
         // Ends within the limits it waits for.
         self.shared
@@ -197,11 +205,15 @@ impl Runner {
 
     async fn deal_with_overrun(&self, seat: &Arc<Seat>, mut call: Question) {
         call.cancel();
-        if !answers_ping(&seat.worker).await {
+        let is_alive = answers_ping(&seat.worker).await;
+        if !is_alive {
             warn!(function.id = %self.id, pid = seat.worker.pid(), "function hangs, its process is killed");
             self.give_up(seat);
             self.count_crash();
             seat.worker.kill();
+        }
+        seat.clear();
+        if !is_alive {
             return;
         }
         if tokio::time::timeout(CANCEL_LIMIT, call.answer())
@@ -258,6 +270,29 @@ async fn answers_ping(worker: &Worker) -> bool {
 }
 
 impl Seat {
+    fn suspect(&self) {
+        self.suspicions.send_modify(|suspicions| *suspicions += 1);
+    }
+
+    fn clear(&self) {
+        self.suspicions.send_modify(|suspicions| *suspicions -= 1);
+    }
+
+    /// Whether calls may be sent to it: at once if nothing speaks against it, else once that is known. False says to
+    /// look again.
+    async fn is_trusted(&self) -> bool {
+        if *self.suspicions.borrow() == 0 {
+            return true;
+        }
+        // Fails only if the sender is gone, and we hold it.
+        let _ = self
+            .suspicions
+            .subscribe()
+            .wait_for(|suspicions| *suspicions == 0)
+            .await;
+        false
+    }
+
     fn was_given_up(&self) -> bool {
         self.was_given_up.load(Ordering::Acquire)
     }

@@ -22,13 +22,67 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("registry", &["error", "config", "store", "wire"]),
     ("host", &["error", "config", "registry", "wire"]),
     ("upstream", &["error", "body", "config", "wire"]),
-    ("chat", &["error", "body", "config", "auth", "registry", "host", "upstream", "wire", "telemetry"]),
-    ("models", &["error", "body", "config", "auth", "registry", "host", "upstream", "wire", "telemetry"]),
-    ("passthrough", &["error", "body", "config", "auth", "registry", "host", "upstream", "wire", "telemetry"]),
-    ("admin", &["error", "body", "config", "auth", "registry", "store", "host", "wire"]),
+    (
+        "chat",
+        &[
+            "error",
+            "body",
+            "config",
+            "auth",
+            "registry",
+            "host",
+            "upstream",
+            "wire",
+            "telemetry",
+        ],
+    ),
+    (
+        "models",
+        &[
+            "error",
+            "body",
+            "config",
+            "auth",
+            "registry",
+            "host",
+            "upstream",
+            "wire",
+            "telemetry",
+        ],
+    ),
+    (
+        "passthrough",
+        &[
+            "error",
+            "body",
+            "config",
+            "auth",
+            "registry",
+            "host",
+            "upstream",
+            "wire",
+            "telemetry",
+        ],
+    ),
+    (
+        "admin",
+        &[
+            "error", "body", "config", "auth", "registry", "store", "host", "wire",
+        ],
+    ),
     (
         "server",
-        &["error", "body", "config", "auth", "chat", "models", "passthrough", "admin", "telemetry"],
+        &[
+            "error",
+            "body",
+            "config",
+            "auth",
+            "chat",
+            "models",
+            "passthrough",
+            "admin",
+            "telemetry",
+        ],
     ),
     ("cli", &["config"]),
     ("gateway", &["*"]),
@@ -65,13 +119,26 @@ fn modules_use_only_what_the_map_allows() {
     let mut broken = Vec::new();
     for file in sources() {
         let Some(allowed) = table.get(file.module.as_str()) else {
-            broken.push(format!("{}: module `{}` is not in the map", file.path.display(), file.module));
+            broken.push(format!(
+                "{}: module `{}` is not in the map",
+                file.path.display(),
+                file.module
+            ));
             continue;
         };
         for used in names_after(&file.text, "crate::") {
-            let is_own = used == file.module || WAYS_IN.contains(&&*used) && WAYS_IN.contains(&&*file.module);
-            if !is_own && !allowed.contains(&"*") && table.contains_key(&*used) && !allowed.contains(&&*used) {
-                broken.push(format!("{}: `{}` may not use `{used}`", file.path.display(), file.module));
+            let is_own = used == file.module
+                || WAYS_IN.contains(&&*used) && WAYS_IN.contains(&&*file.module);
+            if !is_own
+                && !allowed.contains(&"*")
+                && table.contains_key(&*used)
+                && !allowed.contains(&&*used)
+            {
+                broken.push(format!(
+                    "{}: `{}` may not use `{used}`",
+                    file.path.display(),
+                    file.module
+                ));
             }
         }
     }
@@ -83,9 +150,13 @@ fn outside_crates_stay_in_their_homes() {
     let mut broken = Vec::new();
     for file in sources() {
         for (name, homes) in HOMES {
-            let is_named = words(&file.text).any(|(word, next)| word == *name && next.starts_with("::"));
+            let is_named =
+                words(&file.text).any(|(word, next)| word == *name && next.starts_with("::"));
             if is_named && !homes.contains(&file.module.as_str()) {
-                broken.push(format!("{}: `{name}` lives in {homes:?}", file.path.display()));
+                broken.push(format!(
+                    "{}: `{name}` lives in {homes:?}",
+                    file.path.display()
+                ));
             }
         }
     }
@@ -95,9 +166,17 @@ fn outside_crates_stay_in_their_homes() {
 #[test]
 fn the_architecture_document_names_every_module() {
     let document = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
-    let modules = MAY_USE.iter().map(|(module, _)| *module).filter(|module| !["main", "lib"].contains(module));
-    let missing: Vec<&str> = modules.filter(|module| !document.contains(&format!("`{module}`"))).collect();
-    assert!(missing.is_empty(), "docs/ARCHITECTURE.md does not name {missing:?}");
+    let modules = MAY_USE
+        .iter()
+        .map(|(module, _)| *module)
+        .filter(|module| !["main", "lib"].contains(module));
+    let missing: Vec<&str> = modules
+        .filter(|module| !document.contains(&format!("`{module}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/ARCHITECTURE.md does not name {missing:?}"
+    );
 }
 
 /// One source file without its comments and tests.
@@ -118,9 +197,19 @@ fn sources() -> Vec<Source> {
     assert!(files.len() > 50, "the sources are not where they should be");
     let read = |path: PathBuf| {
         let inside = path.strip_prefix(&src).unwrap();
-        let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+        let first = inside
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_string_lossy()
+            .into_owned();
         let text = fs::read_to_string(&path).unwrap();
-        Source { module: first.trim_end_matches(".rs").to_owned(), text: code_of(&text), path }
+        Source {
+            module: first.trim_end_matches(".rs").to_owned(),
+            text: code_of(&text),
+            path,
+        }
     };
     files.into_iter().map(read).collect()
 }
@@ -130,7 +219,9 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test_file(&path) {
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !is_test_file(&path)
+        {
             files.push(path);
         }
     }
@@ -138,12 +229,15 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// Tests beside the code may use what they need.
 fn is_test_file(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
+    path.components()
+        .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
 }
 
 fn code_of(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let lines = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -184,22 +278,32 @@ fn group_heads(group: &str) -> Vec<String> {
 }
 
 fn word_at(text: &str) -> String {
-    text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
+    text.chars()
+        .take_while(|character| character.is_alphanumeric() || *character == '_')
+        .collect()
 }
 
 /// Every word of a text with what follows it.
 fn words(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let bytes = text.as_bytes();
-    (0..bytes.len()).filter(move |at| is_word(bytes[*at]) && (*at == 0 || !is_word(bytes[*at - 1]))).map(move |at| {
-        let length = bytes[at..].iter().position(|byte| !is_word(*byte)).unwrap_or(bytes.len() - at);
-        text[at..].split_at(length)
-    })
+    (0..bytes.len())
+        .filter(move |at| is_word(bytes[*at]) && (*at == 0 || !is_word(bytes[*at - 1])))
+        .map(move |at| {
+            let length = bytes[at..]
+                .iter()
+                .position(|byte| !is_word(*byte))
+                .unwrap_or(bytes.len() - at);
+            text[at..].split_at(length)
+        })
 }
 
 #[test]
 fn the_reader_of_this_test_reads_right() {
-    let names = names_after("use crate::{a::b, c::{d, e}, f};\nlet x = crate::g::h; mycrate::no;", "crate::");
+    let names = names_after(
+        "use crate::{a::b, c::{d, e}, f};\nlet x = crate::g::h; mycrate::no;",
+        "crate::",
+    );
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["a", "c", "f", "g"]);
     let words: Vec<_> = words("a::b xa::c").collect();
     assert_eq!(words[0], ("a", "::b xa::c"));

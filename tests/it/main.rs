@@ -1,1 +1,30 @@
-fn main() {}
+//! The promises of the main job, each a test against the real binary with real Python functions.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::print_stderr,
+    reason = "figures and skipped tests are for whoever runs the tests"
+)]
+
+mod conformance;
+mod drain;
+mod filters;
+mod folder;
+mod hostile;
+mod keys;
+mod layers;
+mod leaving;
+mod outlets;
+mod pass_through;
+mod pipes;
+mod refusals;
+mod sdk;
+mod start;
+mod support;
+mod swap;
+mod valves;
+
+use std::time::Duration;
+
+/// How long anything may take that must happen. Generous: it is passed only when something is broken.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -12,10 +12,9 @@ mod upstream;
 mod wait;
 mod witness;
 
-pub(crate) use self::client::{Answer, Client, Events, chat, streamed_chat};
+pub(crate) use self::client::{Answer, Client, chat, streamed_chat};
 pub(crate) use self::functions::{source, source_with};
 pub(crate) use self::gateway::{ADMIN_KEY, TestGateway, USER_KEY};
-pub(crate) use self::ports::free_port;
 pub(crate) use self::process::Process;
 pub(crate) use self::python::{node, python, sdk_packages};
 pub(crate) use self::shared::{RecordedUpstream, is_shared_there, shared};

@@ -100,7 +100,9 @@ impl Client {
     pub(crate) async fn stream(&self, body: &Value) -> Events {
         let client = self.clone().with("content-type", "application/json");
         let path = "/v1/chat/completions";
-        client.open(Method::POST, path, body.to_string().into()).await
+        client
+            .open(Method::POST, path, body.to_string().into())
+            .await
     }
 
     /// Any request; the whole answer.
@@ -136,11 +138,17 @@ impl Client {
     pub(crate) async fn send_chat(&self, body: &Value) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let body = body.to_string();
-        let mut head = format!("POST /v1/chat/completions HTTP/1.1\r\nHost: {}\r\n", self.address);
+        let mut head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: {}\r\n",
+            self.address
+        );
         for (name, value) in &self.headers {
             head += &format!("{name}: {}\r\n", value.to_str().unwrap());
         }
-        head += &format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        head += &format!(
+            "content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
         stream.write_all((head + &body).as_bytes()).await.unwrap();
         stream
     }
@@ -158,14 +166,18 @@ impl Answer {
 
     /// A header's value, empty if there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// The text of the first choice.
     pub(crate) fn content(&self) -> String {
         let json = self.json();
         let content = json["choices"][0]["message"]["content"].as_str();
-        content.unwrap_or_else(|| panic!("no content: {json}")).to_owned()
+        content
+            .unwrap_or_else(|| panic!("no content: {json}"))
+            .to_owned()
     }
 
     /// The answer itself, if it is of this status.

@@ -1,9 +1,9 @@
 //! The gateway under test: the real binary with a configuration, a data folder and a port of its own.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStderr, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -136,17 +136,24 @@ impl TestGateway {
 
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        within(PATIENCE, "the end of the gateway", self.child.wait()).await.unwrap()
+        within(PATIENCE, "the end of the gateway", self.child.wait())
+            .await
+            .unwrap()
     }
 }
 
 impl Drop for TestGateway {
-    #[expect(clippy::print_stderr, reason = "a failed test shows what the gateway said")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "a failed test shows what the gateway said"
+    )]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(40).collect();
-            tail.iter().rev().for_each(|line| eprintln!("gateway: {line}"));
+            tail.iter()
+                .rev()
+                .for_each(|line| eprintln!("gateway: {line}"));
         }
     }
 }
@@ -199,7 +206,12 @@ impl Setup {
     pub(crate) async fn start(self) -> TestGateway {
         for _ in 0..TRIES {
             let gateway = self.spawn();
-            if gateway.log.wait_for_either("listening", "cannot listen").await == "listening" {
+            if gateway
+                .log
+                .wait_for_either("listening", "cannot listen")
+                .await
+                == "listening"
+            {
                 let ready = gateway.stranger().get("/readyz").await;
                 assert_eq!(ready.status, 200, "a gateway that listens is ready");
                 return gateway;
@@ -222,14 +234,19 @@ impl Setup {
         std::fs::write(&config, self.text(port)).unwrap();
         let mut command = Command::new(BINARY);
         command.arg("serve").arg("--config").arg(&config);
-        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.kill_on_drop(true).spawn().unwrap();
-        let stderr = child.stderr.take().expect("standard error is piped");
+        command
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let (stderr, theirs) = std::io::pipe().unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(theirs);
+        let child = command.kill_on_drop(true).spawn().unwrap();
         TestGateway {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
-            log: Log::of(stderr.into_owned_fd().unwrap().into()),
+            log: Log::of(stderr),
             home: Arc::clone(&self.home),
         }
     }
@@ -237,7 +254,10 @@ impl Setup {
     fn text(&self, port: u16) -> String {
         let data_dir = self.home.path().join("data");
         let python = self.python.as_ref().map(|python| {
-            format!("[python]\ninterpreter = \"{}\"\nbase = false\n", python.display())
+            format!(
+                "[python]\ninterpreter = \"{}\"\nbase = false\n",
+                python.display()
+            )
         });
         let listen = match self.settings.contains("listen = ") {
             true => String::new(),
@@ -266,7 +286,7 @@ struct Log(watch::Receiver<String>);
 
 impl Log {
     /// Reads on a thread of its own: the gateway must never wait for a test.
-    fn of(stderr: ChildStderr) -> Self {
+    fn of(stderr: PipeReader) -> Self {
         let (tell, text) = watch::channel(String::new());
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -286,7 +306,10 @@ impl Log {
         match within(PATIENCE, one, found).await {
             Ok(log) if log.contains(one) => one,
             Ok(_) => other,
-            Err(_) => panic!("the gateway ended before it said `{one}`: {}", *self.0.borrow()),
+            Err(_) => panic!(
+                "the gateway ended before it said `{one}`: {}",
+                *self.0.borrow()
+            ),
         }
     }
 

@@ -14,7 +14,9 @@ pub(crate) struct Management(pub(super) Client);
 impl Management {
     /// Uploads a new function, which is inactive.
     pub(crate) async fn create(&self, id: &str, code: &str) -> Answer {
-        self.0.post(&format!("{FUNCTIONS}/create"), &form(id, code)).await
+        self.0
+            .post(&format!("{FUNCTIONS}/create"), &form(id, code))
+            .await
     }
 
     pub(crate) async fn update(&self, id: &str, code: &str) -> Answer {
@@ -51,14 +53,17 @@ impl Management {
     }
 
     async fn post(&self, id: &str, what: &str, body: &Value) -> Answer {
-        self.0.post(&format!("{FUNCTIONS}/id/{id}/{what}"), body).await
+        self.0
+            .post(&format!("{FUNCTIONS}/id/{id}/{what}"), body)
+            .await
     }
 }
 
 impl Client {
     /// Sets the caller's own valves.
     pub(crate) async fn set_user_valves(&self, id: &str, valves: &Value) -> Answer {
-        self.post(&format!("{FUNCTIONS}/id/{id}/valves/user/update"), valves).await
+        self.post(&format!("{FUNCTIONS}/id/{id}/valves/user/update"), valves)
+            .await
     }
 }
 

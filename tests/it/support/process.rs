@@ -22,6 +22,11 @@ impl Process {
             .count()
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn is_running(self) -> bool {
+        parent_of(self.0).is_some()
+    }
+
     /// Its children and theirs, as they are now.
     pub(crate) fn descendants(self) -> Vec<Self> {
         let parents: Vec<(Self, u32)> = fs::read_dir("/proc")
@@ -33,7 +38,12 @@ impl Process {
         let mut at = 0;
         while at < found.len() {
             let parent = found[at].0;
-            found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
+            found.extend(
+                parents
+                    .iter()
+                    .filter(|(_, of)| *of == parent)
+                    .map(|(child, _)| *child),
+            );
             at += 1;
         }
         found.split_off(1)

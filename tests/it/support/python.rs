@@ -23,7 +23,14 @@ pub(crate) fn python() -> PathBuf {
 pub(crate) fn sdk_packages() -> PathBuf {
     made_once("sdk-packages", |folder| {
         let mut pip = Command::new(python());
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--target",
+        ]);
         run(pip.arg(folder).args(SDK_PACKAGES));
     })
 }
@@ -51,7 +58,13 @@ fn find_python() -> PathBuf {
     let environment = made_once("python-env", |folder| {
         run(Command::new("python3").args(["-m", "venv"]).arg(folder));
         let mut pip = Command::new(folder.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]);
         run(pip.args(PACKAGES));
     });
     environment.join("bin/python")

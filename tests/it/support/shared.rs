@@ -13,7 +13,9 @@ use crate::PATIENCE;
 
 /// A path below `../shared`.
 pub(crate) fn shared(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared")
+        .join(path)
 }
 
 /// Whether it is there. Says that a test is skipped if it is not; in CI it must be.
@@ -44,7 +46,10 @@ impl RecordedUpstream {
         command.arg(shared("conformance/fake_upstream.py"));
         command.args(["--openai-port", &openai_port.to_string()]);
         command.args(["--ollama-port", &ollama_port.to_string()]);
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().expect("standard output is piped");
         let mut lines = BufReader::new(stdout).lines();

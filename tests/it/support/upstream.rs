@@ -150,13 +150,21 @@ impl FakeUpstream {
 
     /// Waits for the next request.
     pub(crate) async fn request(&mut self) -> Recorded {
-        let next = within(PATIENCE, "a request to the model server", self.requests.recv());
+        let next = within(
+            PATIENCE,
+            "a request to the model server",
+            self.requests.recv(),
+        );
         next.await.expect("the server runs as long as the test")
     }
 
     /// Waits until somebody leaves while being answered; when that was.
     pub(crate) async fn departure(&mut self) -> Instant {
-        let next = within(PATIENCE, "the end of a call to the model server", self.departures.recv());
+        let next = within(
+            PATIENCE,
+            "the end of a call to the model server",
+            self.departures.recv(),
+        );
         next.await.expect("the server runs as long as the test")
     }
 
@@ -186,7 +194,11 @@ pub(crate) fn answer_of(text: &str) -> Script {
     let message = json!({"role": "assistant", "content": text});
     let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
     let body = json!({"id": "a1", "object": "chat.completion", "created": 1, "model": "echo", "choices": [choice]});
-    whole(200, &[("content-type", "application/json")], body.to_string())
+    whole(
+        200,
+        &[("content-type", "application/json")],
+        body.to_string(),
+    )
 }
 
 /// A stream of these pieces, each written by itself.
@@ -199,7 +211,8 @@ pub(crate) fn streamed<P: Into<Vec<u8>>>(pieces: impl IntoIterator<Item = P>) ->
 
 /// What precedes the pieces of a stream.
 pub(crate) fn head_of_stream() -> Step {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     Step::Send(head.into())
 }
 
@@ -222,7 +235,9 @@ pub(crate) fn events_of(texts: &[&str]) -> Vec<Vec<u8>> {
         let chunk = json!({"id": "a1", "object": "chat.completion.chunk", "created": 1, "model": "echo", "choices": [choice]});
         format!("data: {chunk}\n\n").into_bytes()
     };
-    let texts = texts.iter().map(|text| chunk(json!({"content": text}), Value::Null));
+    let texts = texts
+        .iter()
+        .map(|text| chunk(json!({"content": text}), Value::Null));
     let mut events: Vec<_> = texts.collect();
     events.push(chunk(json!({}), json!("stop")));
     events.push(b"data: [DONE]\n\n".to_vec());
@@ -278,7 +293,10 @@ impl Connection {
 
     fn script(&mut self, request: &Recorded) -> Script {
         if request.path == "/v1/models" {
-            let models: Vec<_> = MODELS.iter().map(|id| json!({"id": id, "object": "model"})).collect();
+            let models: Vec<_> = MODELS
+                .iter()
+                .map(|id| json!({"id": id, "object": "model"}))
+                .collect();
             let list = json!({"object": "list", "data": models}).to_string();
             return whole(200, &[("content-type", "application/json")], list);
         }
@@ -324,7 +342,9 @@ impl Connection {
         let mut request = Recorded {
             method: first.next()?,
             path: first.next()?,
-            headers: headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect(),
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+                .collect(),
             body: Vec::new(),
         };
         let length = request.header("content-length").parse().unwrap_or(0);

@@ -1,0 +1,7 @@
+"""Signs every event that passes."""
+
+
+class Filter:
+    def stream(self, event):
+        event["calm"] = True
+        return event

@@ -1,0 +1,6 @@
+"""Raises by accident."""
+
+
+class Filter:
+    def inlet(self, body):
+        return body["no such key"]

@@ -1,0 +1,116 @@
+//! Outlet filters: what they make of whole answers and of streams.
+
+use serde_json::Value;
+
+use crate::support::{Answer, FakeUpstream, TestGateway, chat, source, streamed_chat};
+
+/// A gateway with one function from the folder, and what the configuration says of it.
+async fn gateway_with(upstream: &FakeUpstream, function: &str, settings: &str) -> TestGateway {
+    let setup = TestGateway::setup()
+        .python()
+        .upstream("fake", &upstream.base_url());
+    let setup = setup.tables(&format!("[function.{function}]\n{settings}"));
+    setup.function(function, &source(function)).start().await
+}
+
+/// The text of a stream that ended well.
+fn text_of(answer: &Answer) -> String {
+    let mut events = answer.events();
+    assert_eq!(events.pop().as_deref(), Some("[DONE]"), "{}", answer.text());
+    let mut text = String::new();
+    for event in events {
+        let event: Value = serde_json::from_str(&event).unwrap();
+        text += event["choices"][0]["delta"]["content"]
+            .as_str()
+            .unwrap_or_default();
+    }
+    text
+}
+
+#[tokio::test]
+async fn outlet_changes_a_whole_answer() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with(&upstream, "shouting", "").await;
+    let answer = gateway.user().chat(&chat("echo", "hi")).await.expect(200);
+    assert_eq!(answer.content(), "ECHO: HI");
+    assert_eq!(
+        answer.json()["choices"][0]["finish_reason"],
+        "stop",
+        "the rest is as it was"
+    );
+}
+
+#[tokio::test]
+async fn outlet_that_observes_changes_no_stream() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with(&upstream, "shouting", "").await;
+    let answer = gateway
+        .user()
+        .chat(&streamed_chat("echo", "hi"))
+        .await
+        .expect(200);
+    assert_eq!(text_of(&answer), "echo: hi");
+    gateway
+        .logged("outlet changed an answer that was streamed already")
+        .await;
+}
+
+#[tokio::test]
+async fn outlet_that_holds_changes_a_stream() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with(&upstream, "shouting", "stream_outlet = \"hold\"").await;
+    let answer = gateway
+        .user()
+        .chat(&streamed_chat("echo", "hi"))
+        .await
+        .expect(200);
+    assert_eq!(text_of(&answer), "ECHO: HI");
+    assert!(answer.is_whole);
+}
+
+#[tokio::test]
+async fn outlet_that_refuses_withholds_a_whole_answer() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with(&upstream, "withholding", "").await;
+    let answer = gateway
+        .user()
+        .chat(&chat("echo", "a secret"))
+        .await
+        .expect(403);
+    assert_eq!(answer.json()["error"]["message"], "the answer is withheld");
+    gateway.user().chat(&chat("echo", "hi")).await.expect(200);
+}
+
+#[tokio::test]
+async fn outlet_that_refuses_ends_an_observed_stream_with_an_error_in_place_of_the_end_marker() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with(&upstream, "withholding", "").await;
+    let answer = gateway
+        .user()
+        .chat(&streamed_chat("echo", "a secret"))
+        .await
+        .expect(200);
+    let events = answer.events();
+    let last: Value = serde_json::from_str(events.last().expect("a stream has events")).unwrap();
+    assert_eq!(last["error"]["message"], "the answer is withheld");
+    assert!(!events.iter().any(|event| event == "[DONE]"));
+    assert!(!answer.is_whole);
+    let answer = gateway
+        .user()
+        .chat(&streamed_chat("echo", "hi"))
+        .await
+        .expect(200);
+    assert_eq!(text_of(&answer), "echo: hi");
+}
+
+#[tokio::test]
+async fn outlet_that_refuses_a_held_stream_is_a_status() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with(&upstream, "withholding", "stream_outlet = \"hold\"").await;
+    let answer = gateway
+        .user()
+        .chat(&streamed_chat("echo", "a secret"))
+        .await
+        .expect(403);
+    assert!(!answer.text().contains("secret"));
+}
