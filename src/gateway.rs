@@ -236,6 +236,8 @@ fn python_settings(config: &Config) -> PythonSettings {
         data_dir: config.data_dir.clone(),
         uv: config.python.uv.clone(),
         base: config.python.base,
+        requirements: config.python.requirements,
+        approved: config.python.approved.clone(),
         pass_env: config.python.pass_env.clone(),
         log_prints: config.log.prints,
     }

@@ -5,7 +5,10 @@
 
 mod environment;
 mod failure;
+mod interpreter;
+mod nursery;
 mod output;
+mod requirements;
 mod runner;
 mod runtime;
 mod session;
@@ -23,7 +26,6 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tracing::warn;
 
 pub use self::environment::PythonSettings;
 pub use self::failure::{Exception, Failure};
@@ -33,10 +35,10 @@ pub use self::session::{
 };
 
 use self::environment::Environments;
+use self::nursery::Nursery;
 use self::output::SlotOutput;
 use self::runner::Runner;
 use self::worker::Worker;
-use self::zygote::{Process, Zygote};
 use crate::registry::function::Pocket;
 use crate::registry::loader::Candidate;
 use crate::registry::{
@@ -56,10 +58,8 @@ pub(crate) struct Shared {
     /// Where tasks of workers run, one after the other.
     runtimes: Vec<Handle>,
     next_runtime: AtomicUsize,
-    /// An async mutex, because a start is awaited under it: one start serves everybody.
-    zygote: tokio::sync::Mutex<Option<Arc<Zygote>>>,
-    /// A worker without a function, so that a killed one is replaced at once. Held for a swap only.
-    standby: Mutex<Option<Process>>,
+    /// Where workers come from, by the interpreter of their environment. Held for map operations only.
+    nurseries: Mutex<HashMap<PathBuf, Arc<Nursery>>>,
     /// Processes that several functions share. Held for map operations only.
     groups: Mutex<HashMap<String, Weak<Worker>>>,
     output: Arc<Output>,
@@ -79,8 +79,7 @@ impl Host {
             environments: Environments::new(settings),
             runtimes,
             next_runtime: AtomicUsize::new(0),
-            zygote: tokio::sync::Mutex::default(),
-            standby: Mutex::default(),
+            nurseries: Mutex::default(),
             groups: Mutex::default(),
             output,
         };
@@ -223,19 +222,20 @@ impl Shared {
         &self.runtimes[next % self.runtimes.len()]
     }
 
-    /// A process for a function: its group's, or one of its own.
+    /// A process for a function: its group's, or one of its own, in an environment that has its `requirements`.
     async fn worker_for(
         self: &Arc<Self>,
+        requirements: &[String],
         settings: &FunctionSettings,
     ) -> Result<Arc<Worker>, Failure> {
         if settings.group.is_empty() {
-            return self.new_worker(settings.memory_mib).await;
+            return self.new_worker(requirements, settings.memory_mib).await;
         }
         let shared = self.groups().get(&settings.group).and_then(Weak::upgrade);
         if let Some(worker) = shared.filter(|worker| worker.is_alive()) {
             return Ok(worker);
         }
-        let worker = self.new_worker(settings.memory_mib).await?;
+        let worker = self.new_worker(requirements, settings.memory_mib).await?;
         self.groups()
             .insert(settings.group.clone(), Arc::downgrade(&worker));
         Ok(worker)
@@ -247,18 +247,23 @@ impl Shared {
             .expect("no code that holds this lock panics")
     }
 
-    async fn new_worker(self: &Arc<Self>, memory_mib: u64) -> Result<Arc<Worker>, Failure> {
-        let process = match self.take_standby() {
-            Some(process) => process,
-            None => self
-                .spawn()
-                .await
-                .map_err(|error| Failure::Unavailable(error.to_string()))?,
-        };
-        self.refill_standby();
+    async fn new_worker(
+        &self,
+        requirements: &[String],
+        memory_mib: u64,
+    ) -> Result<Arc<Worker>, Failure> {
+        let unavailable = |error: std::io::Error| Failure::Unavailable(error.to_string());
+        let nursery = self.nursery(requirements).await.map_err(|error| {
+            if requirements::is_refusal(&error) {
+                Failure::requirement(&error)
+            } else {
+                unavailable(error)
+            }
+        })?;
+        let runtime = self.runtime();
+        let process = nursery.process(runtime).await.map_err(unavailable)?;
         let output = SlotOutput::new(Arc::clone(&self.output));
-        let worker = Worker::connect(process, self.runtime(), output);
-        let worker = worker.map_err(|error| Failure::Unavailable(error.to_string()))?;
+        let worker = Worker::connect(process, runtime, output).map_err(unavailable)?;
         if memory_mib > 0 {
             let limited = worker.limit_memory(memory_mib * 1024 * 1024);
             limited.map_err(|error| {
@@ -268,54 +273,16 @@ impl Shared {
         Ok(Arc::new(worker))
     }
 
-    /// The standby, unless it died while it waited.
-    fn take_standby(&self) -> Option<Process> {
-        let mut standby = self
-            .standby
+    async fn nursery(&self, requirements: &[String]) -> std::io::Result<Arc<Nursery>> {
+        let launch = self.environments.launch(requirements).await?;
+        let mut nurseries = self
+            .nurseries
             .lock()
             .expect("no code that holds this lock panics");
-        standby.take().filter(Process::is_alive)
-    }
-
-    /// Forks the next standby, unless there is one. Ends after one fork.
-    fn refill_standby(self: &Arc<Self>) {
-        let shared = Arc::downgrade(self);
-        self.runtime().spawn(async move {
-            let Some(shared) = shared.upgrade() else {
-                return;
-            };
-            match shared.spawn().await {
-                Ok(process) => {
-                    *shared
-                        .standby
-                        .lock()
-                        .expect("no code that holds this lock panics") = Some(process);
-                }
-                Err(error) => warn!(%error, "no standby worker could be forked"),
-            }
-        });
-    }
-
-    async fn spawn(&self) -> std::io::Result<Process> {
-        let zygote = self.zygote().await?;
-        zygote.spawn().await
-    }
-
-    /// The zygote, started if there is none.
-    async fn zygote(&self) -> std::io::Result<Arc<Zygote>> {
-        let mut current = self.zygote.lock().await;
-        if let Some(zygote) = current.as_ref().filter(|zygote| zygote.is_alive()) {
-            return Ok(Arc::clone(zygote));
-        }
-        let launch = self.environments.launch().await?;
-        // Its control socket must outlive the thread that asked first: it belongs to a runtime of ours.
-        let zygote = self
-            .runtime()
-            .spawn(async move { Zygote::start(&launch).await })
-            .await;
-        let zygote = Arc::new(zygote.map_err(std::io::Error::other)??);
-        *current = Some(Arc::clone(&zygote));
-        Ok(zygote)
+        let nursery = nurseries
+            .entry(launch.python.clone())
+            .or_insert_with(|| Arc::new(Nursery::new(launch)));
+        Ok(Arc::clone(nursery))
     }
 }
 
@@ -325,13 +292,4 @@ impl std::fmt::Debug for Shared {
             .field("environments", &self.environments)
             .finish_non_exhaustive()
     }
-}
-
-/// The interpreter that functions run on, prepared if need be. For `check` and the documentation of problems.
-///
-/// # Errors
-///
-/// If there is none, or it is too old.
-pub async fn prepare(settings: PythonSettings) -> std::io::Result<PathBuf> {
-    Ok(Environments::new(settings).launch().await?.python)
 }

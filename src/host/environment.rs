@@ -9,19 +9,25 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use sha2::{Digest, Sha256};
 use tokio::process::Command;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use tracing::{info, warn};
 
+use super::interpreter::Interpreter;
+use super::requirements::{self, Requirement};
 use super::runtime;
 use super::zygote::Launch;
+use crate::config::Requirements;
 
 /// What the base environment holds, by the imports of community functions.
-const BASE: &[&str] = &["pydantic>=2,<3", "fastapi", "httpx", "requests", "aiohttp"];
-
-/// The oldest Python that the worker's extension loads in.
-const OLDEST: (u32, u32) = (3, 11);
+const BASE: &[&str] = &[
+    "pydantic>=2,<3",
+    "fastapi",
+    "httpx",
+    "requests",
+    "aiohttp",
+    "packaging",
+];
 
 /// Variables that every Python may see; others must be named in `python.pass_env`.
 const PASSED: &[&str] = &[
@@ -46,6 +52,10 @@ pub struct PythonSettings {
     pub uv: String,
     /// Whether to make the base environment, or to use the interpreter as it is.
     pub base: bool,
+    /// Whether what functions require beyond that may be installed.
+    pub requirements: Requirements,
+    /// The names that may be, by the operator's leave.
+    pub approved: Vec<String>,
     /// Further variables that functions may see.
     pub pass_env: Vec<String>,
     /// Whether what functions print goes to the gateway's log.
@@ -56,23 +66,42 @@ pub struct PythonSettings {
 #[derive(Debug)]
 pub(super) struct Environments {
     settings: PythonSettings,
-    launch: OnceCell<Launch>,
+    base: OnceCell<Launch>,
+    /// Held while an environment is made, so that one is made at a time.
+    making: Mutex<()>,
 }
 
 impl Environments {
     pub(super) fn new(settings: PythonSettings) -> Self {
         Self {
             settings,
-            launch: OnceCell::new(),
+            base: OnceCell::new(),
+            making: Mutex::default(),
         }
     }
 
-    /// How to start a zygote in the base environment, which is made if it is not there.
-    pub(super) async fn launch(&self) -> io::Result<Launch> {
-        self.launch
-            .get_or_try_init(|| self.prepare())
-            .await
-            .cloned()
+    /// How to start a zygote in an environment that has `wanted`, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// If a requirement is none, or nobody approved it, or the environment cannot be made.
+    pub(super) async fn launch(&self, wanted: &[String]) -> io::Result<Launch> {
+        let base = self.base.get_or_try_init(|| self.prepare()).await?;
+        let wanted = requirements::parse(wanted)?;
+        let missing = requirements::missing(&base.python, &wanted).await?;
+        if missing.is_empty() {
+            return Ok(base.clone());
+        }
+        requirements::check_approved(
+            &missing,
+            self.settings.requirements,
+            &self.settings.approved,
+        )?;
+        let python = self.with_requirements(&wanted).await?;
+        Ok(Launch {
+            python,
+            ..base.clone()
+        })
     }
 
     async fn prepare(&self) -> io::Result<Launch> {
@@ -80,7 +109,7 @@ impl Environments {
         let interpreter = Interpreter::find(&self.settings.interpreter).await?;
         let runtime = runtime::unpack(&data_dir)?;
         let python = match self.settings.base {
-            true => self.base(&interpreter, &data_dir).await,
+            true => self.base(&interpreter).await,
             false => interpreter.path.clone(),
         };
         let scratch = data_dir.join("python/scratch");
@@ -96,22 +125,10 @@ impl Environments {
     }
 
     /// The base environment's Python, or the bare interpreter where it cannot be made.
-    async fn base(&self, interpreter: &Interpreter, data_dir: &Path) -> PathBuf {
-        let folder = data_dir
-            .join("python/environments")
-            .join(format!("base-{}", interpreter.key(BASE)));
-        let python = folder.join("bin/python");
-        if python.exists() {
-            return python;
-        }
-        progress(
-            "making the Python base environment (pydantic, fastapi, httpx, requests, aiohttp), once",
-        );
-        match self.build(interpreter, data_dir, &folder).await {
-            Ok(()) => {
-                info!(folder = %folder.display(), "Python base environment is ready");
-                python
-            }
+    async fn base(&self, interpreter: &Interpreter) -> PathBuf {
+        let contents: Vec<String> = BASE.iter().map(|name| (*name).to_owned()).collect();
+        match self.ensure(interpreter, "base", &contents).await {
+            Ok(python) => python,
             Err(error) => {
                 progress(
                     "the base environment could not be made; functions have Python's standard library only",
@@ -122,12 +139,50 @@ impl Environments {
         }
     }
 
+    /// The Python of an environment that has what functions usually import, and `wanted`.
+    async fn with_requirements(&self, wanted: &[Requirement]) -> io::Result<PathBuf> {
+        let interpreter = Interpreter::find(&self.settings.interpreter).await?;
+        let mut contents: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+        contents.sort();
+        let free = BASE
+            .iter()
+            .filter(|name| !wanted.iter().any(|wanted| wanted.is_for(name)));
+        contents.extend(free.map(|name| (*name).to_owned()));
+        self.ensure(&interpreter, "set", &contents).await
+    }
+
+    /// The Python of an environment with these contents, made if it is not there.
+    async fn ensure(
+        &self,
+        interpreter: &Interpreter,
+        kind: &str,
+        contents: &[String],
+    ) -> io::Result<PathBuf> {
+        let data_dir = std::path::absolute(&self.settings.data_dir)?;
+        let folder = data_dir
+            .join("python/environments")
+            .join(format!("{kind}-{}", interpreter.key(contents)));
+        let python = folder.join("bin/python");
+        let _making = self.making.lock().await;
+        if !python.exists() {
+            progress(&format!(
+                "making a Python environment, once: {}",
+                contents.join(", ")
+            ));
+            self.build(interpreter, &data_dir, &folder, contents)
+                .await?;
+            info!(folder = %folder.display(), "Python environment is ready");
+        }
+        Ok(python)
+    }
+
     /// Makes an environment aside and renames it into place, so that one that is there is whole.
     async fn build(
         &self,
         interpreter: &Interpreter,
         data_dir: &Path,
         folder: &Path,
+        contents: &[String],
     ) -> io::Result<()> {
         let uv = self.uv(interpreter, data_dir).await?;
         let aside = folder.with_extension(format!("aside-{}", std::process::id()));
@@ -138,11 +193,20 @@ impl Environments {
         run(&mut make).await?;
         let mut install = Command::new(&uv);
         install
-            .args(["pip", "install", "--python"])
+            .args(["pip", "install", "--quiet", "--python"])
             .arg(aside.join("bin/python"))
-            .args(BASE);
+            .arg("--")
+            .args(contents);
         use_pips_certificates(&mut install);
-        run(&mut install).await?;
+        let installed = run(&mut install).await;
+        if let Err(error) = installed {
+            // What was made so far is of no use; that it could not be removed is not the news.
+            let _ = std::fs::remove_dir_all(&aside);
+            return Err(io::Error::other(format!(
+                "`{}` cannot be installed: {error}",
+                contents.join("`, `")
+            )));
+        }
         match std::fs::rename(&aside, folder) {
             // Another process was faster.
             Err(_) if folder.is_dir() => std::fs::remove_dir_all(&aside),
@@ -188,66 +252,6 @@ impl Environments {
             .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
             .collect()
     }
-}
-
-/// A Python that is there and new enough.
-struct Interpreter {
-    path: PathBuf,
-    version: String,
-}
-
-impl Interpreter {
-    async fn find(name: &str) -> io::Result<Self> {
-        let script = "import sys; print(sys.executable); print('%d.%d.%d' % sys.version_info[:3])";
-        let output = Command::new(name)
-            .args(["-c", script])
-            .stdin(Stdio::null())
-            .output()
-            .await;
-        let output = output.map_err(|error| {
-            let hint = "hint: set `python.interpreter` to a Python of 3.11 or later";
-            io::Error::new(
-                error.kind(),
-                format!("Python interpreter `{name}` cannot be started: {error}; {hint}"),
-            )
-        })?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut lines = text.lines();
-        let (Some(path), Some(version)) = (lines.next(), lines.next()) else {
-            return Err(io::Error::other(format!(
-                "`{name}` is no Python interpreter"
-            )));
-        };
-        if version_numbers(version) < OLDEST {
-            let message =
-                format!("Python {version} (`{name}`) is too old: functions need 3.11 or later");
-            return Err(io::Error::other(message));
-        }
-        Ok(Self {
-            path: PathBuf::from(path),
-            version: version.to_owned(),
-        })
-    }
-
-    /// Names an environment by all that it depends on.
-    fn key(&self, requirements: &[&str]) -> String {
-        let mut digest = Sha256::new();
-        digest.update(self.path.as_os_str().as_encoded_bytes());
-        digest.update(&self.version);
-        for requirement in requirements {
-            digest.update([0]);
-            digest.update(requirement);
-        }
-        digest.finalize()[..6]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    }
-}
-
-fn version_numbers(version: &str) -> (u32, u32) {
-    let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// pip's own setting names a certificate file that uv does not know of.

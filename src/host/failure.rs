@@ -41,6 +41,7 @@ pub struct Exception {
 
 /// Exceptions that no function raises to refuse a request.
 const BREAKDOWNS: &[&str] = &[
+    REQUIREMENT,
     "MemoryError",
     "RecursionError",
     "SystemExit",
@@ -83,7 +84,20 @@ impl Exception {
     }
 }
 
+/// The class of a refused requirement, which stands in the place of an exception of the code.
+const REQUIREMENT: &str = "RequirementError";
+
 impl Failure {
+    /// What a function requires is refused.
+    pub(super) fn requirement(error: &std::io::Error) -> Self {
+        let exception = Exception {
+            class: REQUIREMENT.to_owned(),
+            message: error.to_string(),
+            ..Exception::default()
+        };
+        Self::Raised(Box::new(exception))
+    }
+
     /// The failure that an `Error` or `Failed` frame describes.
     pub(super) fn from_payload(payload: &[u8]) -> Self {
         serde_json::from_slice(payload)

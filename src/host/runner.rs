@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::Shared;
 use super::failure::Failure;
 use super::worker::{Question, Worker};
+use crate::registry::frontmatter;
 use crate::registry::function::{FunctionId, FunctionSettings, Valves};
 
 /// Crashes within [`CRASH_WINDOW`] after which a function is left alone for a while.
@@ -36,6 +37,8 @@ pub(super) struct Runner {
     shared: Arc<Shared>,
     id: FunctionId,
     source: Arc<str>,
+    /// What its frontmatter asks to have installed.
+    requirements: Vec<String>,
     /// Read for every call, written when a process starts or is given up. Never held across an await.
     seat: RwLock<Option<Arc<Seat>>>,
     /// Held while a process is started, so that one start serves everybody who waits.
@@ -64,6 +67,7 @@ impl Runner {
         Self {
             shared,
             id,
+            requirements: frontmatter::requirements(&source),
             source,
             seat: RwLock::default(),
             starting: tokio::sync::Mutex::default(),
@@ -146,7 +150,7 @@ impl Runner {
     }
 
     async fn start(&self, settings: &FunctionSettings) -> Result<Seat, Failure> {
-        let worker = self.shared.worker_for(settings).await?;
+        let worker = self.shared.worker_for(&self.requirements, settings).await?;
         let slot = worker.next_id();
         let payload = json!({
             "function_id": self.id.as_str(),

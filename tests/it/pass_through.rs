@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::support::{FakeUpstream, TestGateway, chat, events_of, streamed, streamed_chat, whole};
+use crate::support::{
+    FakeUpstream, Step, TestGateway, chat, event, events_of, head_of_stream, streamed,
+    streamed_chat, whole,
+};
 
 /// JSON that any reader who parses and writes it again would change.
 const ODD_REQUEST: &str = r#"{ "zeta" : 123456789012345678901234567890,"model":"echo",
