@@ -218,6 +218,8 @@ fn models(config: &Config) -> Models {
     let directory = Arc::new(directory.expect("the upstream is configured"));
     let catalog = Catalog::new(Arc::clone(&directory), runtime.clone(), config.models.cache);
     let python = PythonSettings {
+        requirements: sluicegate::config::Requirements::Off,
+        approved: Vec::new(),
         interpreter: config.python.interpreter.clone(),
         data_dir: config.data_dir.clone(),
         uv: config.python.uv.clone(),

@@ -7,6 +7,7 @@ mod valves;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -14,6 +15,7 @@ use tower::ServiceExt;
 
 use crate::auth::Caller;
 use crate::body::Body;
+use crate::host::Host;
 use crate::registry::Registry;
 
 pub use self::reply::NOT_FOUND;
@@ -31,11 +33,11 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// The routes over `registry`.
+    /// The routes over `registry`; `host` knows what functions printed.
     #[must_use]
-    pub fn new(registry: Arc<Registry>) -> Self {
+    pub fn new(registry: Arc<Registry>, host: Host) -> Self {
         Self {
-            router: router(registry),
+            router: router(Managed { registry, host }),
         }
     }
 
@@ -55,14 +57,34 @@ impl Admin {
     }
 }
 
+/// What the routes work on.
+#[derive(Clone)]
+struct Managed {
+    registry: Arc<Registry>,
+    host: Host,
+}
+
+impl FromRef<Managed> for Arc<Registry> {
+    fn from_ref(managed: &Managed) -> Self {
+        Arc::clone(&managed.registry)
+    }
+}
+
+impl FromRef<Managed> for Host {
+    fn from_ref(managed: &Managed) -> Self {
+        managed.host.clone()
+    }
+}
+
 /// Every route. axum's own errors (a bad body, a missing member) become Open WebUI's `{"detail"}` in [`reply`].
-fn router(registry: Arc<Registry>) -> Router {
+fn router(managed: Managed) -> Router {
     let function = Router::new()
         .route("/", get(functions::read))
         .route("/update", post(functions::update))
         .route("/delete", delete(functions::delete))
         .route("/toggle", post(functions::toggle))
         .route("/toggle/global", post(functions::toggle_global))
+        .route("/output", get(functions::output))
         .route("/valves", get(valves::read))
         .route("/valves/spec", get(valves::spec))
         .route("/valves/update", post(valves::update))
@@ -77,7 +99,9 @@ fn router(registry: Arc<Registry>) -> Router {
         .nest("/id/{id}", function);
     Router::new()
         .nest(PREFIX, functions)
+        // Open WebUI's own path has the slash, which a nested root does not match.
+        .route(&format!("{PREFIX}/"), get(functions::list))
         .fallback(reply::unknown_route)
         .method_not_allowed_fallback(reply::wrong_method)
-        .with_state(registry)
+        .with_state(managed)
 }

@@ -20,7 +20,7 @@ use self::chain::Chain;
 use self::request::{ChatRequest, Incoming};
 use self::route::Target;
 use crate::body::Body;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::models::Models;
 use crate::registry::{Registry, Snapshot};
@@ -61,6 +61,13 @@ impl Chat {
     ///
     /// Whatever ends the request before the first byte of its answer.
     pub async fn complete(&self, incoming: &Incoming<'_>, body: Bytes) -> Result<Response<Body>> {
+        tokio::select! {
+            response = self.answer(incoming, body) => response,
+            () = stream::ending(self.ending.clone()) => Err(Error::shutting_down()),
+        }
+    }
+
+    async fn answer(&self, incoming: &Incoming<'_>, body: Bytes) -> Result<Response<Body>> {
         let snapshot = self.snapshot(incoming);
         let request = ChatRequest::parse(incoming, body)?;
         let asked = self

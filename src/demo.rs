@@ -57,7 +57,7 @@ pub fn configure(mut sources: Sources) -> Result<Config, Mistakes> {
     config.auth.admin_key = Some(Secret::new(KEY));
     config.upstreams.push(embedded_model());
     let prompt =
-        json!({"template": "You are the demo model of Sluicegate. You talk to {{USER_NAME}}."});
+        json!({"prompt": "You are the demo model of Sluicegate. You talk to {{USER_NAME}}."});
     let defaults = config.functions.defaults.clone();
     let entry = config
         .functions
@@ -85,9 +85,9 @@ fn embedded_model() -> UpstreamConfig {
     }
 }
 
+/// Below the folder in which it was started: a predictable name in a shared one could be somebody else's.
 fn default_data_dir() -> PathBuf {
-    let user = rustix::process::getuid().as_raw();
-    std::env::temp_dir().join(format!("sluicegate-demo-{user}"))
+    PathBuf::from("data/demo")
 }
 
 /// Serves the demo until a signal, or takes the tour through it and ends.
@@ -161,7 +161,7 @@ A model inside the binary answers as `demo`; the functions in filters/ run on ev
   curl {base}/v1/models -H 'Authorization: Bearer {KEY}'
 
   curl -X POST {base}/api/v1/functions/id/redact/valves/update -H 'Authorization: Bearer {KEY}' \
-    -H 'Content-Type: application/json' -d '{{"emails":false}}'
+    -H 'Content-Type: application/json' -d '{{"mail":false}}'
 
 Ctrl-C ends it.
 "#

@@ -282,6 +282,13 @@ impl Error {
             .with_retry_after(Duration::from_secs(1))
     }
 
+    /// The gateway ends before the answer is there.
+    #[must_use]
+    pub fn shutting_down() -> Self {
+        Self::new(Kind::ShuttingDown, "the gateway is shutting down")
+            .with_retry_after(Duration::from_secs(1))
+    }
+
     /// An error answer of a model server, to be passed on unchanged.
     #[must_use]
     pub fn upstream_refused(status: StatusCode, passed: PassedAnswer) -> Self {

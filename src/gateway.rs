@@ -10,6 +10,7 @@ pub use self::signals::stop_on_signal;
 use std::fmt;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -66,6 +67,7 @@ pub struct Gateway {
     server: Server,
     base: Base,
     parts: Parts,
+    folder: Option<FolderWatch>,
     first_key: Option<String>,
     config: Arc<Config>,
 }
@@ -108,11 +110,14 @@ impl Gateway {
             ending,
         };
         let (parts, first_key) = Parts::build(&config, &base).await?;
+        // Watched before it is read: what changes in between is read again.
+        let folder = watch_folder(&config.functions.dir);
         read_folder(&base.registry, &config, true).await;
         Ok(Self {
             server,
             base,
             parts,
+            folder,
             first_key,
             config: Arc::new(config),
         })
@@ -144,6 +149,7 @@ impl Gateway {
             server,
             base,
             parts,
+            folder,
             config,
             ..
         } = self;
@@ -155,7 +161,7 @@ impl Gateway {
             publish,
         };
         // Both end with the runtime, after the server: nothing that they do is acknowledged to anybody.
-        tokio::spawn(watch_folder(Arc::clone(&base.registry), config));
+        tokio::spawn(follow_folder(folder, Arc::clone(&base.registry), config));
         tokio::spawn(signals::reload_on_hangup(reload));
         let shutdown = base.shutdown.clone();
         let factory = move |_| Renewing::new(base.clone(), published.clone());
@@ -285,15 +291,19 @@ async fn read_folder(registry: &Registry, config: &Config, is_start: bool) {
     }
 }
 
-async fn watch_folder(registry: Arc<Registry>, config: Arc<Config>) {
-    match FolderWatch::start(&config.functions.dir) {
-        Ok(mut watch) => {
-            while watch.changed().await.is_some() {
-                read_folder(&registry, &config, false).await;
-            }
-        }
-        Err(error) => {
-            warn!(%error, folder = %config.functions.dir.display(), "functions folder is not watched")
-        }
+fn watch_folder(folder: &Path) -> Option<FolderWatch> {
+    let watch = FolderWatch::start(folder);
+    watch
+        .inspect_err(
+            |error| warn!(%error, folder = %folder.display(), "functions folder is not watched"),
+        )
+        .ok()
+}
+
+/// Reads the folder again whenever something in it has changed.
+async fn follow_folder(watch: Option<FolderWatch>, registry: Arc<Registry>, config: Arc<Config>) {
+    let Some(mut watch) = watch else { return };
+    while watch.changed().await.is_some() {
+        read_folder(&registry, &config, false).await;
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::reply::{Answer, Form, Refusal, admins_only};
-use crate::auth::Caller;
+use super::reply::{Administrator, Answer, Form, Refusal};
+use crate::host::Host;
 use crate::registry::{ChangeError, Edit, Function, NewFunction, Registry};
 
 /// What a client sends to create or update a function.
@@ -63,9 +63,8 @@ pub(super) async fn list(State(registry): State<Arc<Registry>>) -> Answer {
 
 pub(super) async fn list_for_admin(
     State(registry): State<Arc<Registry>>,
-    Extension(caller): Extension<Caller>,
+    _: Administrator,
 ) -> Answer {
-    admins_only(&caller)?;
     let snapshot = registry.current();
     let mut functions: Vec<_> = snapshot.functions().collect();
     functions.sort_by_key(|function| std::cmp::Reverse(function.record.updated_at));
@@ -79,10 +78,9 @@ pub(super) async fn list_for_admin(
 
 pub(super) async fn export(
     State(registry): State<Arc<Registry>>,
-    Extension(caller): Extension<Caller>,
+    _: Administrator,
     Query(query): Query<ExportQuery>,
 ) -> Answer {
-    admins_only(&caller)?;
     let exported = |function: &Arc<Function>| {
         let mut exported = whole(function);
         if query.include_valves {
@@ -96,10 +94,9 @@ pub(super) async fn export(
 
 pub(super) async fn read(
     State(registry): State<Arc<Registry>>,
-    Extension(caller): Extension<Caller>,
+    _: Administrator,
     Path(id): Path<String>,
 ) -> Answer {
-    admins_only(&caller)?;
     registry
         .current()
         .function(&id)
@@ -109,10 +106,9 @@ pub(super) async fn read(
 
 pub(super) async fn create(
     State(registry): State<Arc<Registry>>,
-    Extension(caller): Extension<Caller>,
+    Administrator(caller): Administrator,
     Form(form): Form<FunctionForm>,
 ) -> Answer {
-    admins_only(&caller)?;
     let new = NewFunction {
         id: form.id,
         name: form.name,
@@ -125,11 +121,10 @@ pub(super) async fn create(
 
 pub(super) async fn update(
     State(registry): State<Arc<Registry>>,
-    Extension(caller): Extension<Caller>,
+    _: Administrator,
     Path(id): Path<String>,
     Form(form): Form<FunctionForm>,
 ) -> Answer {
-    admins_only(&caller)?;
     let edit = Edit {
         name: form.name,
         content: form.content,
@@ -146,10 +141,9 @@ pub(super) async fn update(
 
 pub(super) async fn delete(
     State(registry): State<Arc<Registry>>,
-    Extension(caller): Extension<Caller>,
+    _: Administrator,
     Path(id): Path<String>,
 ) -> Answer {
-    admins_only(&caller)?;
     registry.delete(&id).await?;
     // Open WebUI says so for a function that was not there, too.
     Ok(Json(Value::Bool(true)))
@@ -157,18 +151,30 @@ pub(super) async fn delete(
 
 pub(super) async fn toggle(
     State(registry): State<Arc<Registry>>,
-    Extension(caller): Extension<Caller>,
+    _: Administrator,
     Path(id): Path<String>,
 ) -> Answer {
-    admins_only(&caller)?;
     Ok(Json(whole(&*registry.toggle_active(&id).await?)))
 }
 
 pub(super) async fn toggle_global(
     State(registry): State<Arc<Registry>>,
-    Extension(caller): Extension<Caller>,
+    _: Administrator,
     Path(id): Path<String>,
 ) -> Answer {
-    admins_only(&caller)?;
     Ok(Json(whole(&*registry.toggle_global(&id).await?)))
+}
+
+/// What a function printed and logged lately, and where it raised.
+pub(super) async fn output(
+    State(registry): State<Arc<Registry>>,
+    State(host): State<Host>,
+    _: Administrator,
+    Path(id): Path<String>,
+) -> Answer {
+    let snapshot = registry.current();
+    let function = snapshot.function(&id).ok_or_else(Refusal::not_found)?;
+    Ok(Json(
+        json!({"lines": host.output().of(function.id.as_str())}),
+    ))
 }

@@ -1,9 +1,10 @@
 //! What the management API answers with: JSON, or `{"detail"}` with a status.
 
 use axum::Json;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -65,11 +66,19 @@ impl From<ChangeError> for Refusal {
     }
 }
 
-/// Refuses callers who are no admins.
-pub(super) fn admins_only(caller: &Caller) -> Result<(), Refusal> {
-    match caller.rights {
-        Role::Admin => Ok(()),
-        Role::User => Err(Refusal::new(StatusCode::UNAUTHORIZED, PROHIBITED)),
+/// A caller who is an administrator; others are refused.
+pub(super) struct Administrator(pub(super) Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for Administrator {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        let caller = parts.extensions.get::<Caller>();
+        let admin = caller.filter(|caller| caller.rights == Role::Admin);
+        admin
+            .cloned()
+            .map(Self)
+            .ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, PROHIBITED))
     }
 }
 

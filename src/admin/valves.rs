@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Extension, Path, State};
 use serde_json::{Map, Value};
 
-use super::reply::{Answer, Form, Refusal, admins_only};
+use super::reply::{Administrator, Answer, Form, Refusal};
 use crate::auth::Caller;
 use crate::registry::{Function, Registry};
 
@@ -20,10 +20,9 @@ fn find(registry: &Registry, id: &str) -> Result<Arc<Function>, Refusal> {
 
 pub(super) async fn read(
     State(registry): State<Arc<Registry>>,
-    Extension(caller): Extension<Caller>,
+    _: Administrator,
     Path(id): Path<String>,
 ) -> Answer {
-    admins_only(&caller)?;
     let function = find(&registry, &id)?;
     Ok(Json(
         serde_json::from_slice(&function.valves.stored).unwrap_or_default(),
@@ -32,10 +31,9 @@ pub(super) async fn read(
 
 pub(super) async fn spec(
     State(registry): State<Arc<Registry>>,
-    Extension(caller): Extension<Caller>,
+    _: Administrator,
     Path(id): Path<String>,
 ) -> Answer {
-    admins_only(&caller)?;
     Ok(Json(
         find(&registry, &id)?.version.learnt.valves_spec.clone(),
     ))
@@ -43,11 +41,10 @@ pub(super) async fn spec(
 
 pub(super) async fn update(
     State(registry): State<Arc<Registry>>,
-    Extension(caller): Extension<Caller>,
+    _: Administrator,
     Path(id): Path<String>,
     Form(values): Form<Map<String, Value>>,
 ) -> Answer {
-    admins_only(&caller)?;
     Ok(Json(registry.set_valves(&id, values).await?))
 }
 

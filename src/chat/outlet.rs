@@ -156,33 +156,32 @@ impl Talk {
     /// Takes over what a filter made of the conversation; whether the answer is another one now.
     fn take(&mut self, link: &Link, body: &[u8], effect: Effect, log: &RequestLog) -> bool {
         let id = &link.function.id;
-        let wanted = self.wanted(body);
+        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
+            return false;
+        };
+        let wanted = self.wanted(&body);
         let outcome = if wanted.is_some() {
             Outcome::Changed
         } else {
             Outcome::Passed
         };
         log.function_ran(id.as_str(), OUTLET, outcome);
-        let Some((message, body)) = wanted else {
-            return false;
-        };
-        if !takes_effect(link, effect) {
+        if takes_effect(link, effect) {
+            self.body = body;
+            if let Some(message) = wanted {
+                self.message = message;
+                return true;
+            }
+        } else if wanted.is_some() {
             info!(function.id = %id, "outlet changed an answer that was streamed already");
-            return false;
         }
-        self.message = message;
-        self.body = body;
-        true
+        false
     }
 
-    /// The answer's message as a filter wants it, with the conversation around it, if it wants another one.
-    fn wanted(&self, body: &[u8]) -> Option<(Value, Map<String, Value>)> {
-        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
-            return None;
-        };
-        let (before, after) = (last_answer(&self.body)?, last_answer(&body)?);
-        let message = (before != after).then(|| merged(&self.message, before, after))?;
-        Some((message, body))
+    /// The answer's message as a filter wants it, if it wants another one.
+    fn wanted(&self, body: &Map<String, Value>) -> Option<Value> {
+        let (before, after) = (last_answer(&self.body)?, last_answer(body)?);
+        (before != after).then(|| merged(&self.message, before, after))
     }
 }
 

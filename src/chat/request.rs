@@ -33,6 +33,15 @@ const HOST_ONLY: &[&str] = &[
 /// Members that functions see and model servers do not.
 const FUNCTIONS_ONLY: &[&str] = &["files", "features", "tool_ids", "filter_ids"];
 
+/// Headers that carry credentials.
+const SECRET_HEADERS: &[&str] = &[
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "x-api-key",
+    "api-key",
+];
+
 /// A request as it came in, around its body.
 #[derive(Debug)]
 pub struct Incoming<'a> {
@@ -239,17 +248,11 @@ pub fn context(incoming: &Incoming<'_>, model: &Model) -> Context {
     }
 }
 
-/// The headers that functions may see: all but credentials.
+/// The headers that functions may see: no credentials, and no word on who calls but ours (ruling R35).
 fn visible_headers(headers: &HeaderMap) -> Value {
-    let secret = [
-        "authorization",
-        "cookie",
-        "x-api-key",
-        "proxy-authorization",
-    ];
-    let visible = headers
-        .iter()
-        .filter(|(name, _)| !secret.contains(&name.as_str()));
+    let is_visible =
+        |name: &str| !SECRET_HEADERS.contains(&name) && !name.starts_with("x-openwebui-user-");
+    let visible = headers.iter().filter(|(name, _)| is_visible(name.as_str()));
     let text =
         visible.filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?))));
     Value::Object(text.collect())

@@ -27,7 +27,7 @@ use crate::wire::json::Document;
 use crate::wire::openai;
 
 /// Resolves when the gateway can wait for streams no longer.
-pub(super) type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Longest stream that is held back for an `outlet`, in bytes of its data.
 const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
@@ -67,7 +67,7 @@ pub(super) async fn run(
         events = Events::Held(held.into_iter());
     }
     let first = events.next().await.transpose()?;
-    let ending = ending(chat.ending.clone());
+    let ending: Ending = Box::pin(ending(chat.ending.clone()));
     let relay = Relay {
         events,
         first,
@@ -83,13 +83,12 @@ pub(super) async fn run(
     Ok(respond::stream(answer.headers, Body::stream(pieces)))
 }
 
-fn ending(mut phase: watch::Receiver<bool>) -> Ending {
-    Box::pin(async move {
-        if phase.wait_for(|is_ending| *is_ending).await.is_err() {
-            // Nobody can end us any more.
-            std::future::pending::<()>().await;
-        }
-    })
+/// Resolves when answers can be waited for no longer.
+pub(super) async fn ending(mut phase: watch::Receiver<bool>) {
+    if phase.wait_for(|is_ending| *is_ending).await.is_err() {
+        // Nobody can end us any more.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Takes a whole stream in, lets the outlet filters decide, and gives back its events, or those of what they made
@@ -173,7 +172,7 @@ impl Relay {
         }
         let next = tokio::select! {
             next = self.events.next() => next,
-            () = &mut self.ending => Some(Err(Error::new(Kind::ShuttingDown, "the gateway is shutting down"))),
+            () = &mut self.ending => Some(Err(Error::shutting_down())),
         };
         match next {
             Some(Err(error)) => {

@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::Response;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::warn;
@@ -19,7 +18,7 @@ use crate::config::Config;
 use crate::models::Models;
 use crate::passthrough::Passthrough;
 use crate::server::App;
-use crate::server::listen::{Handler, Peer};
+use crate::server::listen::{Handler, Peer, Received};
 use crate::upstream::{Catalog, Directory, Upstreams};
 
 /// What the data threads share of one configuration.
@@ -83,7 +82,7 @@ impl Parts {
             models: Arc::new(models),
             passthrough_default: passthrough.and_then(|name| directory.index_of(name)),
             directory,
-            admin: Admin::new(Arc::clone(&base.registry)),
+            admin: Admin::new(Arc::clone(&base.registry), base.host.clone()),
             opened_routes: config.unfiltered_routes.clone().into(),
             body_limit_bytes: config.limits.body_bytes,
             _health: Arc::new(Task(health.abort_handle())),
@@ -147,7 +146,7 @@ impl Renewing {
 }
 
 impl Handler for Renewing {
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn handle(&self, request: Received, peer: Peer) -> Response<Body> {
         let app = self.app();
         app.handle(request, peer).await
     }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::parts::Parts;
-use super::{Base, read_folder};
+use super::{Base, read_folder, show_key};
 use crate::config::{self, Config, Sources};
 
 /// Everything that a reload needs.
@@ -48,7 +48,10 @@ impl Reload {
         };
         self.warn_of_the_rest(&config);
         match Parts::build(&config, &self.base).await {
-            Ok((parts, _)) => {
+            Ok((parts, first_key)) => {
+                if let Some(key) = first_key {
+                    show_key(&key);
+                }
                 self.base.registry.reconfigure(config.functions).await;
                 self.publish.send_replace(parts);
                 true

@@ -8,9 +8,11 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::interpreter::Interpreter;
@@ -28,6 +30,9 @@ const BASE: &[&str] = &[
     "aiohttp",
     "packaging",
 ];
+
+/// How long the bare interpreter stands in for a base environment that could not be made.
+const RETRY: Duration = Duration::from_secs(60);
 
 /// Variables that every Python may see; others must be named in `python.pass_env`.
 const PASSED: &[&str] = &[
@@ -66,7 +71,9 @@ pub struct PythonSettings {
 #[derive(Debug)]
 pub(super) struct Environments {
     settings: PythonSettings,
-    base: OnceCell<Launch>,
+    /// How to start in the base environment, and until when that stands. Held while it is made, so that one start
+    /// serves everybody.
+    base: Mutex<Option<(Launch, Option<Instant>)>>,
     /// Held while an environment is made, so that one is made at a time.
     making: Mutex<()>,
 }
@@ -75,7 +82,7 @@ impl Environments {
     pub(super) fn new(settings: PythonSettings) -> Self {
         Self {
             settings,
-            base: OnceCell::new(),
+            base: Mutex::default(),
             making: Mutex::default(),
         }
     }
@@ -86,11 +93,11 @@ impl Environments {
     ///
     /// If a requirement is none, or nobody approved it, or the environment cannot be made.
     pub(super) async fn launch(&self, wanted: &[String]) -> io::Result<Launch> {
-        let base = self.base.get_or_try_init(|| self.prepare()).await?;
+        let base = self.base_launch().await?;
         let wanted = requirements::parse(wanted)?;
         let missing = requirements::missing(&base.python, &wanted).await?;
         if missing.is_empty() {
-            return Ok(base.clone());
+            return Ok(base);
         }
         requirements::check_approved(
             &missing,
@@ -98,43 +105,58 @@ impl Environments {
             &self.settings.approved,
         )?;
         let python = self.with_requirements(&wanted).await?;
-        Ok(Launch {
-            python,
-            ..base.clone()
-        })
+        Ok(Launch { python, ..base })
     }
 
-    async fn prepare(&self) -> io::Result<Launch> {
+    async fn base_launch(&self) -> io::Result<Launch> {
+        let mut base = self.base.lock().await;
+        if let Some((launch, until)) = &*base
+            && until.is_none_or(|until| Instant::now() < until)
+        {
+            return Ok(launch.clone());
+        }
+        let (launch, is_whole) = self.prepare().await?;
+        // A network that was away may come back.
+        let until = (!is_whole).then(|| Instant::now() + RETRY);
+        *base = Some((launch.clone(), until));
+        Ok(launch)
+    }
+
+    /// How to start in the base environment, and whether it is that, not the bare interpreter.
+    async fn prepare(&self) -> io::Result<(Launch, bool)> {
         let data_dir = std::path::absolute(&self.settings.data_dir)?;
         let interpreter = Interpreter::find(&self.settings.interpreter).await?;
         let runtime = runtime::unpack(&data_dir)?;
-        let python = match self.settings.base {
-            true => self.base(&interpreter).await,
-            false => interpreter.path.clone(),
+        let base = if self.settings.base {
+            self.base(&interpreter).await
+        } else {
+            Some(interpreter.path.clone())
         };
-        let scratch = data_dir.join("python/scratch");
-        // What an earlier process left; nobody else has this data folder.
-        let _ = std::fs::remove_dir_all(&scratch);
-        std::fs::create_dir_all(&scratch)?;
-        Ok(Launch {
-            python,
-            runtime,
-            scratch,
-            variables: self.variables(),
-        })
+        let is_whole = base.is_some();
+        let python = base.unwrap_or_else(|| interpreter.path.clone());
+        let scratch = make_scratch(&data_dir.join("python/scratch"))?;
+        Ok((
+            Launch {
+                python,
+                runtime,
+                scratch,
+                variables: self.variables(),
+            },
+            is_whole,
+        ))
     }
 
-    /// The base environment's Python, or the bare interpreter where it cannot be made.
-    async fn base(&self, interpreter: &Interpreter) -> PathBuf {
+    /// The base environment's Python, `None` where it cannot be made.
+    async fn base(&self, interpreter: &Interpreter) -> Option<PathBuf> {
         let contents: Vec<String> = BASE.iter().map(|name| (*name).to_owned()).collect();
         match self.ensure(interpreter, "base", &contents).await {
-            Ok(python) => python,
+            Ok(python) => Some(python),
             Err(error) => {
                 progress(
                     "the base environment could not be made; functions have Python's standard library only",
                 );
                 warn!(%error, "Python base environment could not be made, functions have the standard library only");
-                interpreter.path.clone()
+                None
             }
         }
     }
@@ -252,6 +274,20 @@ impl Environments {
             .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
             .collect()
     }
+}
+
+/// A folder for this process's temporary files. What processes that are gone left is removed.
+fn make_scratch(parent: &Path) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(parent)?;
+    for entry in std::fs::read_dir(parent)?.flatten() {
+        if !Path::new("/proc").join(entry.file_name()).exists() {
+            // Another process may be removing it as well.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let scratch = parent.join(std::process::id().to_string());
+    std::fs::create_dir_all(&scratch)?;
+    Ok(scratch)
 }
 
 /// pip's own setting names a certificate file that uv does not know of.

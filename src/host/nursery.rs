@@ -56,10 +56,11 @@ impl Nursery {
             };
             match nursery.spawn(&on).await {
                 Ok(process) => {
-                    *nursery
+                    let mut standby = nursery
                         .standby
                         .lock()
-                        .expect("no code that holds this lock panics") = Some(process);
+                        .expect("no code that holds this lock panics");
+                    standby.get_or_insert(process);
                 }
                 Err(error) => warn!(%error, "no standby worker could be forked"),
             }

@@ -33,7 +33,7 @@ impl Output {
 
     /// The last lines that a function printed or logged, the newest last.
     #[must_use]
-    pub fn of(&self, id: &FunctionId) -> Vec<String> {
+    pub fn of(&self, id: &str) -> Vec<String> {
         let lines = self
             .lines
             .lock()
@@ -44,7 +44,7 @@ impl Output {
             .unwrap_or_default()
     }
 
-    fn write(&self, id: &FunctionId, source: Source, text: &str) {
+    pub(super) fn write(&self, id: &FunctionId, source: Source, text: &str) {
         if self.to_log {
             info!(function.id = %id, ?source, text, "function printed");
         }

@@ -195,6 +195,18 @@ impl Runner {
         }
     }
 
+    /// Keeps where an exception was raised, for admins. Refusals are no news.
+    pub(super) fn note(&self, failure: &Failure) {
+        let raised = failure
+            .exception()
+            .filter(|exception| exception.status.is_none());
+        if let Some(traceback) = raised.and_then(|exception| exception.traceback.as_ref()) {
+            self.shared
+                .output
+                .write(&self.id, frames::Source::Logging, traceback);
+        }
+    }
+
     /// Called when a call on `seat` has overrun its limit and its caller was answered. Cancels the call; replaces the
     /// worker if it does not let go of it, and kills it if it does not even answer.
     pub(super) fn overrun(self: &Arc<Self>, seat: &Arc<Seat>, call: Question) {

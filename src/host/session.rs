@@ -255,7 +255,7 @@ impl Session {
             .ask(handler, payload.finish(), queue)
             .map_err(|failure| (failure, None))?;
         match tokio::time::timeout(limit, question.answer_raw()).await {
-            Ok(answer) => answer,
+            Ok(answer) => answer.inspect_err(|(failure, _)| self.runner.note(failure)),
             Err(_) => {
                 self.runner.overrun(&self.seat, question);
                 Err((Failure::TimedOut(limit), None))
@@ -322,7 +322,10 @@ impl PipeStream {
         self.has_begun = true;
         let frame = match answer? {
             Ok(frame) => frame,
-            Err(failure) => return Some(Err(failure)),
+            Err(failure) => {
+                self.session.runner.note(&failure);
+                return Some(Err(failure));
+            }
         };
         if frame.kind == Kind::End {
             return Some(Ok(PipeItem::End {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::function::{Function, FunctionId, FunctionVersion, Origin, Record};
-use super::loader::{Candidate, LoadError};
+use super::function::{Function, FunctionId, FunctionVersion, Origin, Record, Valves};
+use super::loader::{Candidate, CheckedValves, LoadError};
 use super::{Registry, State, UserValves, frontmatter, rows};
 use crate::store::{StoreError, ids};
 
@@ -150,24 +150,44 @@ impl Registry {
     /// that are stored.
     pub async fn update(&self, id: &str, edit: Edit) -> Result<Arc<Function>, ChangeError> {
         let known = self.stored_function(id)?;
-        let version = self.try_out(&known.id, &edit.content).await?;
-        let priority = self.priority_of_stored(&version, &known).await?;
-        let mut state = self.state.lock().await;
-        let current = self.stored_function(id)?;
-        let mut function = Function::clone(&current);
-        function.valves = self.valves(current.valves.stored.clone(), priority);
-        function.record = Arc::new(Record {
+        let version = Arc::new(self.try_out(&known.id, &edit.content).await?);
+        loop {
+            // Checked before the lock is taken: a check calls the code, which may take its time.
+            let valves = self.stored_function(id)?.valves.clone();
+            let priority = self.priority_of_stored(&version, &known, &valves).await?;
+            let mut state = self.state.lock().await;
+            let current = self.stored_function(id)?;
+            if current.valves.version == valves.version {
+                let function = self.updated(&current, edit, version, priority);
+                self.store
+                    .update_function(rows::from_function(&function))
+                    .await?;
+                return Ok(self.keep(&mut state, function));
+            }
+        }
+    }
+
+    /// A function with another version of its code.
+    fn updated(
+        &self,
+        current: &Function,
+        edit: Edit,
+        version: Arc<FunctionVersion>,
+        priority: f64,
+    ) -> Function {
+        let record = Record {
             name: edit.name,
             meta: complete_meta(edit.meta, &version),
             version_id: ids::uuid_v4(),
             updated_at: ids::unix_seconds(),
             ..Record::clone(&current.record)
-        });
-        function.version = Arc::new(version);
-        self.store
-            .update_function(rows::from_function(&function))
-            .await?;
-        Ok(self.keep(&mut state, function))
+        };
+        Function {
+            valves: self.valves(current.valves.stored.clone(), priority),
+            record: Arc::new(record),
+            version,
+            ..Function::clone(current)
+        }
     }
 
     /// Removes a function from the store; whether there was one.
@@ -219,29 +239,54 @@ impl Registry {
         id: &str,
         values: Map<String, Value>,
     ) -> Result<Value, ChangeError> {
-        let function = self.function(id)?;
-        if function.version.learnt.valves_spec.is_null() {
-            return Err(ChangeError::NoValves);
-        }
         let values = without_nulls(values);
-        let checked = self
-            .loader
-            .check_valves(&function.version, &function.settings, &values, false)
-            .await?;
-        let stored = Bytes::from(checked.stored.to_string());
-        let mut state = self.state.lock().await;
-        let mut function = Function::clone(&*self.function(id)?);
-        function.valves = self.valves(stored.clone(), checked.priority);
+        loop {
+            let checked_with = self.function(id)?;
+            if checked_with.version.learnt.valves_spec.is_null() {
+                return Err(ChangeError::NoValves);
+            }
+            let checked = self.check(&checked_with, &values, false).await?;
+            let stored = Bytes::from(checked.stored.to_string());
+            let mut state = self.state.lock().await;
+            let current = self.function(id)?;
+            // Values are for the code that they were checked with.
+            if current.version.number == checked_with.version.number {
+                let function = Function {
+                    valves: self.valves(stored, checked.priority),
+                    ..Function::clone(&current)
+                };
+                self.keep_valves(&mut state, &function).await?;
+                self.keep(&mut state, function);
+                return Ok(checked.stored);
+            }
+        }
+    }
+
+    /// Writes a function's valves to where its source keeps them.
+    async fn keep_valves(&self, state: &mut State, function: &Function) -> Result<(), ChangeError> {
+        let stored = &function.valves.stored;
         if function.origin == Origin::Folder {
-            self.keep_folder_valves(&function.id, &stored).await?;
-            state.folder_valves.insert(function.id.clone(), stored);
+            self.keep_folder_valves(&function.id, stored).await?;
+            state
+                .folder_valves
+                .insert(function.id.clone(), stored.clone());
         } else {
             self.store
-                .update_function(rows::from_function(&function))
+                .update_function(rows::from_function(function))
                 .await?;
         }
-        self.keep(&mut state, function);
-        Ok(checked.stored)
+        Ok(())
+    }
+
+    async fn check(
+        &self,
+        function: &Function,
+        values: &Value,
+        user: bool,
+    ) -> Result<CheckedValves, LoadError> {
+        self.loader
+            .check_valves(&function.version, &function.settings, values, user)
+            .await
     }
 
     /// Stores a user's valves; what was stored is returned.
@@ -263,10 +308,7 @@ impl Registry {
             return Err(ChangeError::NoValves);
         }
         let values = without_nulls(values);
-        let checked = self
-            .loader
-            .check_valves(&function.version, &function.settings, &values, true)
-            .await?;
+        let checked = self.check(&function, &values, true).await?;
         let stored = checked.stored.to_string();
         let mut state = self.state.lock().await;
         let mut function = Function::clone(&*self.function(id)?);
@@ -301,9 +343,9 @@ impl Registry {
         &self,
         version: &FunctionVersion,
         known: &Function,
+        valves: &Valves,
     ) -> Result<f64, ChangeError> {
-        let stored: Map<String, Value> =
-            serde_json::from_slice(&known.valves.stored).unwrap_or_default();
+        let stored: Map<String, Value> = serde_json::from_slice(&valves.stored).unwrap_or_default();
         if stored.is_empty() || version.learnt.valves_spec.is_null() {
             return Ok(version.learnt.priority);
         }

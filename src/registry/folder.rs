@@ -214,8 +214,9 @@ impl Registry {
             .loader
             .check_valves(version, &settings, &values, false)
             .await;
-        let priority = checked.map(|checked| checked.priority).unwrap_or_else(|error| {
-            warn!(function.id = %version.id, %error, "valves do not fit, its requests fail until they do");
+        let priority = checked.map(|checked| checked.priority).unwrap_or_else(|_| {
+            // Without the reason, which quotes the values.
+            warn!(function.id = %version.id, "valves do not fit, its requests fail until they do");
             version.learnt.priority
         });
         self.valves(stored, priority)

@@ -74,14 +74,13 @@ pub struct Peer {
     pub tls: bool,
 }
 
+/// A request as it is received, its body still on the way.
+pub type Received = Request<Incoming>;
+
 /// Answers requests. Each thread has one of its own, which need not be `Send`.
 pub trait Handler: 'static {
     /// Answers one request. Dropped when the client leaves; a panic is answered with 500.
-    fn handle(
-        &self,
-        request: Request<Incoming>,
-        peer: Peer,
-    ) -> impl Future<Output = Response<Body>>;
+    fn handle(&self, request: Received, peer: Peer) -> impl Future<Output = Response<Body>>;
 }
 
 /// A bound listener whose threads run and wait for their handlers.

@@ -47,12 +47,12 @@ async fn replay(cases: &[&str]) {
     }
     let upstream = RecordedUpstream::start().await;
     let ollama = format!(
-        "[[upstreams]]\nname = \"ollama\"\nkind = \"ollama\"\nbase_url = \"http://127.0.0.1:{}\"\n[models]\naccess = \"granted\"",
+        "[[upstreams]]\nname = \"ofake\"\nkind = \"ollama\"\nbase_url = \"http://127.0.0.1:{}\"\n[models]\naccess = \"granted\"",
         upstream.ollama_port
     );
     let setup = TestGateway::setup()
         .python()
-        .upstream("openai", &upstream.openai_url());
+        .upstream("fake", &upstream.openai_url());
     let gateway = setup.tables(&ollama).start().await;
     let mut command = Command::new(python());
     command.arg(shared("conformance/run_case.py"));

@@ -24,10 +24,15 @@ async fn upstream_that_waits(gate: &Gate) -> FakeUpstream {
 async fn a_running_stream_finishes_after_the_signal_and_nothing_new_begins() {
     let gate = Gate::new();
     let upstream = upstream_that_waits(&gate).await;
+    // More workers than threads: some are looked after by threads that have no connection left to wait for.
     let setup = TestGateway::setup()
         .python()
+        .settings("threads = 2")
         .upstream("fake", &upstream.base_url());
-    let mut gateway = setup.function("calm", &source("calm")).start().await;
+    let setup = ["calm_a", "calm_b", "calm_c", "calm_d"]
+        .iter()
+        .fold(setup, |setup, id| setup.function(id, &source("calm")));
+    let mut gateway = setup.start().await;
     let mut stream = gateway.user().stream(&streamed_chat("echo", "hi")).await;
     assert!(stream.next().await.unwrap().contains("before"));
     gateway.terminate();
