@@ -62,24 +62,20 @@ async fn try_call(
         .metadata
         .as_ref()
         .expect("a request to a pipe has metadata");
-    let mut session = host.open(function, context, metadata).await?;
+    let session = host.open(function, context, metadata).await?;
     let model = request.model().into_owned();
     let made = Made {
         id: format!("{model}-{}", incoming.log.id()),
         created: incoming.now,
         model,
     };
-    let body = request.document.bytes();
-    if !request.is_streamed() {
-        let answer = session.call_pipe(body, metadata).await?;
-        return Ok(Reply::Whole(made.whole(answer)));
-    }
-    let mut items = session.stream_pipe(body, metadata);
+    let mut items = session.call_pipe(request.document.bytes(), metadata, request.is_streamed())?;
     let first = items
         .next()
         .await
         .unwrap_or(Ok(PipeItem::End { with_finish: true }))?;
     match first {
+        PipeItem::Answer(answer) => Ok(Reply::Whole(made.whole(answer))),
         PipeItem::Head(head) => own_response(&head, items).await,
         first => Ok(Reply::Stream(made.stream(
             function.id.clone(),
@@ -98,6 +94,10 @@ fn failed(request: &ChatRequest, id: &FunctionId, failure: &Failure) -> Result<R
     else {
         return Err(error);
     };
+    if exception.is_late && !request.is_streamed() {
+        let error = Error::new(Kind::FunctionFailed, exception.text()).with_function(id.as_str());
+        return Err(error.with_status(StatusCode::BAD_REQUEST));
+    }
     let body = json!({"error": {"detail": exception.message}}).to_string();
     if request.is_streamed() {
         let event = sse::encode_data(body.as_bytes());
@@ -194,7 +194,8 @@ impl Chunks {
             PipeItem::Data(data) => Some(sse::encode_data(&data)),
             PipeItem::Raw(raw) if is_done(&raw) => None,
             PipeItem::Raw(raw) => Some([&raw[..], b"\n\n"].concat().into()),
-            PipeItem::Head(_) => None,
+            // These come first or not at all.
+            PipeItem::Head(_) | PipeItem::Answer(_) => None,
             PipeItem::Body(body) => Some(body),
             PipeItem::End { .. } => {
                 self.is_over = true;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use frames::Frame;
 use serde::Deserialize;
 
 /// Why a call gave no answer.
@@ -37,6 +38,9 @@ pub struct Exception {
     /// Where it was raised, for the log.
     #[serde(default)]
     pub traceback: Option<String>,
+    /// Whether a pipe had returned by then, and its generator or response failed.
+    #[serde(skip)]
+    pub is_late: bool,
 }
 
 /// Exceptions that no function raises to refuse a request.
@@ -99,9 +103,14 @@ impl Failure {
     }
 
     /// The failure that an `Error` or `Failed` frame describes.
-    pub(super) fn from_payload(payload: &[u8]) -> Self {
-        serde_json::from_slice(payload)
-            .map_or(Self::Garbled, |raised| Self::Raised(Box::new(raised)))
+    pub(super) fn from_frame(frame: &Frame) -> Self {
+        match serde_json::from_slice::<Exception>(&frame.payload) {
+            Ok(raised) => Self::Raised(Box::new(Exception {
+                is_late: frame.flags == 1,
+                ..raised
+            })),
+            Err(_) => Self::Garbled,
+        }
     }
 
     /// The exception, if the function raised one.

@@ -349,12 +349,18 @@ impl Seat {
         payload: Bytes,
         queue: usize,
     ) -> Result<Question, Failure> {
-        if self.worker.waiting() >= queue {
-            return Err(Failure::Unavailable(format!(
-                "{queue} calls wait for it already"
-            )));
-        }
+        self.check_queue(queue)?;
         Ok(self.worker.ask(Kind::Call, Some(handler), payload))
+    }
+
+    /// Checks that no more than `queue` calls wait.
+    pub(super) fn check_queue(&self, queue: usize) -> Result<(), Failure> {
+        if self.worker.waiting() < queue {
+            return Ok(());
+        }
+        Err(Failure::Unavailable(format!(
+            "{queue} calls wait for it already"
+        )))
     }
 
     /// Lets the calls under way finish, then ends the process.

@@ -185,39 +185,29 @@ impl Session {
         }
     }
 
-    /// Calls a pipe that answers at once.
+    /// Calls a pipe. The session lives in what it answers.
     ///
     /// # Errors
     ///
-    /// If the pipe raises, crashes, takes too long or answers nonsense.
-    pub async fn call_pipe(
-        &mut self,
+    /// If too many calls wait for it already.
+    pub fn call_pipe(
+        mut self,
         body: &Bytes,
         metadata: &Metadata,
-    ) -> Result<PipeAnswer, Failure> {
-        let limit = self.function.settings.limits.pipe_first;
+        is_streamed: bool,
+    ) -> Result<PipeStream, Failure> {
+        self.seat.check_queue(self.function.settings.queue)?;
         let mut payload = self.payload(metadata);
-        payload.raw("body", body).raw("stream", b"false");
-        let reply = self.call(Handler::Pipe, payload, limit).await?;
-        let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
-        if let Some(text) = reply.string("text") {
-            return Ok(PipeAnswer::Text(text.into_owned()));
-        }
-        Ok(reply.raw("data").map_or(PipeAnswer::None, PipeAnswer::Data))
-    }
-
-    /// Calls a pipe that streams. The session lives in the stream.
-    #[must_use]
-    pub fn stream_pipe(mut self, body: &Bytes, metadata: &Metadata) -> PipeStream {
-        let mut payload = self.payload(metadata);
-        payload.raw("body", body).raw("stream", b"true");
+        payload
+            .raw("body", body)
+            .raw("stream", if is_streamed { b"true" } else { b"false" });
         let answers = self.seat.worker.ask_many(Handler::Pipe, payload.finish());
-        PipeStream {
+        Ok(PipeStream {
             answers,
             session: self,
             has_begun: false,
             unpaid: 0,
-        }
+        })
     }
 
     /// The start of a call's payload: the request, and the metadata if this function has not seen it.
@@ -270,7 +260,17 @@ impl Drop for Session {
     }
 }
 
-/// The items of a streamed pipe. Dropping it closes the pipe's generator.
+impl PipeAnswer {
+    fn read(reply: Bytes) -> Result<Self, Failure> {
+        let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
+        if let Some(text) = reply.string("text") {
+            return Ok(Self::Text(text.into_owned()));
+        }
+        Ok(reply.raw("data").map_or(Self::None, Self::Data))
+    }
+}
+
+/// What a pipe answers, item by item. Dropping it closes the pipe's generator.
 #[derive(Debug)]
 pub struct PipeStream {
     // Before the session, so that the call is cancelled before its request is closed.
@@ -280,9 +280,11 @@ pub struct PipeStream {
     unpaid: u32,
 }
 
-/// One item of a streamed pipe.
+/// One item of what a pipe answers.
 #[derive(Debug)]
 pub enum PipeItem {
+    /// All of it: for a request that is not streamed.
+    Answer(PipeAnswer),
     /// A piece of the answer's content.
     Text(Bytes),
     /// A JSON object: one event.
@@ -327,6 +329,9 @@ impl PipeStream {
                 return Some(Err(failure));
             }
         };
+        if frame.kind == Kind::Reply {
+            return Some(PipeAnswer::read(frame.payload).map(PipeItem::Answer));
+        }
         if frame.kind == Kind::End {
             return Some(Ok(PipeItem::End {
                 with_finish: frame.flags == 0,

@@ -406,9 +406,7 @@ impl Question {
             .await
             .map_err(|_| (Failure::Crashed, None))?;
         match frame.kind {
-            Kind::Error | Kind::Failed => {
-                Err((Failure::from_payload(&frame.payload), Some(frame.payload)))
-            }
+            Kind::Error | Kind::Failed => Err((Failure::from_frame(&frame), Some(frame.payload))),
             _ => Ok(frame.payload),
         }
     }
@@ -449,7 +447,7 @@ impl Answers {
         };
         self.is_over = frame.kind != Kind::Chunk;
         match frame.kind {
-            Kind::Error => Some(Err(Failure::from_payload(&frame.payload))),
+            Kind::Error => Some(Err(Failure::from_frame(&frame))),
             _ => Some(Ok(frame)),
         }
     }

@@ -195,6 +195,37 @@ async fn no_request_fails_or_sees_two_versions_while_code_and_valves_change() {
 
     let after = Holdings::once_near(process, before).await;
     eprintln!("hot swap: {before:?} before, {after:?} after");
+    let fds: Vec<_> = std::fs::read_dir(format!("/proc/{}/fd", process.0))
+        .unwrap()
+        .map(|e| std::fs::read_link(e.unwrap().path()).unwrap())
+        .collect();
+    eprintln!("DEBUG fds {fds:?}");
+    for p in process.descendants() {
+        eprintln!(
+            "DEBUG child {p:?} {:?} fds {:?}",
+            std::fs::read_to_string(format!("/proc/{}/stat", p.0)),
+            p.descriptors()
+        );
+    }
+    for l in gateway.log().lines().filter(|l| {
+        !l.contains("access:") && !l.contains("outlet changed") && !l.contains("function is loaded")
+    }) {
+        eprintln!("DEBUG log {l}");
+    }
+    eprintln!(
+        "DEBUG ss {}",
+        String::from_utf8_lossy(
+            &std::process::Command::new("sh")
+                .arg("-c")
+                .arg(format!(
+                    "cat /proc/net/tcp | awk '{{print $2,$3,$4}}' | grep -i ':{:04X}'",
+                    gateway.address.port()
+                ))
+                .output()
+                .unwrap()
+                .stdout
+        )
+    );
     assert!(after.is_near(before), "{before:?} before, {after:?} after");
 }
 

@@ -131,7 +131,7 @@ wire_enum! {
         /// Call `{"request", "events": [object, …], "metadata"?}`, reply `{"events": [object or null, …]}` of the
         /// same length, null where the handler dropped the event.
         Stream = 3,
-        /// As `Inlet`.
+        /// As `Inlet`, but the metadata is not put into the body.
         Outlet = 4,
         /// Call `{"request", "body", "metadata"?, "stream", "files"?}`. Not streamed: reply `{"text"}`, `{"data"}`
         /// or `{"none": true}`. Streamed: chunks.

@@ -227,9 +227,9 @@ class BodyInvocation(Invocation):
     """`inlet`, `request` and `outlet`: a body in, a body out, and the metadata with it."""
 
     def parameters(self) -> Parameters:
-        """The handler's arguments. The body's metadata is the very object of `__metadata__`."""
+        """The handler's arguments. A request's `metadata` is the very object of `__metadata__`; an answer has none."""
         parameters = super().parameters()
-        if isinstance(parameters["body"], dict):
+        if self.plan.name != "outlet" and isinstance(parameters["body"], dict):
             parameters["body"]["metadata"] = self.call.needed_request().metadata
         return parameters
 
