@@ -3,21 +3,25 @@
 
 CARGO ?= cargo
 
-.PHONY: build demo run test check bench docs fmt
+.PHONY: build python demo run test check bench docs fmt
 
 build:
 	$(CARGO) build
 
+# Debian splits pip and venv from its Python; everything else that is needed comes by them.
+python:
+	@python3 -c 'import pip, ensurepip' 2>/dev/null || tests/install-pip
+
 # Starts a gateway with a model inside the binary, sends one streamed chat before and one after its filters are
 # installed, shows both side by side, and ends.
-demo: build
+demo: build python
 	target/debug/sluicegate demo --tour
 
 # The same gateway, until Ctrl-C.
-run: build
+run: build python
 	target/debug/sluicegate demo
 
-test:
+test: python
 	$(CARGO) test --workspace
 
 check:

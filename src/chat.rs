@@ -1,6 +1,7 @@
 //! A chat completion, from an authenticated caller to the response. This file is the product in about one screen.
 
 pub mod chain;
+mod context;
 mod failure;
 mod inlet;
 mod outlet;

@@ -3,11 +3,14 @@
 //! A function version runs in a worker of its own (or of its group), forked from a warm zygote. Nothing here starts
 //! before the first function is used, so a gateway without functions needs no Python.
 
+mod call;
 mod environment;
 mod failure;
 mod interpreter;
 mod nursery;
 mod output;
+mod payload;
+mod pipe;
 mod requirements;
 mod runner;
 mod runtime;
@@ -30,9 +33,9 @@ use tokio::runtime::Handle;
 pub use self::environment::PythonSettings;
 pub use self::failure::{Exception, Failure};
 pub use self::output::Output;
-pub use self::session::{
-    Context, Hook, Metadata, PipeAnswer, PipeItem, PipeStream, Session, StreamResult,
-};
+pub use self::pipe::{PipeAnswer, PipeItem, PipeStream};
+pub use self::runtime::unpack as unpack_runtime;
+pub use self::session::{Context, Hook, Metadata, Session, StreamResult};
 
 use self::environment::Environments;
 use self::nursery::Nursery;

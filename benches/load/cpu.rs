@@ -28,6 +28,19 @@ impl Family {
         &self.0
     }
 
+    /// Whether every thread is being traced.
+    pub fn is_traced(&self) -> Result<bool> {
+        for pid in &self.0 {
+            for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+                let status = fs::read_to_string(task?.path().join("status"))?;
+                if status.lines().any(|line| line == "TracerPid:\t0") {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// What their threads have run for so far. A thread that ends takes its time with it, so a window must not span
     /// the end of one that worked.
     pub fn nanoseconds(&self) -> Result<u64> {

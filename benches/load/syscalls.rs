@@ -1,11 +1,11 @@
 //! System calls per unit, counted by strace where it is installed: free of the noise that time has.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 
@@ -14,8 +14,7 @@ use crate::generator::{Load, Running};
 use crate::measure::Side;
 
 const WINDOW: Duration = Duration::from_millis(1500);
-/// Between strace's start and the moment when it counts every thread.
-const ATTACH: Duration = Duration::from_millis(500);
+const ATTACH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether it is there.
 pub fn is_installed() -> bool {
@@ -42,21 +41,33 @@ pub fn per_unit(side: Side<'_>, load: Load) -> Result<String> {
 
 /// Units done while every thread was traced.
 fn trace(side: Side<'_>, running: &Running, report: &NamedTempFile) -> Result<u64> {
+    let family = Family::of(side.peer.pid())?;
     let mut command = Command::new("strace");
     command.args(["-f", "-c", "-o"]).arg(report.path());
-    for pid in Family::of(side.peer.pid())?.pids() {
+    for pid in family.pids() {
         command.arg("-p").arg(pid.to_string());
     }
-    let mut strace = command.stderr(std::process::Stdio::null()).spawn()?;
-    sleep(ATTACH);
-    // What was counted while it attached is a small part of the window.
+    let mut strace = command.stderr(Stdio::null()).spawn()?;
+    wait_until_traced(&family)?;
     let before = running.units();
     sleep(WINDOW);
-    let units = running.units() - before;
     let pid = i32::try_from(strace.id()).ok().and_then(Pid::from_raw);
+    let units = running.units() - before;
     kill_process(pid.context("no process id")?, Signal::INT)?;
     strace.wait()?;
     Ok(units)
+}
+
+/// What is counted before the last thread is attached is a small part of the window.
+fn wait_until_traced(family: &Family) -> Result<()> {
+    let begun = Instant::now();
+    while !family.is_traced()? {
+        if begun.elapsed() > ATTACH_LIMIT {
+            bail!("strace may not attach");
+        }
+        sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
 
 /// A line of the report: share, seconds, microseconds per call, calls, sometimes errors, name.

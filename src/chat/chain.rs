@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::request::{ChatRequest, Incoming, context};
+use super::context::context;
+use super::request::{ChatRequest, Incoming};
 use crate::host::{Context, Failure, Host, Metadata, Session};
 use crate::models::Model;
 use crate::registry::{Function, Snapshot};

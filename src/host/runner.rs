@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Shared;
+use super::call::Question;
 use super::failure::Failure;
-use super::worker::{Question, Worker};
+use super::worker::Worker;
 use crate::registry::frontmatter;
 use crate::registry::function::{FunctionId, FunctionSettings, Valves};
 

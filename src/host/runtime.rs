@@ -13,7 +13,7 @@ include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 /// # Errors
 ///
 /// If they cannot be written.
-pub(super) fn unpack(data_dir: &Path) -> io::Result<PathBuf> {
+pub fn unpack(data_dir: &Path) -> io::Result<PathBuf> {
     let parent = data_dir.join("python");
     let folder = parent.join(hash());
     if folder.is_dir() {

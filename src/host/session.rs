@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use frames::{Handler, INITIAL_CREDIT, Item, Kind};
+use frames::{Handler, Kind};
 
+use super::call::Question;
 use super::failure::Failure;
+use super::payload::Payload;
+use super::pipe::PipeStream;
 use super::runner::{Runner, Seat};
-use super::worker::Answers;
 use crate::registry::Function;
 use crate::wire::json::{Document, elements};
 
@@ -82,17 +84,6 @@ pub struct StreamResult {
     pub events: Vec<Option<Bytes>>,
     /// Why it stopped.
     pub failure: Option<Failure>,
-}
-
-/// What a pipe gave back for a request that is not streamed.
-#[derive(Debug)]
-pub enum PipeAnswer {
-    /// Text: the content of the answer.
-    Text(String),
-    /// A JSON value: the answer itself.
-    Data(Bytes),
-    /// Nothing.
-    None,
 }
 
 impl Session {
@@ -202,12 +193,21 @@ impl Session {
             .raw("body", body)
             .raw("stream", if is_streamed { b"true" } else { b"false" });
         let answers = self.seat.worker.ask_many(Handler::Pipe, payload.finish());
-        Ok(PipeStream {
-            answers,
-            session: self,
-            has_begun: false,
-            unpaid: 0,
-        })
+        Ok(PipeStream::new(answers, self))
+    }
+
+    pub(super) fn function(&self) -> &Function {
+        &self.function
+    }
+
+    /// Deals with a call that has overrun its limit.
+    pub(super) fn overrun(&self, call: Question) {
+        self.runner.overrun(&self.seat, call);
+    }
+
+    /// Keeps where an exception was raised, for admins.
+    pub(super) fn note(&self, failure: &Failure) {
+        self.runner.note(failure);
     }
 
     /// The start of a call's payload: the request, and the metadata if this function has not seen it.
@@ -257,151 +257,5 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.seat.worker.tell(Kind::Close, self.request, &[]);
-    }
-}
-
-impl PipeAnswer {
-    fn read(reply: Bytes) -> Result<Self, Failure> {
-        let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
-        if let Some(text) = reply.string("text") {
-            return Ok(Self::Text(text.into_owned()));
-        }
-        Ok(reply.raw("data").map_or(Self::None, Self::Data))
-    }
-}
-
-/// What a pipe answers, item by item. Dropping it closes the pipe's generator.
-#[derive(Debug)]
-pub struct PipeStream {
-    // Before the session, so that the call is cancelled before its request is closed.
-    answers: Answers,
-    session: Session,
-    has_begun: bool,
-    unpaid: u32,
-}
-
-/// One item of what a pipe answers.
-#[derive(Debug)]
-pub enum PipeItem {
-    /// All of it: for a request that is not streamed.
-    Answer(PipeAnswer),
-    /// A piece of the answer's content.
-    Text(Bytes),
-    /// A JSON object: one event.
-    Data(Bytes),
-    /// `data:` lines as the pipe wrote them.
-    Raw(Bytes),
-    /// The head of a response of its own: `{"status", "content_type"}`.
-    Head(Bytes),
-    /// A piece of that response's body.
-    Body(Bytes),
-    /// The end; whether a finish chunk belongs before `[DONE]`.
-    End {
-        /// False where the pipe answered with one object, which ends the stream as it is.
-        with_finish: bool,
-    },
-}
-
-impl PipeStream {
-    /// The next item; after [`PipeItem::End`] or a failure there is none. Cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// If the pipe raises, crashes, takes too long or answers nonsense.
-    pub async fn next(&mut self) -> Option<Result<PipeItem, Failure>> {
-        let limits = &self.session.function.settings.limits;
-        let limit = if self.has_begun {
-            limits.pipe_idle
-        } else {
-            limits.pipe_first
-        };
-        let Ok(answer) = tokio::time::timeout(limit, self.answers.next()).await else {
-            self.session
-                .runner
-                .overrun(&self.session.seat, self.answers.take_question());
-            return Some(Err(Failure::TimedOut(limit)));
-        };
-        self.has_begun = true;
-        let frame = match answer? {
-            Ok(frame) => frame,
-            Err(failure) => {
-                self.session.runner.note(&failure);
-                return Some(Err(failure));
-            }
-        };
-        if frame.kind == Kind::Reply {
-            return Some(PipeAnswer::read(frame.payload).map(PipeItem::Answer));
-        }
-        if frame.kind == Kind::End {
-            return Some(Ok(PipeItem::End {
-                with_finish: frame.flags == 0,
-            }));
-        }
-        self.pay();
-        let item = match Item::from_code(frame.flags) {
-            Some(Item::Text) => PipeItem::Text(frame.payload),
-            Some(Item::Data) => PipeItem::Data(frame.payload),
-            Some(Item::Raw) => PipeItem::Raw(frame.payload),
-            Some(Item::Head) => PipeItem::Head(frame.payload),
-            Some(Item::Body) => PipeItem::Body(frame.payload),
-            None => return Some(Err(Failure::Garbled)),
-        };
-        Some(Ok(item))
-    }
-
-    /// Gives the worker credit for what was taken, half a window at a time.
-    fn pay(&mut self) {
-        self.unpaid += 1;
-        if self.unpaid >= INITIAL_CREDIT / 2 {
-            self.answers.credit(self.unpaid);
-            self.unpaid = 0;
-        }
-    }
-}
-
-/// Writes a JSON object whose values are JSON already.
-struct Payload(Vec<u8>);
-
-impl Payload {
-    fn new() -> Self {
-        Self(vec![b'{'])
-    }
-
-    fn raw(&mut self, key: &str, json: &[u8]) -> &mut Self {
-        self.key(key);
-        self.0.extend_from_slice(json);
-        self
-    }
-
-    fn number(&mut self, key: &str, number: u64) -> &mut Self {
-        self.raw(key, number.to_string().as_bytes())
-    }
-
-    fn array(&mut self, key: &str, items: &[Bytes]) -> &mut Self {
-        self.key(key);
-        self.0.push(b'[');
-        for (index, item) in items.iter().enumerate() {
-            if index > 0 {
-                self.0.push(b',');
-            }
-            self.0.extend_from_slice(item);
-        }
-        self.0.push(b']');
-        self
-    }
-
-    /// Keys are ours and need no escapes.
-    fn key(&mut self, key: &str) {
-        if self.0.len() > 1 {
-            self.0.push(b',');
-        }
-        self.0.push(b'"');
-        self.0.extend_from_slice(key.as_bytes());
-        self.0.extend_from_slice(b"\":");
-    }
-
-    fn finish(mut self) -> Bytes {
-        self.0.push(b'}');
-        self.0.into()
     }
 }

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{debug, warn};
 
-use super::failure::Failure;
+use super::call::{Answers, Question};
 use super::output::SlotOutput;
 use super::zygote::Process;
 
@@ -32,7 +32,7 @@ pub(super) struct Worker {
     connection: Arc<Connection>,
 }
 
-struct Connection {
+pub(super) struct Connection {
     stream: UnixStream,
     /// Held while frames are appended and written, so that frames of two threads do not mix. std, because a write
     /// that would block is left to the writer task instead of waited for.
@@ -59,7 +59,7 @@ struct Waiting {
 }
 
 /// Who waits for the answers to a call.
-enum Waiter {
+pub(super) enum Waiter {
     One(oneshot::Sender<Frame>),
     Many(mpsc::UnboundedSender<Frame>),
 }
@@ -225,14 +225,14 @@ impl Connection {
     }
 
     /// Notes who waits for `id`. On a dead connection it is dropped at once, which tells the one who waits.
-    fn enlist(&self, id: u32, waiter: Waiter) {
+    pub(super) fn enlist(&self, id: u32, waiter: Waiter) {
         let mut waiting = self.waiting();
         if !self.is_dead.load(Ordering::Acquire) {
             waiting.calls.insert(id, waiter);
         }
     }
 
-    fn send(&self, frame: &Frame) {
+    pub(super) fn send(&self, frame: &Frame) {
         let mut outbox = self.outbox();
         frames::encode(frame, &mut outbox.bytes);
         if !outbox.is_blocked {
@@ -335,7 +335,7 @@ impl Connection {
     }
 
     /// Takes who waits for `id` off the list.
-    fn delist(&self, id: u32) -> Option<Waiter> {
+    pub(super) fn delist(&self, id: u32) -> Option<Waiter> {
         let mut waiting = self.waiting();
         let waiter = waiting.calls.remove(&id);
         if waiter.is_some() && waiting.calls.is_empty() {
@@ -383,100 +383,5 @@ impl std::fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("is_dead", &self.is_dead)
             .finish_non_exhaustive()
-    }
-}
-
-/// A call under way. Dropping it cancels the call.
-#[derive(Debug)]
-pub(super) struct Question {
-    connection: Arc<Connection>,
-    id: u32,
-    answer: oneshot::Receiver<Frame>,
-}
-
-impl Question {
-    /// The answer; a [`Failure::Crashed`] if the process ends before it comes. Cancel safe.
-    pub(super) async fn answer(&mut self) -> Result<Bytes, Failure> {
-        self.answer_raw().await.map_err(|(failure, _)| failure)
-    }
-
-    /// As [`Question::answer`]; a failure comes with the payload that describes it. Cancel safe.
-    pub(super) async fn answer_raw(&mut self) -> Result<Bytes, (Failure, Option<Bytes>)> {
-        let frame = (&mut self.answer)
-            .await
-            .map_err(|_| (Failure::Crashed, None))?;
-        match frame.kind {
-            Kind::Error | Kind::Failed => Err((Failure::from_frame(&frame), Some(frame.payload))),
-            _ => Ok(frame.payload),
-        }
-    }
-
-    /// Asks the worker to stop this call; its answer still comes.
-    pub(super) fn cancel(&self) {
-        self.connection
-            .send(&Frame::new(Kind::Cancel, self.id, Bytes::new()));
-    }
-}
-
-impl Drop for Question {
-    fn drop(&mut self) {
-        if self.connection.delist(self.id).is_some() {
-            self.cancel();
-        }
-    }
-}
-
-/// The frames that answer a streamed call. Dropping it cancels the call.
-#[derive(Debug)]
-pub(super) struct Answers {
-    connection: Arc<Connection>,
-    id: u32,
-    frames: mpsc::UnboundedReceiver<Frame>,
-    is_over: bool,
-}
-
-impl Answers {
-    /// The next frame, `None` after the last; a [`Failure::Crashed`] if the process ends before that. Cancel safe.
-    pub(super) async fn next(&mut self) -> Option<Result<Frame, Failure>> {
-        if self.is_over {
-            return None;
-        }
-        let Some(frame) = self.frames.recv().await else {
-            self.is_over = true;
-            return Some(Err(Failure::Crashed));
-        };
-        self.is_over = frame.kind != Kind::Chunk;
-        match frame.kind {
-            Kind::Error => Some(Err(Failure::from_frame(&frame))),
-            _ => Some(Ok(frame)),
-        }
-    }
-
-    /// Lets the worker send `chunks` more.
-    pub(super) fn credit(&self, chunks: u32) {
-        let payload = Bytes::copy_from_slice(&chunks.to_le_bytes());
-        self.connection
-            .send(&Frame::new(Kind::Credit, self.id, payload));
-    }
-
-    /// Gives the stream up: what is left is the question whether the call ends.
-    pub(super) fn take_question(&mut self) -> Question {
-        self.is_over = true;
-        let (tell, answer) = oneshot::channel();
-        self.connection.enlist(self.id, Waiter::One(tell));
-        Question {
-            connection: Arc::clone(&self.connection),
-            id: self.id,
-            answer,
-        }
-    }
-}
-
-impl Drop for Answers {
-    fn drop(&mut self) {
-        if !self.is_over && self.connection.delist(self.id).is_some() {
-            self.connection
-                .send(&Frame::new(Kind::Cancel, self.id, Bytes::new()));
-        }
     }
 }
