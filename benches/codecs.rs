@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -40,7 +41,14 @@ const BATCH: usize = 64;
 /// The key with which the bench calls.
 const KEY: &str = "sk-benchbenchbenchbenchbenchbench00";
 
-criterion_group!(benches, json_gate, event_streams, worker_frames, chain);
+criterion_group! {
+    name = benches;
+    // Short, because the differences that matter here are large.
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = json_gate, event_streams, worker_frames, chain
+}
 criterion_main!(benches);
 
 fn json_gate(criterion: &mut Criterion) {
@@ -264,7 +272,11 @@ impl Loader for Learned {
 /// A chat of about this length, in messages of some hundred bytes.
 fn chat_body(bytes: usize) -> Bytes {
     let message = |index: usize| {
-        let role = if index % 2 == 0 { "user" } else { "assistant" };
+        let role = if index.is_multiple_of(2) {
+            "user"
+        } else {
+            "assistant"
+        };
         json!({"role": role, "content": "What the \"weather\" is like.\n".repeat(10)})
     };
     let messages: Vec<Value> = (0..bytes.div_ceil(350)).map(message).collect();

@@ -63,6 +63,7 @@ impl Chat {
     /// Whatever ends the request before the first byte of its answer.
     pub async fn complete(&self, incoming: &Incoming<'_>, body: Bytes) -> Result<Response<Body>> {
         tokio::select! {
+            biased;
             response = self.answer(incoming, body) => response,
             () = stream::ending(self.ending.clone()) => Err(Error::shutting_down()),
         }

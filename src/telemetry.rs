@@ -1,5 +1,6 @@
 //! Logging: its set-up, and the one line that every request leaves.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,24 +27,50 @@ pub fn init(as_json: bool, level: &str) {
     };
 }
 
+/// Random bytes that one thread has in stock: the system is asked once for many ids.
+struct RandomStock {
+    bytes: [u8; RANDOM_STOCK_BYTES],
+    used: usize,
+}
+
+const RANDOM_STOCK_BYTES: usize = 1024;
+
+thread_local! {
+    static RANDOM: RefCell<RandomStock> = const {
+        RefCell::new(RandomStock { bytes: [0; RANDOM_STOCK_BYTES], used: RANDOM_STOCK_BYTES })
+    };
+}
+
+impl RandomStock {
+    fn take(&mut self) -> [u8; 16] {
+        if self.used == RANDOM_STOCK_BYTES {
+            // Without a source of randomness ids repeat, which only makes the log harder to read.
+            let _ = getrandom::fill(&mut self.bytes);
+            self.used = 0;
+        }
+        let mut taken = [0; 16];
+        taken.copy_from_slice(&self.bytes[self.used..self.used + 16]);
+        self.used += 16;
+        taken
+    }
+}
+
 /// A fresh id for a request: a random UUID.
 #[must_use]
 pub fn request_id() -> Arc<str> {
-    let mut bytes = [0; 16];
-    // Without a source of randomness ids repeat, which only makes the log harder to read.
-    let _ = getrandom::fill(&mut bytes);
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut bytes = RANDOM.with_borrow_mut(RandomStock::take);
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-")
-    .into()
+    let mut text = String::with_capacity(36);
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text.into()
 }
 
 /// What a function did to a request.

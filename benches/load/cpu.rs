@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 
 /// The processes of one peer. Found once per window, so that reading the time itself is quick.
 #[derive(Debug)]
-pub struct Family(Vec<u32>);
+pub(crate) struct Family(Vec<u32>);
 
 impl Family {
     /// `root` and its descendants as of now.
-    pub fn of(root: u32) -> Result<Self> {
+    pub(crate) fn of(root: u32) -> Result<Self> {
         let parents = parents()?;
         let mut members = vec![root];
         let mut at = 0;
@@ -24,12 +24,12 @@ impl Family {
     }
 
     /// Their process ids.
-    pub fn pids(&self) -> &[u32] {
+    pub(crate) fn pids(&self) -> &[u32] {
         &self.0
     }
 
     /// Whether every thread is being traced.
-    pub fn is_traced(&self) -> Result<bool> {
+    pub(crate) fn is_traced(&self) -> Result<bool> {
         for pid in &self.0 {
             for task in fs::read_dir(format!("/proc/{pid}/task"))? {
                 let status = fs::read_to_string(task?.path().join("status"))?;
@@ -43,7 +43,7 @@ impl Family {
 
     /// What their threads have run for so far. A thread that ends takes its time with it, so a window must not span
     /// the end of one that worked.
-    pub fn nanoseconds(&self) -> Result<u64> {
+    pub(crate) fn nanoseconds(&self) -> Result<u64> {
         self.0.iter().map(|pid| of_process(*pid)).sum()
     }
 }

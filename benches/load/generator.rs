@@ -17,7 +17,7 @@ use crate::upstream::{EVENT_MARK, EVENTS_HEADER, PAUSE_HEADER};
 
 /// What the answers are.
 #[derive(Clone, Copy, Debug)]
-pub enum Answers {
+pub(crate) enum Answers {
     /// One JSON object each.
     Whole,
     /// Streams of so many events with so many microseconds between two of them.
@@ -31,18 +31,18 @@ pub enum Answers {
 
 /// What the clients do.
 #[derive(Clone, Copy, Debug)]
-pub struct Load {
+pub(crate) struct Load {
     /// How many ask at a time.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// How long the body of a request is.
-    pub request_bytes: usize,
+    pub(crate) request_bytes: usize,
     /// What they get.
-    pub answers: Answers,
+    pub(crate) answers: Answers,
 }
 
 /// Clients at work; they stop when this is dropped.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     progress: Arc<Progress>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -58,7 +58,7 @@ struct Progress {
 
 impl Load {
     /// Lets the clients ask `addr` for `model`, on a thread of their own.
-    pub fn start(self, addr: SocketAddr, model: &str) -> Result<Running> {
+    pub(crate) fn start(self, addr: SocketAddr, model: &str) -> Result<Running> {
         let progress = Arc::new(Progress::default());
         let (stop, stopped) = oneshot::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -106,17 +106,17 @@ impl Load {
 
 impl Running {
     /// Units done: answers, or events of streams.
-    pub fn units(&self) -> u64 {
+    pub(crate) fn units(&self) -> u64 {
         self.progress.units.load(Ordering::Relaxed)
     }
 
     /// How many clients have had the first byte of an answer.
-    pub fn begun(&self) -> u64 {
+    pub(crate) fn begun(&self) -> u64 {
         self.progress.begun.load(Ordering::Relaxed)
     }
 
     /// What went wrong since the last time, if anything.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.progress.failure().take().map_or(Ok(()), Err)
     }
 }

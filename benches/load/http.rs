@@ -3,19 +3,19 @@
 use memchr::memmem;
 
 /// The end of a chunked body.
-pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// The head of a message, and how long the message is.
 #[derive(Debug)]
-pub struct Head {
+pub(crate) struct Head {
     text: String,
     /// Head and body together; without a `content-length` the head alone.
-    pub length_bytes: usize,
+    pub(crate) length_bytes: usize,
 }
 
 impl Head {
     /// The head at the start of `bytes`, once it is there.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let end = memmem::find(bytes, b"\r\n\r\n")? + 4;
         let mut head = Self {
             text: String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase(),
@@ -27,25 +27,25 @@ impl Head {
     }
 
     /// The value of a header that is a number.
-    pub fn number(&self, name: &str) -> Option<u64> {
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
         let lines = self.text.lines();
         let mut values = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         values.next()?.trim().parse().ok()
     }
 
     /// Whether it is the head of an answer that succeeded.
-    pub fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         self.text.starts_with("http/1.1 200 ")
     }
 
     /// Its first line.
-    pub fn first_line(&self) -> &str {
+    pub(crate) fn first_line(&self) -> &str {
         self.text.lines().next().unwrap_or_default()
     }
 }
 
 /// `data` as one chunk of a body.
-pub fn chunk(data: &[u8]) -> Vec<u8> {
+pub(crate) fn chunk(data: &[u8]) -> Vec<u8> {
     let size = format!("{:x}\r\n", data.len());
     [size.as_bytes(), data, b"\r\n"].concat()
 }

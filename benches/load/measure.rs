@@ -1,9 +1,10 @@
 //! One window of one load on one peer, and what many of them say.
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
+use tokio::time::Instant;
 
 use crate::cpu::Family;
 use crate::generator::{Load, Running};
@@ -15,20 +16,24 @@ const WARM_UP: Duration = Duration::from_millis(200);
 
 /// A peer, and the model that is asked of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Side<'a> {
+pub(crate) struct Side<'a> {
     /// The peer.
-    pub peer: &'a Peer,
+    pub(crate) peer: &'a Peer,
     /// The model.
-    pub model: &'static str,
+    pub(crate) model: &'static str,
 }
 
 /// CPU microseconds per unit, one for each round that counted.
 #[derive(Clone, Debug, Default)]
-pub struct Samples(Vec<f64>);
+pub(crate) struct Samples(Vec<f64>);
 
 impl Side<'_> {
     /// Puts `load` on it and, when all clients are at work, calls `work` beside them.
-    pub fn under<T>(&self, load: Load, work: impl FnOnce(&Running) -> Result<T>) -> Result<T> {
+    pub(crate) fn under<T>(
+        &self,
+        load: Load,
+        work: impl FnOnce(&Running) -> Result<T>,
+    ) -> Result<T> {
         let running = load.start(self.peer.addr, self.model)?;
         wait_until_begun(&running, load)?;
         sleep(WARM_UP);
@@ -38,7 +43,7 @@ impl Side<'_> {
     }
 
     /// CPU microseconds per unit in one window.
-    pub fn sample(&self, load: Load, window: Duration) -> Result<f64> {
+    pub(crate) fn sample(&self, load: Load, window: Duration) -> Result<f64> {
         self.under(load, |running| {
             let family = Family::of(self.peer.pid())?;
             let (units, cpu) = (running.units(), family.nanoseconds()?);
@@ -71,23 +76,23 @@ fn wait_until_begun(running: &Running, load: Load) -> Result<()> {
 
 impl Samples {
     /// Adds a round.
-    pub fn push(&mut self, micros: f64) {
+    pub(crate) fn push(&mut self, micros: f64) {
         self.0.push(micros);
         self.0.sort_by(f64::total_cmp);
     }
 
     /// How many rounds counted.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// The least, which noise from beside has touched least.
-    pub fn min(&self) -> f64 {
+    pub(crate) fn min(&self) -> f64 {
         self.0.first().copied().unwrap_or(f64::NAN)
     }
 
     /// The middle one.
-    pub fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         let (low, high) = (self.0.len().saturating_sub(1) / 2, self.0.len() / 2);
         let at = |index: usize| self.0.get(index).copied().unwrap_or(f64::NAN);
         f64::midpoint(at(low), at(high))

@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// The model on which no function runs.
-pub const PLAIN: &str = "plain";
+pub(crate) const PLAIN: &str = "plain";
 /// The model with a Python inlet filter.
-pub const INLET: &str = "inlet";
+pub(crate) const INLET: &str = "inlet";
 /// The model with a Python stream filter.
-pub const STREAM: &str = "stream";
+pub(crate) const STREAM: &str = "stream";
 
 /// Below the ports that the kernel gives to clients, so that no connection takes one away.
 const PORTS: std::ops::Range<u16> = 21_000..32_000;
@@ -30,18 +31,18 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// A program that runs.
 #[derive(Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// What it is called in tables.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Where it listens.
-    pub addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     child: Child,
     folder: TempDir,
 }
 
 impl Peer {
     /// nginx, passing everything to `upstream`.
-    pub fn nginx(upstream: SocketAddr) -> Result<Self> {
+    pub(crate) fn nginx(upstream: SocketAddr) -> Result<Self> {
         let program = find_nginx()?;
         let (addr, folder) = (free_address()?, folder()?);
         let file = folder.path().join("nginx.conf");
@@ -52,12 +53,12 @@ impl Peer {
     }
 
     /// The gateway without functions.
-    pub fn gateway(upstream: SocketAddr) -> Result<Self> {
+    pub(crate) fn gateway(upstream: SocketAddr) -> Result<Self> {
         Self::serve("sluicegate", upstream, "")
     }
 
     /// The gateway with functions in Python.
-    pub fn gateway_with_python(upstream: SocketAddr) -> Result<Self> {
+    pub(crate) fn gateway_with_python(upstream: SocketAddr) -> Result<Self> {
         let interpreter = std::env::var(PYTHON_VARIABLE).unwrap_or_else(|_| "python3".to_owned());
         let extra = format!(
             "[python]\ninterpreter = \"{interpreter}\"\nbase = false\n\
@@ -108,7 +109,7 @@ impl Peer {
     }
 
     /// Its process id; its workers are below.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
@@ -153,7 +154,7 @@ impl Drop for Peer {
 }
 
 /// An address on which nothing listens.
-pub fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     static NEXT: AtomicU16 = AtomicU16::new(PORTS.start);
     loop {
         let port = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -168,7 +169,7 @@ pub fn free_address() -> Result<SocketAddr> {
 }
 
 /// What nginx says of its version.
-pub fn nginx_version() -> Result<String> {
+pub(crate) fn nginx_version() -> Result<String> {
     let output = Command::new(find_nginx()?).arg("-v").output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     Ok(text.trim().trim_start_matches("nginx version: ").to_owned())

@@ -3,11 +3,12 @@
 use std::fs;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
+use tokio::time::Instant;
 
 use crate::cpu::Family;
 use crate::generator::{Load, Running};
@@ -17,13 +18,13 @@ const WINDOW: Duration = Duration::from_millis(1500);
 const ATTACH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether it is there.
-pub fn is_installed() -> bool {
+pub(crate) fn is_installed() -> bool {
     let version = Command::new("strace").arg("-V").output();
     version.is_ok_and(|output| output.status.success())
 }
 
 /// How many there are per unit, and the most frequent ones.
-pub fn per_unit(side: Side<'_>, load: Load) -> Result<String> {
+pub(crate) fn per_unit(side: Side<'_>, load: Load) -> Result<String> {
     let report = NamedTempFile::new()?;
     let units = side.under(load, |running| trace(side, running, &report))?;
     let text = fs::read_to_string(report.path())?;
@@ -48,14 +49,19 @@ fn trace(side: Side<'_>, running: &Running, report: &NamedTempFile) -> Result<u6
         command.arg("-p").arg(pid.to_string());
     }
     let mut strace = command.stderr(Stdio::null()).spawn()?;
-    wait_until_traced(&family)?;
-    let before = running.units();
-    sleep(WINDOW);
+    let units = count_traced(&family, running);
+    // It lets go of the peer in any case, also when counting failed.
     let pid = i32::try_from(strace.id()).ok().and_then(Pid::from_raw);
-    let units = running.units() - before;
     kill_process(pid.context("no process id")?, Signal::INT)?;
     strace.wait()?;
-    Ok(units)
+    units
+}
+
+fn count_traced(family: &Family, running: &Running) -> Result<u64> {
+    wait_until_traced(family)?;
+    let before = running.units();
+    sleep(WINDOW);
+    Ok(running.units() - before)
 }
 
 /// What is counted before the last thread is attached is a small part of the window.

@@ -4,7 +4,7 @@ use crate::measure::Samples;
 
 /// What the second side of a comparison may cost.
 #[derive(Clone, Copy, Debug)]
-pub enum Budget {
+pub(crate) enum Budget {
     /// So many times the first side.
     Times(f64),
     /// So many microseconds more than the first side.
@@ -13,19 +13,19 @@ pub enum Budget {
 
 /// A comparison that has been run.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// What was measured.
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// What is allowed.
-    pub budget: Budget,
+    pub(crate) budget: Budget,
     /// The two sides.
-    pub samples: [Samples; 2],
+    pub(crate) samples: [Samples; 2],
     /// Rounds in which something failed, which do not count.
-    pub failed: usize,
+    pub(crate) failed: usize,
 }
 
 /// Prints every outcome with this kind of budget.
-pub fn print(outcomes: &[Outcome]) {
+pub(crate) fn print(outcomes: &[Outcome]) {
     let (ratios, added): (Vec<_>, Vec<_>) = outcomes
         .iter()
         .partition(|outcome| matches!(outcome.budget, Budget::Times(_)));

@@ -13,11 +13,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::http::{self, Head};
 
 /// How many events a stream has; without it the answer is one JSON object.
-pub const EVENTS_HEADER: &str = "x-bench-events";
+pub(crate) const EVENTS_HEADER: &str = "x-bench-events";
 /// Microseconds between two events; 0 sends them one after the other.
-pub const PAUSE_HEADER: &str = "x-bench-pause";
+pub(crate) const PAUSE_HEADER: &str = "x-bench-pause";
 /// Stands in every event exactly once, whoever cuts the stream into whatever pieces.
-pub const EVENT_MARK: u8 = b'~';
+pub(crate) const EVENT_MARK: u8 = b'~';
 
 const THREADS: usize = 2;
 const ANSWER_BYTES: usize = 1126;
@@ -27,15 +27,15 @@ const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\
 
 /// A running model server; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// Where it listens.
-    pub addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     _runtime: Runtime,
 }
 
 impl Upstream {
     /// Starts it on `addr`.
-    pub fn start(addr: SocketAddr) -> Result<Self> {
+    pub(crate) fn start(addr: SocketAddr) -> Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .enable_all()

@@ -1,7 +1,7 @@
 //! The caller of a request, as every later step sees it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::key::Key;
 use crate::config::Role;
@@ -74,13 +74,15 @@ impl Caller {
 
     /// The caller without a credential, where none is needed.
     pub(super) fn anonymous() -> Self {
-        let user = User {
-            id: "anonymous".to_owned(),
-            name: "Anonymous".to_owned(),
-            email: String::new(),
-            role: Role::User,
-        };
-        Self::direct(Arc::new(user), None)
+        static ANONYMOUS: LazyLock<Arc<User>> = LazyLock::new(|| {
+            Arc::new(User {
+                id: "anonymous".to_owned(),
+                name: "Anonymous".to_owned(),
+                email: String::new(),
+                role: Role::User,
+            })
+        });
+        Self::direct(Arc::clone(&ANONYMOUS), None)
     }
 
     fn direct(owner: Arc<User>, key_id: Option<KeyId>) -> Self {

@@ -171,6 +171,7 @@ impl Relay {
             return Some(Err(error));
         }
         let next = tokio::select! {
+            biased;
             next = self.events.next() => next,
             () = &mut self.ending => Some(Err(Error::shutting_down())),
         };

@@ -4,6 +4,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::directory::Upstream;
 
+/// Room for the headers that are added to every answer later.
+const OWN_ANSWER_HEADERS: usize = 4;
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 
 /// The headers of a request to `upstream`: the caller's own without what is between the caller and
@@ -26,7 +28,7 @@ pub(super) fn for_upstream(caller: &HeaderMap, upstream: &Upstream) -> HeaderMap
 
 /// The headers of an answer that a caller may see.
 pub(super) fn for_caller(answer: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(answer.len());
+    let mut headers = HeaderMap::with_capacity(answer.len() + OWN_ANSWER_HEADERS);
     for (name, value) in answer {
         if stays_at_upstream(name) || is_hop_by_hop(name) || is_listed(answer, name) {
             continue;

@@ -98,7 +98,7 @@ impl Scene {
     }
 
     /// The next call is answered, and no stream beside has noticed anything.
-    async fn is_well_again(mut self) {
+    async fn comes_back(mut self) {
         let next = within(LIMIT * 5, "an answer of the next call", self.ask("nothing")).await;
         next.expect(200);
         self.done.store(true, Ordering::Relaxed);
@@ -139,21 +139,21 @@ fn expect_calm(answer: &Answer) {
 async fn a_function_that_loops_is_killed_and_comes_back() {
     let scene = Scene::with("hostile").await;
     scene.suffer("loop", 504, "function_timeout").await;
-    scene.is_well_again().await;
+    scene.comes_back().await;
 }
 
 #[tokio::test]
 async fn a_function_that_hangs_in_c_is_killed_and_comes_back() {
     let scene = Scene::with("hostile").await;
     scene.suffer("regex", 504, "function_timeout").await;
-    scene.is_well_again().await;
+    scene.comes_back().await;
 }
 
 #[tokio::test]
 async fn a_function_that_ends_its_process_fails_its_call_and_comes_back() {
     let scene = Scene::with("hostile").await;
     scene.suffer("exit", 502, "function_crashed").await;
-    scene.is_well_again().await;
+    scene.comes_back().await;
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn a_function_that_hoards_memory_fails_within_its_limit_and_comes_back() {
         after < before + 64 * 1024,
         "{before} KiB grew to {after} KiB"
     );
-    scene.is_well_again().await;
+    scene.comes_back().await;
 }
 
 #[tokio::test]
@@ -186,14 +186,14 @@ async fn a_call_that_waits_for_ever_does_not_hold_up_the_calls_beside_it() {
     );
     stuck.await.unwrap().expect(504);
     report("wait", began.elapsed());
-    scene.is_well_again().await;
+    scene.comes_back().await;
 }
 
 #[tokio::test]
 async fn a_function_that_loops_in_a_thread_is_replaced() {
     let scene = Scene::with("stubborn").await;
     scene.suffer("loop", 504, "function_timeout").await;
-    scene.is_well_again().await;
+    scene.comes_back().await;
 }
 
 async fn unwrapped(answer: JoinHandle<Answer>) -> Answer {

@@ -101,11 +101,7 @@ impl<H: Handler> Connections<H> {
     async fn serve(self: Rc<Self>, arrival: Arrival) {
         let Arrival { stream, addr, seat } = arrival;
         let tls = self.tls.is_some();
-        let served = tokio::select! {
-            served = self.serve_stream(stream, Peer { addr, tls }) => served,
-            () = self.shutdown.cut() => Err(io::Error::other("the gateway ends")),
-        };
-        if let Err(error) = served {
+        if let Err(error) = self.serve_stream(stream, Peer { addr, tls }).await {
             debug!(%error, peer = %addr, "Connection ended early");
         }
         drop(seat);
@@ -116,9 +112,12 @@ impl<H: Handler> Connections<H> {
         let Some(acceptor) = &self.tls else {
             return self.serve_http(stream, peer).await;
         };
-        let handshake = timeout(self.limits.head, acceptor.accept(stream));
-        let stream = handshake.await.map_err(io::Error::other)??;
-        self.serve_http(stream, peer).await
+        let stream = tokio::select! {
+            stream = timeout(self.limits.head, acceptor.accept(stream)) => stream,
+            () = self.shutdown.cut() => return Err(cut_off()),
+        };
+        self.serve_http(stream.map_err(io::Error::other)??, peer)
+            .await
     }
 
     async fn serve_http<S>(&self, stream: S, peer: Peer) -> io::Result<()>
@@ -134,6 +133,7 @@ impl<H: Handler> Connections<H> {
         });
         let connection = self.http.serve_connection(TokioIo::new(guard), service);
         let mut connection = pin!(connection);
+        // The cut comes after the first signal, so until then one thing is watched, not two.
         tokio::select! {
             biased;
             served = &mut connection => return served.map_err(io::Error::other),
@@ -146,8 +146,15 @@ impl<H: Handler> Connections<H> {
             () = yield_now() => {}
         }
         connection.as_mut().graceful_shutdown();
-        connection.await.map_err(io::Error::other)
+        tokio::select! {
+            served = connection => served.map_err(io::Error::other),
+            () = self.shutdown.cut() => Err(cut_off()),
+        }
     }
+}
+
+fn cut_off() -> io::Error {
+    io::Error::other("the gateway ends")
 }
 
 async fn respond<H: Handler>(

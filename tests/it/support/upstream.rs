@@ -61,6 +61,7 @@ pub(crate) struct FakeUpstream {
 struct Counts {
     connections: AtomicUsize,
     requests: AtomicUsize,
+    open: AtomicUsize,
 }
 
 /// What the connections share.
@@ -173,6 +174,11 @@ impl FakeUpstream {
         self.counts.requests.load(Ordering::Relaxed)
     }
 
+    /// How many connections are open now.
+    pub(crate) fn open_connection_count(&self) -> usize {
+        self.counts.open.load(Ordering::Relaxed)
+    }
+
     /// How many connections brought such requests so far.
     pub(crate) fn connection_count(&self) -> usize {
         self.counts.connections.load(Ordering::Relaxed)
@@ -283,6 +289,13 @@ impl Connection {
     }
 
     async fn serve(mut self) {
+        let counts = Arc::clone(&self.server.counts);
+        counts.open.fetch_add(1, Ordering::Relaxed);
+        self.answer_all().await;
+        counts.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    async fn answer_all(&mut self) {
         while let Some(request) = self.read_request().await {
             let script = self.script(&request);
             if !self.play(script).await {
