@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     Answer, FakeUpstream, Step, TestGateway, answer_of, chat, event, events_of, head_of_stream,
-    source, streamed_chat, tail_of_stream, within,
+    say, source, streamed_chat, tail_of_stream, within,
 };
 
 /// What the hostile functions are allowed.
@@ -112,7 +112,9 @@ impl Scene {
 }
 
 fn report(deed: &str, took: Duration) {
-    eprintln!("hostile: `{deed}` was answered after {took:?}, with a limit of {LIMIT:?}");
+    say(&format!(
+        "hostile: `{deed}` was answered after {took:?}, with a limit of {LIMIT:?}"
+    ));
     assert!(took < ANSWERED_WITHIN, "`{deed}` took {took:?}");
 }
 

@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 use crate::support::{
-    FakeUpstream, Gate, Step, TestGateway, Witness, chat, event, events_of, head_of_stream,
+    FakeUpstream, Gate, Step, TestGateway, Witness, chat, event, events_of, head_of_stream, say,
     source_with, streamed_chat,
 };
 
@@ -15,7 +15,7 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(1);
 
 fn report(what: &str, left: Instant, noticed: Instant) {
     let took = noticed.saturating_duration_since(left);
-    eprintln!("leaving: {what} was stopped after {took:?}");
+    say(&format!("leaving: {what} was stopped after {took:?}"));
     assert!(took < NOTICED_WITHIN, "{what} took {took:?}");
 }
 

@@ -1,10 +1,6 @@
 //! The promises of the main job, each a test against the real binary with real Python functions.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![expect(
-    clippy::print_stderr,
-    reason = "figures and skipped tests are for whoever runs the tests"
-)]
 
 mod conformance;
 mod drain;
@@ -20,6 +16,7 @@ mod pipes;
 mod refusals;
 mod sdk;
 mod start;
+mod suites;
 mod support;
 mod swap;
 mod valves;

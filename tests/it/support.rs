@@ -7,6 +7,7 @@ mod management;
 mod ports;
 mod process;
 mod python;
+mod say;
 mod shared;
 mod upstream;
 mod wait;
@@ -16,7 +17,8 @@ pub(crate) use self::client::{Answer, Client, chat, streamed_chat};
 pub(crate) use self::functions::{source, source_with};
 pub(crate) use self::gateway::{ADMIN_KEY, TestGateway, USER_KEY};
 pub(crate) use self::process::Process;
-pub(crate) use self::python::{node, python, sdk_packages};
+pub(crate) use self::python::{node, python, sdk_packages, suite_packages};
+pub(crate) use self::say::say;
 pub(crate) use self::shared::{RecordedUpstream, is_shared_there, shared};
 pub(crate) use self::upstream::{
     FakeUpstream, Gate, Recorded, Script, Step, answer_of, event, events_of, head_of_stream,

