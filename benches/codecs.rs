@@ -199,7 +199,7 @@ fn configuration(data: &TempDir) -> Config {
     let entries: String = (0..FUNCTIONS).map(entry).collect();
     let text = format!(
         "data_dir = \"{}\"\n[models]\naccess = \"open\"\n\
-         [[upstreams]]\nname = \"bench\"\nbase_url = \"http://127.0.0.1:9/v1\"\nmodels = [\"plain\"]\n\
+         [[upstreams]]\nname = \"bench\"\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:9/v1\"\nmodels = [\"plain\"]\n\
          [[users]]\nid = \"bench\"\nname = \"Bench\"\nemail = \"bench@example.org\"\nrole = \"user\"\n\
          api_key = \"{KEY}\"\n{entries}",
         data.path().display()

@@ -223,26 +223,22 @@ impl Runner {
     async fn deal_with_overrun(&self, seat: &Arc<Seat>, mut call: Question) {
         call.cancel();
         let is_alive = answers_ping(&seat.worker).await;
+        // A call that lets go leaves the process as it was; behind one that does not, the next would be stuck too.
+        let is_well = is_alive && lets_go(&mut call).await;
+        if !is_well {
+            self.give_up(seat);
+        }
         if !is_alive {
             warn!(function.id = %self.id, pid = seat.worker.pid(), "function hangs, its process is killed");
-            self.give_up(seat);
             self.count_crash();
             seat.worker.kill();
         }
         seat.clear();
-        if !is_alive {
-            return;
+        if is_alive && !is_well {
+            warn!(function.id = %self.id, pid = seat.worker.pid(), "a call cannot be cancelled, its process is replaced");
+            drop(call);
+            seat.retire().await;
         }
-        if tokio::time::timeout(CANCEL_LIMIT, call.answer())
-            .await
-            .is_ok()
-        {
-            return;
-        }
-        warn!(function.id = %self.id, pid = seat.worker.pid(), "a call cannot be cancelled, its process is replaced");
-        self.give_up(seat);
-        drop(call);
-        seat.retire().await;
     }
 
     /// New calls no longer go to this seat.
@@ -266,6 +262,15 @@ impl std::fmt::Debug for Runner {
         f.debug_struct("Runner")
             .field("id", &self.id)
             .finish_non_exhaustive()
+    }
+}
+
+/// Whether a cancelled call ends, with all that it has begun.
+async fn lets_go(call: &mut Question) -> bool {
+    match tokio::time::timeout(CANCEL_LIMIT, call.answer()).await {
+        Ok(Err(Failure::Raised(exception))) => !exception.left_running,
+        Ok(_) => true,
+        Err(_) => false,
     }
 }
 

@@ -161,8 +161,11 @@ impl Server {
 }
 
 /// Waits for the threads, whose connections end one by one or at the latest when cut.
-async fn end_all(threads: Vec<Thread>, shutdown: &Shutdown, limit: Duration) -> io::Result<()> {
+async fn end_all(mut threads: Vec<Thread>, shutdown: &Shutdown, limit: Duration) -> io::Result<()> {
     let ended = async {
+        for thread in &mut threads {
+            thread.done().await;
+        }
         for thread in threads {
             thread.ended().await?;
         }

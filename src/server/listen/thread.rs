@@ -18,6 +18,10 @@ type Job = Box<dyn FnOnce() -> Work + Send>;
 pub(super) struct Thread {
     handle: Handle,
     start: Option<oneshot::Sender<Job>>,
+    /// Closes when the thread's work is done.
+    done: oneshot::Receiver<()>,
+    /// Lets the thread end; dropping it does so too.
+    release: oneshot::Sender<()>,
     /// Closes when the thread is about to end.
     ended: oneshot::Receiver<()>,
     join: JoinHandle<()>,
@@ -28,18 +32,22 @@ impl Thread {
     pub(super) fn spawn(index: usize) -> io::Result<Self> {
         let (start, job) = oneshot::channel();
         let (ending, ended) = oneshot::channel();
+        let (finish, done) = oneshot::channel();
+        let (release, released) = oneshot::channel();
         let (report, reported) = mpsc::channel();
         let join = Builder::new()
             .name(format!("serve-{index}"))
             .spawn(move || {
                 // Dropped at the very end, also in a panic.
                 let _ending = ending;
-                main(&report, job);
+                main(&report, job, finish, released);
             })?;
         let handle = reported.recv().map_err(io::Error::other)??;
         Ok(Self {
             handle,
             start: Some(start),
+            done,
+            release,
             ended,
             join,
         })
@@ -60,8 +68,14 @@ impl Thread {
         }
     }
 
-    /// Waits until the thread has ended.
+    /// Waits until its work is done. What others run on it goes on: requests on other threads may need it.
+    pub(super) async fn done(&mut self) {
+        let _ = (&mut self.done).await;
+    }
+
+    /// Lets the thread end, and waits until it has.
     pub(super) async fn ended(self) -> io::Result<()> {
+        drop(self.release);
         let _ = self.ended.await;
         let joined = self.join.join();
         joined.map_err(|_| io::Error::other("a serving thread panicked"))
@@ -76,7 +90,12 @@ impl fmt::Debug for Thread {
     }
 }
 
-fn main(report: &mpsc::Sender<io::Result<Handle>>, job: oneshot::Receiver<Job>) {
+fn main(
+    report: &mpsc::Sender<io::Result<Handle>>,
+    job: oneshot::Receiver<Job>,
+    finish: oneshot::Sender<()>,
+    released: oneshot::Receiver<()>,
+) {
     let runtime = match build() {
         Ok(runtime) => runtime,
         Err(error) => return drop(report.send(Err(error))),
@@ -86,6 +105,9 @@ fn main(report: &mpsc::Sender<io::Result<Handle>>, job: oneshot::Receiver<Job>) 
     runtime.block_on(async {
         if let Ok(make) = job.await {
             make().await;
+            drop(finish);
+            // Ends when the sender goes; nothing is ever sent.
+            let _ = released.await;
         }
     });
     // What others still run in the background cannot hold the shutdown up.

@@ -142,6 +142,15 @@ def without_stop_iteration(function: Callable[[], Any]) -> Any:
         raise RuntimeError("function raised StopIteration") from error
 
 
+async def unless_left_running(piece: Future[Any]) -> Any:
+    """The result of a piece on a thread. A cancellation says if the piece goes on: the gateway then ends the process."""
+    try:
+        return await asyncio.wrap_future(piece)
+    except asyncio.CancelledError as error:
+        vars(error)["left_running"] = piece.running()
+        raise
+
+
 class SyncSteps:
     """Pieces of sync code that belong to one task: inline, or on the lane's thread once that is slow."""
 
@@ -159,7 +168,7 @@ class SyncSteps:
             finally:
                 self._lane.note(perf_counter() - started)
         self._pending = self._lane.submit(self._context(), step)
-        return await asyncio.wrap_future(self._pending)
+        return await unless_left_running(self._pending)
 
     def run_last(self, step: Callable[[], Any]) -> None:
         """Runs a piece whose result nobody waits for, once those before it are done, also if they were cancelled."""
@@ -324,7 +333,7 @@ async def run_threaded(invocation: Invocation, lane: Lane) -> Any:
     """Runs a sync handler on its lane's thread. If cancelled, a handler that has begun goes on unheard."""
     call = invocation.call
     try:
-        return await asyncio.wrap_future(lane.submit(call.context, invocation.run))
+        return await unless_left_running(lane.submit(call.context, invocation.run))
     except asyncio.CancelledError:
         # The thread may still be inside these context variables: later calls of the request get copies.
         call.request = None
