@@ -22,7 +22,8 @@ run: build python
 	target/debug/sluicegate demo
 
 test: python
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --lib --bins
+	$(CARGO) test --test it
 
 check:
 	$(CARGO) fmt --all --check

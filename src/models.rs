@@ -242,9 +242,9 @@ impl Models {
         if let Some(known) = self.manifolds.get(&key).await {
             return known;
         }
-        self.manifolds
-            .get_with(key, async { Arc::new(self.ask_manifold(function).await) })
-            .await
+        let ask = async { Arc::new(self.ask_manifold(function).await) };
+        // Boxed, because it is rare and as large as all the rest of a request's future.
+        Box::pin(self.manifolds.get_with(key, ask)).await
     }
 
     async fn ask_manifold(&self, function: &Arc<Function>) -> Vec<SubModel> {

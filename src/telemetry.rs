@@ -105,6 +105,8 @@ pub struct RequestLog {
     method: String,
     path: String,
     began: Instant,
+    /// Whether the line will be written; what only it needs is not even noted otherwise.
+    is_wanted: bool,
     /// Held for assignments only.
     facts: Mutex<Facts>,
 }
@@ -131,13 +133,27 @@ impl RequestLog {
     /// Begins the line of a request.
     #[must_use]
     pub fn begin(id: Arc<str>, method: &str, path: &str) -> Arc<Self> {
+        let is_wanted = tracing::enabled!(target: "access", tracing::Level::INFO);
+        let if_wanted = |text: &str| {
+            if is_wanted {
+                text.to_owned()
+            } else {
+                String::new()
+            }
+        };
         Arc::new(Self {
             id,
-            method: method.to_owned(),
-            path: path.to_owned(),
+            method: if_wanted(method),
+            path: if_wanted(path),
             began: Instant::now(),
+            is_wanted,
             facts: Mutex::default(),
         })
+    }
+
+    /// A text that only the line needs.
+    fn noted(&self, text: &str) -> Option<String> {
+        self.is_wanted.then(|| text.to_owned())
     }
 
     /// The request's id.
@@ -165,17 +181,17 @@ impl RequestLog {
 
     /// Notes who asks.
     pub fn set_caller(&self, id: &str) {
-        self.facts().caller = Some(id.to_owned());
+        self.facts().caller = self.noted(id);
     }
 
     /// Notes the model that was asked for.
     pub fn set_model(&self, id: &str) {
-        self.facts().model = Some(id.to_owned());
+        self.facts().model = self.noted(id);
     }
 
     /// Notes the upstream or function that answers.
     pub fn set_target(&self, name: &str) {
-        self.facts().target = Some(name.to_owned());
+        self.facts().target = self.noted(name);
     }
 
     /// Notes the status of the answer's head, and the code of the error if it is one.
@@ -199,6 +215,9 @@ impl RequestLog {
     /// Notes what a function did. What a hook did to earlier events of a stream is merged with what it does to later
     /// ones: the stronger word stands.
     pub fn function_ran(&self, id: &str, hook: &'static str, outcome: Outcome) {
+        if !self.is_wanted {
+            return;
+        }
         let mut facts = self.facts();
         let known = facts
             .functions
@@ -236,7 +255,7 @@ impl RequestLog {
 
 impl Drop for RequestLog {
     fn drop(&mut self) {
-        if !tracing::enabled!(target: "access", tracing::Level::INFO) {
+        if !self.is_wanted {
             return;
         }
         let facts = std::mem::take(

@@ -9,6 +9,7 @@ mod directory;
 mod embedded;
 mod failure;
 mod fetch;
+mod gather;
 mod groups;
 mod headers;
 mod incoming;

@@ -12,8 +12,10 @@ const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-requ
 /// us or between us and others, then the upstream's key and configured headers.
 pub(super) fn for_upstream(caller: &HeaderMap, upstream: &Upstream) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(caller.len() + 4);
+    let lists_any = caller.contains_key(header::CONNECTION);
     for (name, value) in caller {
-        if !stays_here(name) && !is_hop_by_hop(name) && !is_listed(caller, name) {
+        let is_listed = lists_any && is_listed(caller, name);
+        if !stays_here(name) && !is_hop_by_hop(name) && !is_listed {
             headers.append(name, value.clone());
         }
     }
@@ -29,8 +31,10 @@ pub(super) fn for_upstream(caller: &HeaderMap, upstream: &Upstream) -> HeaderMap
 /// The headers of an answer that a caller may see.
 pub(super) fn for_caller(answer: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(answer.len() + OWN_ANSWER_HEADERS);
+    let lists_any = answer.contains_key(header::CONNECTION);
     for (name, value) in answer {
-        if stays_at_upstream(name) || is_hop_by_hop(name) || is_listed(answer, name) {
+        let is_listed = lists_any && is_listed(answer, name);
+        if stays_at_upstream(name) || is_hop_by_hop(name) || is_listed {
             continue;
         }
         // Ours is in `x-request-id`; theirs is what their support asks for.

@@ -11,6 +11,7 @@ use crate::wire::json::{self, Document};
 use super::answer::{self, Judged};
 use super::client::{Call, Client};
 use super::directory::Upstream;
+use super::gather::Gather;
 use super::incoming::Arriving;
 use super::{Answer, Contract, Outgoing, Reply, StreamAnswer, failure, headers};
 
@@ -64,7 +65,7 @@ async fn read(
     }
     let headers = headers::for_caller(&parts.headers);
     if is_stream(&parts.headers, request.stream) {
-        let body = Body::stream(body);
+        let body = Body::stream(Gather::new(body));
         return Ok(Reply::Stream(StreamAnswer { headers, body }));
     }
     Ok(Reply::Whole(Answer {

@@ -166,17 +166,18 @@ fn is_for_one_host<B>(request: &Request<B>) -> bool {
 }
 
 /// Runs a handler; if it panics, the request is answered and everything beside it goes on.
-pub(super) async fn catch_panic(handling: impl Future<Output = Response<Body>>) -> Response<Body> {
-    match AssertUnwindSafe(handling).catch_unwind().await {
-        Ok(response) => response,
-        Err(panic) => {
-            error!(
-                panic = panic_text(&*panic),
-                "Handler panicked, answered 500"
-            );
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal_error")
-        }
-    }
+/// No `async fn`, which would hold the handler's future twice, before and while it runs.
+pub(super) fn catch_panic(
+    handling: impl Future<Output = Response<Body>>,
+) -> impl Future<Output = Response<Body>> {
+    let caught = AssertUnwindSafe(handling).catch_unwind();
+    caught.map(|outcome| outcome.unwrap_or_else(|panic| answer_panic(&*panic)))
+}
+
+fn answer_panic(panic: &(dyn Any + Send)) -> Response<Body> {
+    let panic = panic_text(panic);
+    error!(panic, "Handler panicked, answered 500");
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, "internal_error")
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

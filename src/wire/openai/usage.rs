@@ -14,10 +14,7 @@ pub struct Usage {
     pub total: u64,
 }
 
-#[derive(Deserialize)]
-struct Reported {
-    usage: Option<Counts>,
-}
+const KEY: &[u8] = b"\"usage\"";
 
 #[derive(Deserialize)]
 struct Counts {
@@ -28,12 +25,22 @@ struct Counts {
     total_tokens: Option<u64>,
 }
 
+/// What the last member called `usage` says. Only that member is read, not the answer around it; in a string the
+/// closing quote of the key would have a backslash before it.
+fn counts(json: &[u8]) -> Option<Counts> {
+    let at = memmem::rfind(json, KEY)?;
+    let value = json[at + KEY.len()..]
+        .trim_ascii_start()
+        .strip_prefix(b":")?;
+    let mut reader = serde_json::Deserializer::from_slice(value);
+    Option::<Counts>::deserialize(&mut reader).ok()?
+}
+
 /// The usage that a whole answer or a chunk reports. Where the word does not occur, the JSON is not
 /// even read.
 #[must_use]
 pub fn usage_of(json: &[u8]) -> Option<Usage> {
-    memmem::find(json, b"\"usage\"")?;
-    let counts = serde_json::from_slice::<Reported>(json).ok()?.usage?;
+    let counts = counts(json)?;
     let prompt = counts.prompt_tokens.or(counts.input_tokens);
     let completion = counts.completion_tokens.or(counts.output_tokens);
     let parts = prompt.unwrap_or(0).saturating_add(completion.unwrap_or(0));
