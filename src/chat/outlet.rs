@@ -34,21 +34,33 @@ pub(super) async fn run(
     if !chain.handles(OUTLET) {
         return Ok(answer);
     }
-    let Ok(mut whole) = serde_json::from_slice::<Value>(&answer.body) else {
-        return Ok(answer);
-    };
-    let Some(message) = whole
-        .pointer("/choices/0/message")
-        .filter(|message| message.is_object())
-    else {
-        return Ok(answer);
-    };
-    let talk = Talk::new(request, &chain.log, message.clone());
-    if let Some(changed) = talk.decide(host, chain, request, Effect::Always).await? {
-        whole["choices"][0]["message"] = changed;
+    let mut whole: Value = serde_json::from_slice(&answer.body).map_err(unseen)?;
+    let choices = whole.get_mut("choices").and_then(Value::as_array_mut);
+    let mut is_changed = false;
+    // Each of several answers is an answer: one that no filter saw would have got round it.
+    for choice in choices.into_iter().flatten() {
+        let Some(message) = choice
+            .get_mut("message")
+            .filter(|message| message.is_object())
+        else {
+            continue;
+        };
+        let talk = Talk::new(request, &chain.log, message.clone());
+        if let Some(changed) = talk.decide(host, chain, request, Effect::Always).await? {
+            *message = changed;
+            is_changed = true;
+        }
+    }
+    if is_changed {
         answer.body = whole.to_string().into();
     }
     Ok(answer)
+}
+
+/// The error of an answer that outlet filters cannot look at, and that must not get round them.
+fn unseen(error: serde_json::Error) -> Error {
+    let message = "the answer is no JSON, so that outlet filters cannot see it";
+    Error::new(Kind::UpstreamInvalid, message).with_source(error)
 }
 
 /// Which filters' changes take effect.

@@ -70,10 +70,7 @@ async fn try_call(
         model,
     };
     let mut items = session.call_pipe(request.document.bytes(), metadata, request.is_streamed())?;
-    let first = items
-        .next()
-        .await
-        .unwrap_or(Ok(PipeItem::End { with_finish: true }))?;
+    let first = items.next().await.unwrap_or(Ok(PipeItem::End))?;
     match first {
         PipeItem::Answer(answer) => Ok(Reply::Whole(made.whole(answer))),
         PipeItem::Head(head) => own_response(&head, items).await,
@@ -197,7 +194,7 @@ impl Chunks {
             // These come first or not at all.
             PipeItem::Head(_) | PipeItem::Answer(_) => None,
             PipeItem::Body(body) => Some(body),
-            PipeItem::End { .. } => {
+            PipeItem::End => {
                 self.is_over = true;
                 Some(
                     [self.chunks.finish("stop"), self.chunks.done()]

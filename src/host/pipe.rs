@@ -54,11 +54,8 @@ pub enum PipeItem {
     Head(Bytes),
     /// A piece of that response's body.
     Body(Bytes),
-    /// The end; whether a finish chunk belongs before `[DONE]`.
-    End {
-        /// False where the pipe answered with one object, which ends the stream as it is.
-        with_finish: bool,
-    },
+    /// The end.
+    End,
 }
 
 impl PipeStream {
@@ -99,9 +96,7 @@ impl PipeStream {
             return Some(PipeAnswer::read(frame.payload).map(PipeItem::Answer));
         }
         if frame.kind == Kind::End {
-            return Some(Ok(PipeItem::End {
-                with_finish: frame.flags == 0,
-            }));
+            return Some(Ok(PipeItem::End));
         }
         self.pay();
         let item = match Item::from_code(frame.flags) {

@@ -81,13 +81,11 @@ impl Runner {
         self: &Arc<Self>,
         settings: &FunctionSettings,
     ) -> Result<Arc<Seat>, Failure> {
-        while let Some(seat) = self.live_seat() {
-            if seat.is_trusted().await {
-                return Ok(seat);
-            }
+        if let Some(seat) = self.trusted_seat().await {
+            return Ok(seat);
         }
         let _starting = self.starting.lock().await;
-        if let Some(seat) = self.live_seat() {
+        if let Some(seat) = self.trusted_seat().await {
             return Ok(seat);
         }
         self.note_crash();
@@ -98,6 +96,16 @@ impl Runner {
             .write()
             .expect("no code that holds this lock panics") = Some(Arc::clone(&seat));
         Ok(seat)
+    }
+
+    /// The seat whose process runs and does not hang, as soon as that is known.
+    async fn trusted_seat(&self) -> Option<Arc<Seat>> {
+        while let Some(seat) = self.live_seat() {
+            if seat.is_trusted().await {
+                return Some(seat);
+            }
+        }
+        None
     }
 
     fn live_seat(&self) -> Option<Arc<Seat>> {

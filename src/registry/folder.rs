@@ -276,7 +276,6 @@ fn guess(source: &str) -> Learnt {
         toggle: false,
         file_handler: false,
         icon: None,
-        name: None,
         valves_spec: Value::Null,
         user_valves_spec: Value::Null,
         has_user_valves: false,

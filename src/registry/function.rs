@@ -112,9 +112,6 @@ pub struct Learnt {
     /// Its picture for menus.
     #[serde(default)]
     pub icon: Option<String>,
-    /// Put before the names of a manifold's models.
-    #[serde(default)]
-    pub name: Option<String>,
     /// JSON schema of `Valves`, or null.
     #[serde(default)]
     pub valves_spec: Value,

@@ -1,8 +1,8 @@
 //! Outlet filters: what they make of whole answers and of streams.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Answer, FakeUpstream, TestGateway, chat, source, streamed_chat};
+use crate::support::{Answer, FakeUpstream, TestGateway, chat, source, streamed_chat, whole};
 
 /// A gateway with one function from the folder, and what the configuration says of it.
 async fn gateway_with(upstream: &FakeUpstream, function: &str, settings: &str) -> TestGateway {
@@ -38,6 +38,44 @@ async fn outlet_changes_a_whole_answer() {
         "stop",
         "the rest is as it was"
     );
+}
+
+#[tokio::test]
+async fn outlet_sees_each_of_several_answers() {
+    let upstream = FakeUpstream::start(|_| {
+        let choice =
+            |index: u64| json!({"index": index, "message": {"role": "assistant", "content": "a"}});
+        let body =
+            json!({"id": "x", "object": "chat.completion", "choices": [choice(0), choice(1)]});
+        whole(
+            200,
+            &[("content-type", "application/json")],
+            body.to_string(),
+        )
+    });
+    let upstream = upstream.await;
+    let gateway = gateway_with(&upstream, "shouting", "").await;
+    let answer = gateway
+        .user()
+        .chat(&chat("echo", "hi"))
+        .await
+        .expect(200)
+        .json();
+    let texts = answer["choices"].as_array().unwrap().iter();
+    let texts: Vec<_> = texts
+        .map(|choice| choice["message"]["content"].clone())
+        .collect();
+    assert_eq!(texts, ["A", "A"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_outlet_cannot_see_does_not_get_round_it() {
+    let upstream =
+        FakeUpstream::start(|_| whole(200, &[("content-type", "application/json")], "no json"));
+    let upstream = upstream.await;
+    let gateway = gateway_with(&upstream, "shouting", "").await;
+    let answer = gateway.user().chat(&chat("echo", "hi")).await.expect(502);
+    assert!(!answer.text().contains("no json\""), "{}", answer.text());
 }
 
 #[tokio::test]
