@@ -13,15 +13,19 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tower::ServiceExt;
 
-use crate::auth::Caller;
+use crate::auth::{Auth, Caller};
 use crate::body::Body;
 use crate::host::Host;
 use crate::registry::Registry;
+use crate::store::Store;
 
 pub use self::reply::NOT_FOUND;
 
-/// The paths that this API answers begin so.
-pub const PREFIX: &str = "/api/v1/functions";
+/// Where the routes of functions begin.
+const FUNCTIONS: &str = "/api/v1/functions";
+
+/// The paths below which this API answers.
+const ROOTS: &[&str] = &[FUNCTIONS];
 
 /// Longest body of a management request, in bytes.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -32,12 +36,22 @@ pub struct Admin {
     router: Router,
 }
 
+/// Whether the management API answers a path.
+#[must_use]
+pub fn answers(path: &str) -> bool {
+    let is_below = |root: &&str| {
+        let rest = path.strip_prefix(*root);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    ROOTS.iter().any(is_below)
+}
+
 impl Admin {
-    /// The routes over `registry`; `host` knows what functions printed.
+    /// The routes over what is managed.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, host: Host) -> Self {
+    pub fn new(managed: Managed) -> Self {
         Self {
-            router: router(Managed { registry, host }),
+            router: router(managed),
         }
     }
 
@@ -58,15 +72,33 @@ impl Admin {
 }
 
 /// What the routes work on.
-#[derive(Clone)]
-struct Managed {
-    registry: Arc<Registry>,
-    host: Host,
+#[derive(Clone, Debug)]
+pub struct Managed {
+    /// What is installed now, and the way to change it.
+    pub registry: Arc<Registry>,
+    /// Who runs functions, and knows what they printed.
+    pub host: Host,
+    /// Users and keys.
+    pub auth: Auth,
+    /// What is remembered besides functions and users.
+    pub store: Store,
 }
 
 impl FromRef<Managed> for Arc<Registry> {
     fn from_ref(managed: &Managed) -> Self {
         Arc::clone(&managed.registry)
+    }
+}
+
+impl FromRef<Managed> for Auth {
+    fn from_ref(managed: &Managed) -> Self {
+        managed.auth.clone()
+    }
+}
+
+impl FromRef<Managed> for Store {
+    fn from_ref(managed: &Managed) -> Self {
+        managed.store.clone()
     }
 }
 
@@ -98,9 +130,9 @@ fn router(managed: Managed) -> Router {
         .route("/create", post(functions::create))
         .nest("/id/{id}", function);
     Router::new()
-        .nest(PREFIX, functions)
+        .nest(FUNCTIONS, functions)
         // Open WebUI's own path has the slash, which a nested root does not match.
-        .route(&format!("{PREFIX}/"), get(functions::list))
+        .route(&format!("{FUNCTIONS}/"), get(functions::list))
         .fallback(reply::unknown_route)
         .method_not_allowed_fallback(reply::wrong_method)
         .with_state(managed)

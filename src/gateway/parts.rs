@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 
 use super::{Base, GatewayError};
-use crate::admin::Admin;
+use crate::admin::{Admin, Managed};
 use crate::auth::Auth;
 use crate::body::Body;
 use crate::chat::Chat;
@@ -77,12 +77,18 @@ impl Parts {
         }
         let passthrough = config.passthrough_upstream.as_deref();
         let health = tokio::spawn(Arc::clone(&directory).watch_health());
+        let admin = Admin::new(Managed {
+            registry: Arc::clone(&base.registry),
+            host: base.host.clone(),
+            auth: auth.clone(),
+            store: base.store.clone(),
+        });
         let parts = Self {
             auth,
             models: Arc::new(models),
             passthrough_default: passthrough.and_then(|name| directory.index_of(name)),
             directory,
-            admin: Admin::new(Arc::clone(&base.registry), base.host.clone()),
+            admin,
             opened_routes: config.unfiltered_routes.clone().into(),
             body_limit_bytes: config.limits.body_bytes,
             _health: Arc::new(Task(health.abort_handle())),

@@ -205,7 +205,7 @@ fn route(path: &str) -> Route<'_> {
         "/api/chat/completions" | "/api/v1/chat/completions" => Route::Chat(Contract::OpenWebUi),
         "/v1/models" => Route::Models(Contract::OpenAi),
         "/api/models" | "/api/v1/models" => Route::Models(Contract::OpenWebUi),
-        path if path.starts_with(admin::PREFIX) => Route::Admin,
+        path if admin::answers(path) => Route::Admin,
         path => path
             .strip_prefix("/v1/models/")
             .map_or(Route::Other, Route::Model),

@@ -147,6 +147,8 @@ wire_enum! {
         /// The JSON schema of `Valves` (`UserValves` with `"user": true`), with its options resolved.
         /// Call `{"slot", "user"}`, reply `{"spec"}`.
         ValvesSpec = 9,
+        /// A callable of a `Tools` class. Call `{"request", "name", "parameters"}`, reply `{"result"}`.
+        Tool = 10,
     }
 }
 

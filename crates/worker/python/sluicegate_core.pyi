@@ -35,6 +35,7 @@ PIPES: int
 ACTION: int
 CHECK_VALVES: int
 VALVES_SPEC: int
+TOOL: int
 
 ITEM_TEXT: int
 ITEM_DATA: int

@@ -38,7 +38,7 @@ const KINDS: [(&str, Kind); 21] = [
     ("CALLBACK", Kind::Callback),
 ];
 
-const HANDLERS: [(&str, Handler); 9] = [
+const HANDLERS: &[(&str, Handler)] = &[
     ("INLET", Handler::Inlet),
     ("REQUEST", Handler::Request),
     ("STREAM", Handler::Stream),
@@ -48,6 +48,7 @@ const HANDLERS: [(&str, Handler); 9] = [
     ("ACTION", Handler::Action),
     ("CHECK_VALVES", Handler::CheckValves),
     ("VALVES_SPEC", Handler::ValvesSpec),
+    ("TOOL", Handler::Tool),
 ];
 
 const ITEMS: [(&str, Item); 5] = [
