@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::callbacks::{Asking, Reach};
 use super::events::Events;
-use super::request::Incoming;
+use super::request::{ChatRequest, Incoming};
 use crate::auth::Caller;
-use crate::host::Context;
+use crate::host::{Context, Metadata};
 use crate::models::Model;
 use crate::wire::json::Document;
 
@@ -67,6 +67,38 @@ fn visible_headers(headers: &HeaderMap) -> Value {
     let text =
         visible.filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?))));
     Value::Object(text.collect())
+}
+
+/// `__metadata__` for a pipe: with what the real product has added by the time it calls one.
+pub(super) fn metadata_for_pipe(request: &ChatRequest, known: &Metadata) -> Metadata {
+    let Ok(document) = Document::parse(known.json.clone()) else {
+        return known.clone();
+    };
+    let messages = request.document.raw("messages");
+    let messages: Vec<Value> = messages
+        .and_then(|raw| serde_json::from_slice(&raw).ok())
+        .unwrap_or_default();
+    let last_text = |role: &str| {
+        let message = messages.iter().rfind(|message| message["role"] == role);
+        message.map_or(Value::Null, |message| message["content"].clone())
+    };
+    let mut edit = document.edit();
+    for (key, value) in [
+        ("base_system_prompt", last_text("system")),
+        ("base_user_prompt", last_text("user")),
+        ("model_id", json!(request.model())),
+        ("skill_ids", json!([])),
+        ("sources", json!([])),
+        ("terminal_id", Value::Null),
+    ] {
+        if document.kind(key).is_none() {
+            edit.set(key, value.to_string().into());
+        }
+    }
+    Metadata {
+        json: edit.finish(),
+        version: known.version + 1,
+    }
 }
 
 /// `__metadata__` as Open WebUI builds it for a caller without a browser session.

@@ -82,7 +82,7 @@ impl Handler for App {
         if matches!(response.body(), Body::Whole(_)) {
             log.complete();
         }
-        respond::with_request(response, &log)
+        respond::with_request(contract_of(head.uri.path()), response, &log)
     }
 }
 
