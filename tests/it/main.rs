@@ -15,6 +15,7 @@ mod pass_through;
 mod pipes;
 mod refusals;
 mod sdk;
+mod seeds;
 mod start;
 mod suites;
 mod support;
