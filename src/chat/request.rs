@@ -48,6 +48,8 @@ pub struct Incoming<'a> {
     pub headers: &'a HeaderMap,
     /// Where it came from.
     pub peer: IpAddr,
+    /// Whether it came encrypted.
+    pub is_encrypted: bool,
     /// Its line in the access log.
     pub log: &'a Arc<RequestLog>,
     /// The time, in seconds since 1970.

@@ -101,6 +101,7 @@ impl App {
             uri: &head.uri,
             headers: &head.headers,
             peer: peer.addr.ip(),
+            is_encrypted: peer.tls,
             log,
             now: now(),
         };
