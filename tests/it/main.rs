@@ -6,6 +6,7 @@ mod conformance;
 mod drain;
 mod filters;
 mod folder;
+mod habits;
 mod hostile;
 mod keys;
 mod layers;
