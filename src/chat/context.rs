@@ -1,8 +1,12 @@
 //! What functions are told of a request besides its body.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
+use super::callbacks::{Asking, Reach};
+use super::events::Events;
 use super::request::Incoming;
 use crate::auth::Caller;
 use crate::host::Context;
@@ -20,7 +24,12 @@ const SECRET_HEADERS: &[&str] = &[
 
 /// What functions are told of the request besides body and metadata.
 #[must_use]
-pub(super) fn context(incoming: &Incoming<'_>, model: &Model) -> Context {
+pub(super) fn context(
+    reach: &Reach,
+    incoming: &Incoming<'_>,
+    model: &Model,
+    events: Arc<Events>,
+) -> Context {
     let caller = incoming.caller;
     let user = json!({
         "id": caller.user.id,
@@ -34,7 +43,15 @@ pub(super) fn context(incoming: &Incoming<'_>, model: &Model) -> Context {
         "headers": visible_headers(incoming.headers),
         "client": incoming.peer.to_string(),
     });
+    let asking = Asking {
+        caller: caller.clone(),
+        peer: incoming.peer,
+        request_id: Arc::clone(incoming.log.id()),
+        within: incoming.within.clone(),
+        events,
+    };
     Context {
+        callbacks: reach.callbacks.open(asking),
         user_id: caller.user.id.clone(),
         user: user.to_string().into(),
         model: model.entry(),

@@ -15,6 +15,7 @@ use super::receive;
 use crate::admin::{self, Admin};
 use crate::auth::{Auth, Caller};
 use crate::body::Body;
+use crate::chat::callbacks::Within;
 use crate::chat::request::Incoming;
 use crate::chat::{Chat, Contract, respond};
 use crate::error::{Error, Fault, Kind, Result};
@@ -49,6 +50,8 @@ enum Route<'a> {
     Health,
     Ready,
     Chat(Contract),
+    Completed,
+    Events(&'a str),
     Models(Contract),
     Model(&'a str),
     Admin,
@@ -103,6 +106,8 @@ impl App {
             peer: peer.addr.ip(),
             is_encrypted: peer.tls,
             log,
+            within: Within::default(),
+            bypasses_filters: false,
             now: now(),
         };
         if route == Route::Admin {
@@ -123,6 +128,16 @@ impl App {
                 receive::expect_json(incoming.headers)?;
                 let body = receive::body(body, self.body_limit_bytes).await?;
                 self.chat.complete(incoming, body).await
+            }
+            Route::Completed => {
+                expect_method(incoming.method, "POST")?;
+                receive::expect_json(incoming.headers)?;
+                let body = receive::body(body, self.body_limit_bytes).await?;
+                self.chat.completed(incoming, body).await
+            }
+            Route::Events(id) => {
+                expect_method(incoming.method, "GET")?;
+                self.chat.events_of(incoming.caller, id)
             }
             Route::Models(_) => {
                 expect_method(incoming.method, "GET")?;
@@ -204,12 +219,15 @@ fn route(path: &str) -> Route<'_> {
         "/readyz" => Route::Ready,
         "/v1/chat/completions" => Route::Chat(Contract::OpenAi),
         "/api/chat/completions" | "/api/v1/chat/completions" => Route::Chat(Contract::OpenWebUi),
+        "/api/chat/completed" => Route::Completed,
         "/v1/models" => Route::Models(Contract::OpenAi),
         "/api/models" | "/api/v1/models" => Route::Models(Contract::OpenWebUi),
         path if admin::answers(path) => Route::Admin,
-        path => path
-            .strip_prefix("/v1/models/")
-            .map_or(Route::Other, Route::Model),
+        path => {
+            let model = path.strip_prefix("/v1/models/").map(Route::Model);
+            let events = path.strip_prefix("/api/chat/events/").map(Route::Events);
+            model.or(events).unwrap_or(Route::Other)
+        }
     }
 }
 

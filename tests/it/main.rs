@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod asking;
 mod conformance;
 mod drain;
+mod events;
 mod filters;
 mod folder;
 mod habits;
