@@ -202,6 +202,16 @@ async fn event_hooks_lets_a_pipe_emit_and_answer() {
         .await
         .expect(200);
     assert_eq!(answer.streamed_content(), "done");
+    assert!(!answer.text().contains("\"event\""), "nobody listens");
+    let listening = gateway.user().with("x-sluicegate-events", "inline");
+    let heard = listening
+        .chat(&streamed_chat("working", "hi"))
+        .await
+        .expect(200);
+    assert_eq!(
+        heard.events()[0],
+        r#"{"event":{"type":"log","data":"working"}}"#
+    );
 }
 
 #[tokio::test]
