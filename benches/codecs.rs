@@ -187,6 +187,7 @@ impl House {
             uri: &self.uri,
             headers: &self.headers,
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            is_encrypted: false,
             log: &self.log,
             within: Within::default(),
             bypasses_filters: false,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
 use super::callbacks::{Asking, Reach};
@@ -39,7 +39,7 @@ pub(super) fn context(
     });
     let http = json!({
         "method": incoming.method.as_str(),
-        "url": incoming.uri.to_string(),
+        "url": address(incoming),
         "headers": visible_headers(incoming.headers),
         "client": incoming.peer.to_string(),
     });
@@ -56,6 +56,25 @@ pub(super) fn context(
         user: user.to_string().into(),
         model: model.entry(),
         http: http.to_string().into(),
+    }
+}
+
+/// The address that was asked, whole: HTTP/1 has it in two places.
+fn address(incoming: &Incoming<'_>) -> String {
+    let field = || incoming.headers.get(header::HOST)?.to_str().ok();
+    let named = incoming.uri.authority().map(|host| host.as_str());
+    let scheme = if incoming.is_encrypted {
+        "https"
+    } else {
+        "http"
+    };
+    let target = incoming
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    match named.or_else(field) {
+        Some(host) => format!("{scheme}://{host}{target}"),
+        None => target.to_owned(),
     }
 }
 

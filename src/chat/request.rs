@@ -52,6 +52,8 @@ pub struct Incoming<'a> {
     pub headers: &'a HeaderMap,
     /// Where it came from.
     pub peer: IpAddr,
+    /// Whether it came encrypted.
+    pub is_encrypted: bool,
     /// Its line in the access log.
     pub log: &'a Arc<RequestLog>,
     /// The functions within whose calls it is made, outermost first; none for a client's own request.

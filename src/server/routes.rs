@@ -104,6 +104,7 @@ impl App {
             uri: &head.uri,
             headers: &head.headers,
             peer: peer.addr.ip(),
+            is_encrypted: peer.tls,
             log,
             within: Within::default(),
             bypasses_filters: false,

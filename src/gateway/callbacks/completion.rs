@@ -43,6 +43,7 @@ impl Desk {
             uri: &uri,
             headers: &headers,
             peer: self.asking.peer,
+            is_encrypted: false,
             log: &log,
             within: self.asking.within.call_of(asker),
             bypasses_filters: wanted.bypass_filter && self.is_trusted(asker),
