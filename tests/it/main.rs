@@ -6,6 +6,7 @@ mod asking;
 mod conformance;
 mod drain;
 mod events;
+mod faults;
 mod filters;
 mod folder;
 mod habits;

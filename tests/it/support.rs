@@ -2,6 +2,7 @@
 
 mod client;
 mod door;
+mod framing;
 mod functions;
 mod gateway;
 mod management;
