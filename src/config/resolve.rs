@@ -101,6 +101,7 @@ fn limits(settings: &Settings<'_>) -> LimitsConfig {
         idle: settings.seconds("limits.idle_seconds"),
         write: settings.seconds("limits.write_seconds"),
         connections: settings.size("limits.connections"),
+        connections_per_address: settings.size("limits.connections_per_address"),
     }
 }
 

@@ -76,6 +76,8 @@ pub struct LimitsConfig {
     pub write: Duration,
     /// Most connections at a time.
     pub connections: usize,
+    /// Most connections of one address at a time, 0 for no limit.
+    pub connections_per_address: usize,
 }
 
 /// What is logged, and how.

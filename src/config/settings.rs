@@ -121,6 +121,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("limits.idle_seconds", LIMIT, "75", "How long a connection without a request is kept open."),
     setting("limits.write_seconds", LIMIT, "60", "How long a client may go without taking any of its answer."),
     setting("limits.connections", whole(1, 10 * MANY), "20000", "Most connections at a time."),
+    setting("limits.connections_per_address", whole(0, 10 * MANY), "0", "Most connections of one address at a time, trusted proxies aside; 0 means no limit."),
 
     setting("log.format", Kind::Choice(LogFormat::WORDS), "text", "How log lines are written."),
     setting("log.level", Kind::Choice(LogLevel::WORDS), "info", "The least important lines that are logged."),

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 use tokio::sync::watch;
@@ -33,6 +34,7 @@ pub(super) struct Parts {
     passthrough_default: Option<usize>,
     opened_routes: Arc<[String]>,
     body_limit_bytes: usize,
+    body_stall: Duration,
     // Ends the health checks of these upstreams with the last holder.
     _health: Arc<Task>,
 }
@@ -106,6 +108,7 @@ impl Parts {
             admin,
             opened_routes: config.unfiltered_routes.clone().into(),
             body_limit_bytes: config.limits.body_bytes,
+            body_stall: config.limits.body,
             _health: Arc::new(Task(health.abort_handle())),
         };
         Ok((parts, first_key.map(|key| key.text.reveal().to_owned())))
@@ -136,6 +139,7 @@ impl Parts {
             control: base.control.clone(),
             shutdown: base.shutdown.clone(),
             body_limit_bytes: self.body_limit_bytes,
+            body_stall: self.body_stall,
         }
     }
 }

@@ -1,10 +1,15 @@
 //! The body of a request, taken in within its limit.
 
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use crate::error::{Error, Kind, Result};
 
@@ -12,15 +17,16 @@ use crate::error::{Error, Kind, Result};
 ///
 /// # Errors
 ///
-/// If it is longer than `limit_bytes`, or does not come whole.
-pub(super) async fn body(mut body: Incoming, limit_bytes: usize) -> Result<Bytes> {
+/// If it is longer than `limit_bytes`, or does not come whole, or stalls for longer than `stall`. The guard sees stalls
+/// of a connection; this sees those of one stream among others.
+pub(super) async fn body(mut body: Incoming, limit_bytes: usize, stall: Duration) -> Result<Bytes> {
     // A length that is announced is refused before it is sent.
     if body.size_hint().lower() > limit_bytes as u64 {
         return Err(too_large(limit_bytes));
     }
     let mut pieces = Vec::new();
     let mut length = 0;
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = timeout(stall, body.frame()).await.map_err(stalled)? {
         let Ok(data) = frame.map_err(broken)?.into_data() else {
             continue;
         };
@@ -77,11 +83,29 @@ fn too_large(limit_bytes: usize) -> Error {
     )
 }
 
+fn stalled(late: impl StdError + Send + Sync + 'static) -> Error {
+    Error::new(Kind::RequestTimeout, "the body of the request stalled").with_source(late)
+}
+
+/// Whose fault it is that a body broke off: the guard's time limit, framing that is none, or the client has gone.
 fn broken(error: hyper::Error) -> Error {
-    let kind = if error.is_timeout() {
-        Kind::RequestTimeout
-    } else {
-        Kind::ClientGone
-    };
-    Error::new(kind, "the body did not come whole").with_source(error)
+    match cause_of(&error) {
+        Some(io::ErrorKind::TimedOut) => stalled(error),
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+            let message = "the framing of the body is not valid";
+            Error::new(Kind::InvalidRequest, message).with_source(error)
+        }
+        _ => Error::new(Kind::ClientGone, "the body did not come whole").with_source(error),
+    }
+}
+
+fn cause_of(error: &hyper::Error) -> Option<io::ErrorKind> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        next = error.source();
+    }
+    None
 }

@@ -1,7 +1,7 @@
 //! What each path means, and the way of a request from its head to the part that answers it.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -43,6 +43,8 @@ pub struct App {
     pub shutdown: Shutdown,
     /// Longest body of a request, in bytes.
     pub body_limit_bytes: usize,
+    /// How long the body of a request may stall.
+    pub body_stall: Duration,
 }
 
 /// What a path means.
@@ -141,13 +143,13 @@ impl App {
             Route::Chat(_) => {
                 expect_method(incoming.method, "POST")?;
                 receive::expect_json(incoming.headers)?;
-                let body = receive::body(body, self.body_limit_bytes).await?;
+                let body = receive::body(body, self.body_limit_bytes, self.body_stall).await?;
                 self.chat.complete(incoming, body).await
             }
             Route::Completed => {
                 expect_method(incoming.method, "POST")?;
                 receive::expect_json(incoming.headers)?;
-                let body = receive::body(body, self.body_limit_bytes).await?;
+                let body = receive::body(body, self.body_limit_bytes, self.body_stall).await?;
                 self.chat.completed(incoming, body).await
             }
             Route::Events(id) => {
@@ -180,7 +182,7 @@ impl App {
         match self.passthrough.access(path) {
             Access::Open => {
                 receive::expect_identity(incoming.headers)?;
-                let body = receive::body(body, self.body_limit_bytes).await?;
+                let body = receive::body(body, self.body_limit_bytes, self.body_stall).await?;
                 self.passthrough.pass(incoming, body).await
             }
             Access::Shut => {
@@ -204,7 +206,7 @@ impl App {
         body: IncomingBody,
     ) -> Result<Response<Body>> {
         receive::expect_identity(&head.headers)?;
-        let body = receive::body(body, admin::MAX_BODY_BYTES).await?;
+        let body = receive::body(body, admin::MAX_BODY_BYTES, self.body_stall).await?;
         let mut request = Request::new(body);
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();

@@ -111,6 +111,16 @@ impl Http2 {
         }
     }
 
+    /// Reads until data of this stream comes.
+    pub(crate) async fn until_data_of(&mut self, stream: u32) -> Vec<u8> {
+        loop {
+            let frame = self.until(DATA).await.expect("data of the stream");
+            if frame.stream == stream {
+                return frame.payload;
+            }
+        }
+    }
+
     /// Reads to the end of the connection: the error of its GOAWAY, if there was one.
     pub(crate) async fn farewell(&mut self) -> Option<u32> {
         let mut error = None;
