@@ -1,0 +1,6 @@
+//! U: what model servers do to a gateway.
+
+mod answers;
+mod connections;
+mod cuts;
+mod streams;
