@@ -35,6 +35,8 @@ pub enum Kind {
     MissingCredential,
     /// A credential was sent and is not known.
     UnknownCredential,
+    /// Too many unknown credentials came from the caller's address.
+    TooManyAttempts,
     /// The caller is known and may not do this.
     Forbidden,
     /// No such model, or none that the caller may use.
@@ -96,6 +98,7 @@ impl Kind {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::MissingCredential | Self::UnknownCredential => StatusCode::UNAUTHORIZED,
+            Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::UnknownModel | Self::UnknownRoute | Self::ShutRoute | Self::NotFound => {
                 StatusCode::NOT_FOUND
@@ -129,6 +132,7 @@ impl Kind {
             Self::BodyTooLarge => "body_too_large",
             Self::RequestTimeout => "request_timeout",
             Self::MissingCredential | Self::UnknownCredential => "invalid_api_key",
+            Self::TooManyAttempts => "too_many_attempts",
             Self::Forbidden => "forbidden",
             Self::UnknownModel => "model_not_found",
             Self::UnknownRoute => "unknown_route",

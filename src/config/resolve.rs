@@ -119,10 +119,12 @@ fn auth(settings: &Settings<'_>, mistakes: &mut Mistakes) -> AuthConfig {
         let message = "`auth.admin_key` must be visible ASCII characters without blanks";
         mistakes.add(settings.origin("auth.admin_key"), message);
     }
+    let unknown_keys = settings.integer("auth.unknown_keys_per_minute");
     AuthConfig {
         mode: settings.choice("auth.mode"),
         admin_key: admin_key.map(Secret::new),
         cache: settings.seconds("auth.cache_seconds"),
+        unknown_keys_per_minute: u32::try_from(unknown_keys).unwrap_or(u32::MAX),
     }
 }
 

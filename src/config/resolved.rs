@@ -100,6 +100,8 @@ pub struct AuthConfig {
     pub admin_key: Option<Secret>,
     /// How long the result of checking a key is kept.
     pub cache: Duration,
+    /// Unknown keys from one address after which only keys known there are looked at, 0 for any number.
+    pub unknown_keys_per_minute: u32,
 }
 
 /// Who may call which model.

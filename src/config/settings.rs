@@ -131,6 +131,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("auth.force_open", Kind::Bool, "false", "Allows open mode on an address that others can reach."),
     setting("auth.admin_key", Kind::Secret, "", "Key of the first admin; without one it is made and shown at first start."),
     setting("auth.cache_seconds", SPAN, "60", "How long the result of checking a key is kept."),
+    setting("auth.unknown_keys_per_minute", whole(0, MANY), "60", "Unknown keys from one address after which only keys known there are looked at; 0 means any number."),
 
     setting("models.access", Kind::Choice(ModelAccess::WORDS), "open", "Who may call a model without an access list: every user, or admins only."),
     setting("models.cache_seconds", SPAN, "30", "How long the upstreams' model lists are kept."),

@@ -68,7 +68,9 @@ impl Source {
 
     fn is_flushed_since(&self, flushes: u64, waiter: &Waker) -> bool {
         let ticket = self.ticket.borrow();
-        ticket.as_ref().is_none_or(|ticket| ticket.is_flushed_since(flushes, waiter))
+        ticket
+            .as_ref()
+            .is_none_or(|ticket| ticket.is_flushed_since(flushes, waiter))
     }
 }
 
@@ -98,7 +100,8 @@ impl Answer {
             ticket: RefCell::new(Some(ticket)),
             given_at: Cell::new(is_http2.then(Instant::now)),
         });
-        let watch = is_http2.then(|| spawn_local(watch(Rc::downgrade(&source), limit)).abort_handle());
+        let watch =
+            is_http2.then(|| spawn_local(watch(Rc::downgrade(&source), limit)).abort_handle());
         Self {
             source,
             ahead: None,

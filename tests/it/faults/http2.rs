@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::PATIENCE;
 use crate::faults::rig::Rig;
 use crate::faults::rig::http2::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, Http2, PING, RST_STREAM,
-    SETTINGS, WINDOW_UPDATE, field, fields_of, frame, get, post,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, Http2, PING,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, field, fields_of, frame, get, post,
 };
 use crate::support::{Step, answer_of, chat, event, eventually, head_of_stream, streamed_chat};
 
@@ -23,7 +23,10 @@ const REFUSED_STREAM: u32 = 7;
 const FLOOD: u32 = 20_000;
 
 async fn rig() -> Rig {
-    Rig::configured("[limits]\nwrite_seconds = 2\nbody_seconds = 1", |_| answer_of("fine")).await
+    Rig::configured("[limits]\nwrite_seconds = 2\nbody_seconds = 1", |_| {
+        answer_of("fine")
+    })
+    .await
 }
 
 /// A new connection is served as before.
@@ -38,7 +41,9 @@ async fn is_served(rig: &Rig) {
 async fn c12_http2_requests_are_answered_like_others() {
     let rig = rig().await;
     let mut client = Http2::connect(rig.gateway.address, &[]).await;
-    client.send(post(1, CHAT, chat("echo", "hi").to_string().as_bytes())).await;
+    client
+        .send(post(1, CHAT, chat("echo", "hi").to_string().as_bytes()))
+        .await;
     assert_eq!(client.until(HEADERS).await.unwrap().status(), 200);
     let body = client.until(DATA).await.unwrap().payload;
     assert!(String::from_utf8_lossy(&body).contains("fine"));
@@ -56,14 +61,24 @@ async fn c12_rapid_reset_is_calmed() {
     for number in 0..FLOOD {
         let stream = 2 * number + 1;
         let reset = frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes());
-        if !client.send([post(stream, CHAT, body.as_bytes()), reset].concat()).await {
+        if !client
+            .send([post(stream, CHAT, body.as_bytes()), reset].concat())
+            .await
+        {
             break;
         }
     }
     // The farewell may be lost with a reset of the connection, the end is not.
     let farewell = client.farewell().await;
-    assert!(farewell.is_none_or(|error| error == ENHANCE_YOUR_CALM), "{farewell:?}");
-    assert!(rig.upstream.request_count() < 200, "{} requests went through", rig.upstream.request_count());
+    assert!(
+        farewell.is_none_or(|error| error == ENHANCE_YOUR_CALM),
+        "{farewell:?}"
+    );
+    assert!(
+        rig.upstream.request_count() < 200,
+        "{} requests went through",
+        rig.upstream.request_count()
+    );
     is_served(&rig).await;
     rig.is_unharmed("c12 rapid reset").await;
 }
@@ -82,7 +97,10 @@ async fn c12_streams_that_make_us_reset_them_are_calmed() {
         }
     }
     let farewell = client.farewell().await;
-    assert!(farewell.is_none_or(|error| error == ENHANCE_YOUR_CALM), "{farewell:?}");
+    assert!(
+        farewell.is_none_or(|error| error == ENHANCE_YOUR_CALM),
+        "{farewell:?}"
+    );
     is_served(&rig).await;
     rig.is_unharmed("c12 made you reset").await;
 }
@@ -91,7 +109,9 @@ async fn c12_streams_that_make_us_reset_them_are_calmed() {
 async fn c12_fields_without_end_are_cut_off() {
     let rig = rig().await;
     let mut client = Http2::connect(rig.gateway.address, &[]).await;
-    client.send(frame(HEADERS, END_STREAM, 1, &fields_of("GET", "/healthz"))).await;
+    client
+        .send(frame(HEADERS, END_STREAM, 1, &fields_of("GET", "/healthz")))
+        .await;
     let more = field("x-more", &"y".repeat(100)).repeat(100);
     let mut sent = 0;
     while sent < FLOOD && client.send(frame(CONTINUATION, 0, 1, &more)).await {
@@ -107,7 +127,10 @@ async fn c12_fields_without_end_are_cut_off() {
 #[tokio::test]
 async fn c12_pings_and_settings_that_nobody_reads_the_answers_of_end_the_connection() {
     let rig = rig().await;
-    for (kind, payload) in [(PING, &b"12345678"[..]), (SETTINGS, &[0, 3, 0, 0, 0, 9][..])] {
+    for (kind, payload) in [
+        (PING, &b"12345678"[..]),
+        (SETTINGS, &[0, 3, 0, 0, 0, 9][..]),
+    ] {
         let mut client = Http2::connect(rig.gateway.address, &[]).await;
         let flood = frame(kind, 0, 0, payload).repeat(1000);
         let flooding = async {
@@ -124,7 +147,8 @@ async fn c12_pings_and_settings_that_nobody_reads_the_answers_of_end_the_connect
 #[tokio::test]
 async fn c12_answers_without_a_window_let_the_model_server_go() {
     let rig = Rig::configured("[limits]\nwrite_seconds = 1", |_| {
-        let Step::Send(bytes) = event(format!("data: {}\n\n", json!({"x": "x".repeat(1000)}))) else {
+        let Step::Send(bytes) = event(format!("data: {}\n\n", json!({"x": "x".repeat(1000)})))
+        else {
             unreachable!("events are sent")
         };
         vec![head_of_stream(), Step::Flood(bytes)]
@@ -134,14 +158,21 @@ async fn c12_answers_without_a_window_let_the_model_server_go() {
     let mut client = Http2::connect(rig.gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]).await;
     let body = streamed_chat("echo", "hi").to_string();
     for number in 0..20 {
-        client.send(post(2 * number + 1, CHAT, body.as_bytes())).await;
+        client
+            .send(post(2 * number + 1, CHAT, body.as_bytes()))
+            .await;
     }
-    eventually(PATIENCE, "all streams to have begun", async || (rig.upstream.request_count() == 20).then_some(())).await;
+    eventually(PATIENCE, "all streams to have begun", async || {
+        (rig.upstream.request_count() == 20).then_some(())
+    })
+    .await;
     let open = async || (rig.upstream.open_connection_count() <= idle).then_some(());
     eventually(Duration::from_secs(10), "the end of all streams", open).await;
     assert!(rig.growth_kib() < 16 * 1024, "{} KiB", rig.growth_kib());
     // A window that comes too late gets the truth.
-    client.send(frame(WINDOW_UPDATE, 0, 1, &100_000_u32.to_be_bytes())).await;
+    client
+        .send(frame(WINDOW_UPDATE, 0, 1, &100_000_u32.to_be_bytes()))
+        .await;
     let end = client.until(RST_STREAM).await.expect("the stream is reset");
     assert_eq!(end.stream, 1);
     drop(client);
@@ -152,7 +183,9 @@ async fn c12_answers_without_a_window_let_the_model_server_go() {
 async fn c12_a_body_that_stalls_on_one_stream_is_answered_408_while_others_go_on() {
     let rig = rig().await;
     let mut client = Http2::connect(rig.gateway.address, &[]).await;
-    client.send(frame(HEADERS, END_HEADERS, 1, &fields_of("POST", CHAT))).await;
+    client
+        .send(frame(HEADERS, END_HEADERS, 1, &fields_of("POST", CHAT)))
+        .await;
     client.send(frame(DATA, 0, 1, b"{\"model\":")).await;
     let mut stream = 3;
     let stalled = loop {
@@ -178,7 +211,9 @@ async fn c12_more_streams_than_allowed_are_refused() {
     let mut client = Http2::connect(rig.gateway.address, &[]).await;
     let body = chat("echo", "hi").to_string();
     for number in 0..300 {
-        client.send(post(2 * number + 1, CHAT, body.as_bytes())).await;
+        client
+            .send(post(2 * number + 1, CHAT, body.as_bytes()))
+            .await;
     }
     let refused = client.until(RST_STREAM).await.expect("there is a limit");
     assert_eq!(refused.error(), REFUSED_STREAM);

@@ -28,9 +28,7 @@ pub(super) struct Rig {
 
 impl Rig {
     /// A gateway as it comes, whose model server answers so.
-    pub(super) async fn new(
-        respond: impl Fn(&Recorded) -> Script + Send + Sync + 'static,
-    ) -> Self {
+    pub(super) async fn new(respond: impl Fn(&Recorded) -> Script + Send + Sync + 'static) -> Self {
         Self::with(TestGateway::setup(), FakeUpstream::start(respond).await).await
     }
 
@@ -93,7 +91,12 @@ impl Rig {
 
     /// The same, where the fault may leave so much memory with the allocator.
     pub(super) async fn is_unharmed_within(self, row: &str, slack_kib: u64) {
-        let Self { gateway, upstream, neighbours, before } = self;
+        let Self {
+            gateway,
+            upstream,
+            neighbours,
+            before,
+        } = self;
         let beside = neighbours.end(row, &gateway).await;
         let of_upstreams = || beside.open_connection_count() + upstream.open_connection_count();
         before.is_back(row, &gateway, of_upstreams, slack_kib).await;
@@ -101,9 +104,16 @@ impl Rig {
 
     /// Nothing is left of the fault, which the neighbours were meant to notice.
     pub(super) async fn leaves_nothing(self, row: &str) {
-        let Self { gateway, upstream, neighbours, before } = self;
+        let Self {
+            gateway,
+            upstream,
+            neighbours,
+            before,
+        } = self;
         let beside = neighbours.give_up();
         let of_upstreams = || beside.open_connection_count() + upstream.open_connection_count();
-        before.is_back(row, &gateway, of_upstreams, residue::SLACK_KIB).await;
+        before
+            .is_back(row, &gateway, of_upstreams, residue::SLACK_KIB)
+            .await;
     }
 }

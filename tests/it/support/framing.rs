@@ -26,7 +26,10 @@ pub(crate) fn check(head: &[u8]) -> Result<(), String> {
     if count("host") != 1 || count("content-length") > 1 {
         return Err(format!("hosts or lengths that are not one: {text}"));
     }
-    match names.iter().find(|name| HOP_BY_HOP.contains(&name.as_str())) {
+    match names
+        .iter()
+        .find(|name| HOP_BY_HOP.contains(&name.as_str()))
+    {
         Some(name) => Err(format!("`{name}` belongs to another connection")),
         None => Ok(()),
     }
@@ -53,7 +56,8 @@ fn check_field(line: &str) -> Result<String, String> {
     let is_name = !name.is_empty() && name.bytes().all(is_token);
     let is_value = value.chars().all(|char| char == '\t' || !char.is_control());
     let name = name.to_ascii_lowercase();
-    let is_number = !value.trim().is_empty() && value.trim().bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        !value.trim().is_empty() && value.trim().bytes().all(|byte| byte.is_ascii_digit());
     if !is_name || !is_value || name == "content-length" && !is_number {
         return Err(format!("no field: {line:?}"));
     }

@@ -82,6 +82,13 @@ impl TestGateway {
         }
     }
 
+    /// A gateway that nobody has set up: without users.
+    pub(crate) async fn fresh() -> Self {
+        let mut setup = Self::setup();
+        setup.tables = String::new();
+        setup.start().await
+    }
+
     /// A client without a key.
     pub(crate) fn stranger(&self) -> Client {
         Client::new(self.address)

@@ -378,7 +378,12 @@ impl Connection {
             self.read_more().await?;
         };
         if let Err(complaint) = framing::check(&head) {
-            self.server.counts.complaints.lock().unwrap().push(complaint);
+            self.server
+                .counts
+                .complaints
+                .lock()
+                .unwrap()
+                .push(complaint);
             return None;
         }
         let head = String::from_utf8(head).unwrap();

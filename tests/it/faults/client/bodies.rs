@@ -11,7 +11,9 @@ const CHAT: &str = "/v1/chat/completions";
 #[tokio::test]
 async fn c07_bodies_that_are_no_strict_json_reach_neither_function_nor_model_server() {
     let upstream = FakeUpstream::start(|_| answer_of("fine")).await;
-    let setup = TestGateway::setup().python().function("shouting", &source("shouting"));
+    let setup = TestGateway::setup()
+        .python()
+        .function("shouting", &source("shouting"));
     let rig = Rig::with(setup, upstream).await;
     let message = r#""messages":[{"role":"user","content":"hi"}]"#;
     let with = |members: &str| format!(r#"{{"model":"echo",{message}{members}}}"#).into_bytes();
@@ -50,8 +52,18 @@ async fn c07_bodies_that_are_no_strict_json_reach_neither_function_nor_model_ser
         [b"\xFF\xFE".to_vec(), wide(with(""))].concat(),
         wide(with("")),
         with(&format!(r#","a":{depth}"#)),
-        [b"{\"model\":\"echo\xC3\x28\",".to_vec(), message.into(), b"}".to_vec()].concat(),
-        [b"{\"model\":\"echo\xED\xA0\x80\",".to_vec(), message.into(), b"}".to_vec()].concat(),
+        [
+            b"{\"model\":\"echo\xC3\x28\",".to_vec(),
+            message.into(),
+            b"}".to_vec(),
+        ]
+        .concat(),
+        [
+            b"{\"model\":\"echo\xED\xA0\x80\",".to_vec(),
+            message.into(),
+            b"}".to_vec(),
+        ]
+        .concat(),
         b"".to_vec(),
         b"{".to_vec(),
     ]);
@@ -61,12 +73,19 @@ async fn c07_bodies_that_are_no_strict_json_reach_neither_function_nor_model_ser
         assert_eq!(answer.status, 400, "{shown}: {}", answer.text());
         let error = &answer.json()["error"];
         assert_eq!(error["code"], "invalid_json", "{shown}");
-        assert!(error["message"].as_str().unwrap().contains("at byte"), "{shown}: {error}");
+        assert!(
+            error["message"].as_str().unwrap().contains("at byte"),
+            "{shown}: {error}"
+        );
     }
     assert_eq!(rig.upstream.request_count(), 0);
     let metrics = rig.gateway.admin().get("/metrics").await.text();
     assert!(
-        metrics.lines().filter(|line| line.contains("function_calls_total{function=\"shouting\"")).count() <= 1,
+        metrics
+            .lines()
+            .filter(|line| line.contains("function_calls_total{function=\"shouting\""))
+            .count()
+            <= 1,
         "only the neighbours called it: {metrics}"
     );
     rig.is_unharmed("c07").await;
@@ -77,7 +96,15 @@ async fn c08_compressed_bodies_are_refused_and_never_inflated() {
     let rig = Rig::new(|_| answer_of("fine")).await;
     // The first bytes of a gzip stream; what follows would be 10 GB.
     let bomb = [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], &[0; 1 << 20]].concat();
-    for coding in ["gzip", "br", "zstd", "deflate", "x-unknown", "identity, gzip", "gzip, gzip"] {
+    for coding in [
+        "gzip",
+        "br",
+        "zstd",
+        "deflate",
+        "x-unknown",
+        "identity, gzip",
+        "gzip, gzip",
+    ] {
         let client = rig.gateway.user().with("content-encoding", coding);
         for path in [CHAT, "/v1/embeddings", "/api/v1/functions/create"] {
             let answer = client.post_bytes(path, bomb.clone()).await;
@@ -94,20 +121,52 @@ async fn c08_compressed_bodies_are_refused_and_never_inflated() {
 async fn c10_wrong_types_methods_and_paths_are_refused_in_json() {
     let rig = Rig::new(|_| answer_of("fine")).await;
     let body = || Bytes::from(chat("echo", "hi").to_string());
-    for kind in ["text/plain", "application/jsonx", "application/x-www-form-urlencoded", "", "json"] {
+    for kind in [
+        "text/plain",
+        "application/jsonx",
+        "application/x-www-form-urlencoded",
+        "",
+        "json",
+    ] {
         let client = rig.gateway.user().with("content-type", kind);
         let answer = client.call(Method::POST, CHAT, body()).await.expect(415);
-        assert_eq!(answer.json()["error"]["code"], "unsupported_media_type", "{kind}");
+        assert_eq!(
+            answer.json()["error"]["code"],
+            "unsupported_media_type",
+            "{kind}"
+        );
     }
-    let parameter = rig.gateway.user().with("content-type", "Application/JSON; charset=utf-8");
+    let parameter = rig
+        .gateway
+        .user()
+        .with("content-type", "Application/JSON; charset=utf-8");
     parameter.call(Method::POST, CHAT, body()).await.expect(200);
-    for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"] {
+    for method in [
+        "GET", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND",
+    ] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let answer = rig.gateway.user().call(method.clone(), CHAT, Bytes::new()).await;
-        assert_eq!((answer.status, answer.header("allow")), (405, "POST"), "{method}");
+        let answer = rig
+            .gateway
+            .user()
+            .call(method.clone(), CHAT, Bytes::new())
+            .await;
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, "POST"),
+            "{method}"
+        );
         assert_eq!(answer.json()["error"]["code"], "method_not_allowed");
     }
-    for path in ["/", "/v1", "/v1/", "/v1/chat", "/v1/chat/completions/", "/V1/chat/completions", "/v2/x", "//v1/models"] {
+    for path in [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/chat",
+        "/v1/chat/completions/",
+        "/V1/chat/completions",
+        "/v2/x",
+        "//v1/models",
+    ] {
         let answer = rig.gateway.user().post(path, &chat("echo", "hi")).await;
         assert_eq!(answer.status, 404, "{path}: {}", answer.text());
         assert!(answer.json()["error"]["message"].is_string(), "{path}");

@@ -12,7 +12,10 @@ async fn c04_heads_and_targets_are_limited_to_the_byte() {
     let fields = |count: usize| get_request("/v1/models", &"x: y\r\n".repeat(count - 4));
     let head_of = |length: usize| {
         let empty = get_request("/v1/models", "x: \r\n").len();
-        get_request("/v1/models", &format!("x: {}\r\n", "y".repeat(length - empty)))
+        get_request(
+            "/v1/models",
+            &format!("x: {}\r\n", "y".repeat(length - empty)),
+        )
     };
     let target_of = |length: usize| {
         let path = format!("/v1/models?{}", "q".repeat(length - "/v1/models?".len()));
@@ -44,7 +47,9 @@ async fn c09_ambiguous_framing_is_refused_and_closed() {
     let body = chat("echo", "hi").to_string();
     let length = body.len();
     let host = authorized();
-    let post = |fields: &str, body: &str| format!("POST /v1/chat/completions HTTP/1.1\r\n{host}{fields}\r\n{body}");
+    let post = |fields: &str, body: &str| {
+        format!("POST /v1/chat/completions HTTP/1.1\r\n{host}{fields}\r\n{body}")
+    };
     let chunked = format!("{length:x}\r\n{body}\r\n0\r\n\r\n");
     let lengths = [
         format!("Content-Length: {length}\r\nContent-Length: {length}\r\n"),
@@ -80,7 +85,11 @@ async fn c09_ambiguous_framing_is_refused_and_closed() {
     ];
     let mut requests: Vec<String> = lengths.iter().map(|fields| post(fields, &body)).collect();
     requests.extend(codings.iter().map(|fields| post(fields, &chunked)));
-    requests.extend(heads.iter().map(|fields| post(&format!("{fields}Content-Length: {length}\r\n"), &body)));
+    requests.extend(
+        heads
+            .iter()
+            .map(|fields| post(&format!("{fields}Content-Length: {length}\r\n"), &body)),
+    );
     let first_lines = [
         "CONNECT gateway:80 HTTP/1.1",
         "get /v1/models HTTP/1.1",
@@ -95,12 +104,21 @@ async fn c09_ambiguous_framing_is_refused_and_closed() {
         "GET /v1/models#x HTTP/1.1",
         "\tGET /v1/models HTTP/1.1",
     ];
-    requests.extend(first_lines.iter().map(|line| format!("{line}\r\n{host}\r\n")));
+    requests.extend(
+        first_lines
+            .iter()
+            .map(|line| format!("{line}\r\n{host}\r\n")),
+    );
     requests.push(format!("GET /v1/models HTTP/1.1\n{host}\r\n"));
     requests.push("GET /v1/models HTTP/1.1\r\n\r\n".to_owned());
     for request in &requests {
         let reply = rig.exchange(request).await;
-        assert_eq!((reply.status(), reply.count()), (400, 1), "{request:?}: {}", reply.text());
+        assert_eq!(
+            (reply.status(), reply.count()),
+            (400, 1),
+            "{request:?}: {}",
+            reply.text()
+        );
     }
     assert_eq!(rig.upstream.request_count(), 0);
     rig.is_unharmed("c09").await;
@@ -114,15 +132,23 @@ async fn c09_what_hides_behind_a_request_is_no_second_one() {
     let host = authorized();
     let head = "POST /v1/chat/completions HTTP/1.1\r\n";
     let smuggling = [
-        format!("{head}{host}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"),
+        format!(
+            "{head}{host}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
+        ),
         format!("{head}{host}Transfer-Encoding: chunked\r\n\r\n0\n\n{hidden}"),
         format!("{head}{host}Transfer-Encoding: chunked\r\n\r\n0 \r\n\r\n{hidden}"),
         format!("{head}{host}Transfer-Encoding: chunked\r\n\r\n1;a\r\n\r\n0\r\n\r\n{hidden}"),
-        format!("{head}{host}Connection: Upgrade\r\nUpgrade: h2\r\nContent-Length: 0\r\n\r\n{hidden}"),
+        format!(
+            "{head}{host}Connection: Upgrade\r\nUpgrade: h2\r\nContent-Length: 0\r\n\r\n{hidden}"
+        ),
     ];
     for request in smuggling {
         let reply = rig.exchange(&request).await;
-        assert!(reply.text().starts_with("HTTP/1.1 400 "), "{request:?}: {}", reply.text());
+        assert!(
+            reply.text().starts_with("HTTP/1.1 400 "),
+            "{request:?}: {}",
+            reply.text()
+        );
         assert_eq!(reply.count(), 1, "{request:?}");
     }
     assert_eq!(rig.upstream.request_count(), 0);
@@ -131,14 +157,26 @@ async fn c09_what_hides_behind_a_request_is_no_second_one() {
 
 #[tokio::test]
 async fn c05_bodies_over_the_limit_are_refused_at_the_limit() {
-    let rig = Rig::configured("[limits]\nbody_bytes = 1048576\nbody_seconds = 1", |_| answer_of("fine")).await;
+    let rig = Rig::configured("[limits]\nbody_bytes = 1048576\nbody_seconds = 1", |_| {
+        answer_of("fine")
+    })
+    .await;
     let head = format!("POST /v1/chat/completions HTTP/1.1\r\n{}", authorized());
     // Refused by its length alone: no byte of it is sent.
-    let reply = rig.exchange(format!("{head}Content-Length: 1048577\r\n\r\n")).await;
-    assert_eq!((reply.status(), reply.code()), (413, "body_too_large".to_owned()));
+    let reply = rig
+        .exchange(format!("{head}Content-Length: 1048577\r\n\r\n"))
+        .await;
+    assert_eq!(
+        (reply.status(), reply.code()),
+        (413, "body_too_large".to_owned())
+    );
     // Chunks without end: 64 MiB are on offer.
     let chunk = [b"10000\r\n".to_vec(), vec![b' '; 65_536], b"\r\n".to_vec()].concat();
-    let endless = [format!("{head}Transfer-Encoding: chunked\r\n\r\n").into_bytes(), chunk.repeat(1024)].concat();
+    let endless = [
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n").into_bytes(),
+        chunk.repeat(1024),
+    ]
+    .concat();
     for _ in 0..4 {
         let reply = rig.exchange(&endless).await;
         assert_eq!(reply.status(), 413);
@@ -150,8 +188,18 @@ async fn c05_bodies_over_the_limit_are_refused_at_the_limit() {
     let reply = rig.exchange(short + "\r\n\r\n").await;
     assert_eq!(reply.status(), 400, "{}", reply.text());
     // A length that is more than what comes.
-    let reply = rig.exchange(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len() + 1)).await;
-    assert_eq!((reply.status(), reply.code()), (408, "request_timeout".to_owned()), "{}", reply.text());
+    let reply = rig
+        .exchange(format!(
+            "{head}Content-Length: {}\r\n\r\n{body}",
+            body.len() + 1
+        ))
+        .await;
+    assert_eq!(
+        (reply.status(), reply.code()),
+        (408, "request_timeout".to_owned()),
+        "{}",
+        reply.text()
+    );
     assert_eq!(rig.upstream.request_count(), 0);
     rig.is_unharmed("c05").await;
 }

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::faults::rig::{Raw, Rig, chat_request};
 use crate::support::{
-    FakeUpstream, Gate, Step, TestGateway, answer_of, chat, event, events_of, head_of_stream, streamed_chat,
+    FakeUpstream, Gate, Step, TestGateway, answer_of, chat, event, events_of, head_of_stream,
+    streamed_chat,
 };
 
 #[tokio::test]
@@ -36,13 +37,20 @@ async fn c02_client_leaves_after_every_event_of_the_answer() {
     .await;
     // The script stands after its first event; where the client leaves before it, nothing was sent at all.
     for _ in 0..20 {
-        let mut stream = rig.gateway.user().stream(&streamed_chat("echo", "hi")).await;
+        let mut stream = rig
+            .gateway
+            .user()
+            .stream(&streamed_chat("echo", "hi"))
+            .await;
         stream.next().await.expect("the first event");
         drop(stream);
         rig.upstream.departure().await;
     }
     let rows = rig.gateway.log();
-    let gone = rows.lines().filter(|line| line.contains("status=499")).count();
+    let gone = rows
+        .lines()
+        .filter(|line| line.contains("status=499"))
+        .count();
     assert!(gone >= 19, "the log shows {gone} clients that left");
     rig.is_unharmed("c02 answer").await;
 }
@@ -82,7 +90,12 @@ async fn c03_half_close_is_leaving_or_is_served_as_configured() {
         }
         gate.open();
         let reply = raw.reply().await;
-        assert_eq!(reply.text().contains("late"), is_served, "{mode}: {}", reply.text());
+        assert_eq!(
+            reply.text().contains("late"),
+            is_served,
+            "{mode}: {}",
+            reply.text()
+        );
         rig.is_unharmed(&format!("c03 {mode}")).await;
     }
 }
@@ -122,13 +135,21 @@ async fn c14_http10_clients_get_answers_and_error_events() {
         request.replacen("HTTP/1.1", "HTTP/1.0", 1)
     };
     let reply = rig.exchange(old(&chat("echo", "hi"))).await;
-    assert_eq!((reply.status(), reply.is_whole()), (200, true), "{}", reply.text());
+    assert_eq!(
+        (reply.status(), reply.is_whole()),
+        (200, true),
+        "{}",
+        reply.text()
+    );
     assert!(reply.text().contains("fine"));
     let reply = rig.exchange(old(&streamed_chat("echo", "hi"))).await;
     let text = reply.text();
     assert_eq!(reply.status(), 200);
     assert!(!text.to_lowercase().contains("transfer-encoding"), "{text}");
-    assert!(text.contains("half") && text.contains("\"error\"") && !text.contains("[DONE]"), "{text}");
+    assert!(
+        text.contains("half") && text.contains("\"error\"") && !text.contains("[DONE]"),
+        "{text}"
+    );
     let without_key = "GET /v1/models HTTP/1.0\r\n\r\n";
     assert_eq!(rig.exchange(without_key).await.status(), 401);
     rig.is_unharmed("c14").await;
@@ -145,10 +166,26 @@ async fn c11_requests_of_no_shape_name_the_member_at_fault() {
         (json!({"model": "echo"}), 400, "messages"),
         (json!({"model": "echo", "messages": []}), 400, "messages"),
         (json!({"model": "echo", "messages": null}), 400, "messages"),
-        (json!({"model": "echo", "messages": {"0": "hi"}}), 400, "messages"),
-        (json!({"model": "echo", "messages": message, "stream": 1}), 400, "stream"),
-        (json!({"model": "echo", "messages": message, "stream": "true"}), 400, "stream"),
-        (json!({"model": "nobody", "messages": message}), 404, "model"),
+        (
+            json!({"model": "echo", "messages": {"0": "hi"}}),
+            400,
+            "messages",
+        ),
+        (
+            json!({"model": "echo", "messages": message, "stream": 1}),
+            400,
+            "stream",
+        ),
+        (
+            json!({"model": "echo", "messages": message, "stream": "true"}),
+            400,
+            "stream",
+        ),
+        (
+            json!({"model": "nobody", "messages": message}),
+            404,
+            "model",
+        ),
         (json!({"model": "", "messages": message}), 404, "model"),
     ];
     for (body, status, param) in cases {
@@ -158,7 +195,11 @@ async fn c11_requests_of_no_shape_name_the_member_at_fault() {
     let answer = rig.gateway.user().chat(&chat("nobody", "hi")).await;
     assert_eq!(answer.json()["error"]["code"], "model_not_found");
     for body in ["[]", "\"chat\"", "7", "null", ""] {
-        let answer = rig.gateway.user().post_bytes("/v1/chat/completions", body).await;
+        let answer = rig
+            .gateway
+            .user()
+            .post_bytes("/v1/chat/completions", body)
+            .await;
         assert_eq!(answer.status, 400, "{body}");
     }
     assert_eq!(rig.upstream.request_count(), 0);

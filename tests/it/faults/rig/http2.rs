@@ -65,7 +65,10 @@ impl Http2 {
     pub(crate) async fn connect(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut connection = Self { stream, buffer: Vec::new() };
+        let mut connection = Self {
+            stream,
+            buffer: Vec::new(),
+        };
         let payload: Vec<u8> = settings
             .iter()
             .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()[..]].concat())
@@ -94,11 +97,18 @@ impl Http2 {
         let rest = self.buffer.split_off(9 + self.length());
         let bytes = std::mem::replace(&mut self.buffer, rest);
         let stream = u32::from_be_bytes(bytes[5..9].try_into().unwrap());
-        Some(Frame { kind: bytes[3], flags: bytes[4], stream, payload: bytes[9..].to_vec() })
+        Some(Frame {
+            kind: bytes[3],
+            flags: bytes[4],
+            stream,
+            payload: bytes[9..].to_vec(),
+        })
     }
 
     fn length(&self) -> usize {
-        usize::from(self.buffer[0]) << 16 | usize::from(self.buffer[1]) << 8 | usize::from(self.buffer[2])
+        usize::from(self.buffer[0]) << 16
+            | usize::from(self.buffer[1]) << 8
+            | usize::from(self.buffer[2])
     }
 
     /// Reads until a frame of this kind comes, `None` if the connection ends before.
@@ -150,7 +160,10 @@ pub(crate) fn fields_of(method: &str, path: &str) -> Vec<u8> {
         ("authorization", &bearer),
         ("content-type", "application/json"),
     ];
-    fields.iter().flat_map(|(name, value)| field(name, value)).collect()
+    fields
+        .iter()
+        .flat_map(|(name, value)| field(name, value))
+        .collect()
 }
 
 /// One literal field that is not indexed (RFC 7541, 6.2.2).
@@ -167,7 +180,12 @@ pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
 
 /// A whole request without a body.
 pub(crate) fn get(stream: u32, path: &str) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS | END_STREAM, stream, &fields_of("GET", path))
+    frame(
+        HEADERS,
+        END_HEADERS | END_STREAM,
+        stream,
+        &fields_of("GET", path),
+    )
 }
 
 /// A whole request with a body.

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::BESIDE;
 use crate::support::{
-    Client, FakeUpstream, Step, TestGateway, answer_of, chat, event, events_of, head_of_stream, say,
-    streamed_chat, tail_of_stream,
+    Client, FakeUpstream, Step, TestGateway, answer_of, chat, event, events_of, head_of_stream,
+    say, streamed_chat, tail_of_stream,
 };
 
 /// How many streams are open beside each fault.
@@ -45,7 +45,10 @@ impl Neighbours {
             script.push(tail_of_stream());
             script
         });
-        Healthy { server: server.await, is_over }
+        Healthy {
+            server: server.await,
+            is_over,
+        }
     }
 
     /// Begins all streams; each has had its first event.
@@ -70,7 +73,12 @@ impl Neighbours {
         }
         let mut callers = JoinSet::new();
         callers.spawn(call_on(gateway.user(), Arc::clone(&is_over)));
-        Self { healthy: server, is_over, streams, callers }
+        Self {
+            healthy: server,
+            is_over,
+            streams,
+            callers,
+        }
     }
 
     /// Drops the streams as they are.

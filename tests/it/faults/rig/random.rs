@@ -8,7 +8,10 @@ impl Random {
     /// The generator of this run; a test that fails names its seed.
     pub(crate) fn seeded() -> Self {
         let seed = std::env::var("SLUICEGATE_FAULT_SEED").ok();
-        Self(seed.and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121))
+        Self(
+            seed.and_then(|seed| seed.parse().ok())
+                .unwrap_or(20_261_121),
+        )
     }
 
     /// The next number below `limit`.
@@ -22,6 +25,8 @@ impl Random {
 
     /// So many bytes.
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.below(256).to_le_bytes()[0]).collect()
+        (0..count)
+            .map(|_| self.below(256).to_le_bytes()[0])
+            .collect()
     }
 }

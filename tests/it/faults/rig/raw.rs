@@ -64,9 +64,13 @@ impl Raw {
     /// Reads so many bytes.
     pub(crate) async fn read_exact(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
-        within(PATIENCE, "bytes of an answer", self.0.read_exact(&mut bytes))
-            .await
-            .unwrap();
+        within(
+            PATIENCE,
+            "bytes of an answer",
+            self.0.read_exact(&mut bytes),
+        )
+        .await
+        .unwrap();
         bytes
     }
 
@@ -75,13 +79,18 @@ impl Raw {
         let mut bytes = Vec::new();
         let read = self.0.read_to_end(&mut bytes);
         let ended = within(PATIENCE, "the end of a connection", read).await;
-        Reply { bytes, was_reset: ended.is_err() }
+        Reply {
+            bytes,
+            was_reset: ended.is_err(),
+        }
     }
 
     /// The same from another address of this machine.
     pub(crate) async fn connect_from(from: &str, address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+        socket
+            .bind(SocketAddr::new(from.parse().unwrap(), 0))
+            .unwrap();
         Self(socket.connect(address).await.unwrap())
     }
 
@@ -133,7 +142,9 @@ impl Reply {
         if head.contains("transfer-encoding: chunked") {
             return body.ends_with(b"0\r\n\r\n");
         }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
         length.map_or(!self.was_reset, |length| length.parse() == Ok(body.len()))
     }
 
@@ -141,19 +152,26 @@ impl Reply {
     pub(crate) fn code(&self) -> String {
         let (_, body) = self.split();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-        body["error"]["code"].as_str().unwrap_or_default().to_owned()
+        body["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     fn split(&self) -> (String, Vec<u8>) {
         let end = self.bytes.windows(4).position(|four| four == b"\r\n\r\n");
-        let (head, body) = self.bytes.split_at(end.map_or(self.bytes.len(), |end| end + 4));
+        let (head, body) = self
+            .bytes
+            .split_at(end.map_or(self.bytes.len(), |end| end + 4));
         (String::from_utf8_lossy(head).into_owned(), body.to_vec())
     }
 }
 
 /// Fields that let a request in.
 pub(crate) fn authorized() -> String {
-    format!("Host: gateway\r\nAuthorization: Bearer {USER_KEY}\r\nContent-Type: application/json\r\n")
+    format!(
+        "Host: gateway\r\nAuthorization: Bearer {USER_KEY}\r\nContent-Type: application/json\r\n"
+    )
 }
 
 /// A chat, with these fields besides the usual ones, each with its line end.
@@ -169,5 +187,8 @@ pub(crate) fn chat_request(fields: &str, body: &Value) -> Vec<u8> {
 
 /// A request for a path after whose answer the gateway closes.
 pub(crate) fn get_request(path: &str, fields: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\n{}Connection: close\r\n{fields}\r\n", authorized())
+    format!(
+        "GET {path} HTTP/1.1\r\n{}Connection: close\r\n{fields}\r\n",
+        authorized()
+    )
 }

@@ -48,7 +48,10 @@ impl Residue {
             last.is_near(self, slack_kib).then_some(())
         };
         let _ = timeout(SETTLED_WITHIN, eventually(2 * SETTLED_WITHIN, row, look)).await;
-        assert!(last.is_near(self, slack_kib), "{row}: {self:?} before, {last:?} after");
+        assert!(
+            last.is_near(self, slack_kib),
+            "{row}: {self:?} before, {last:?} after"
+        );
     }
 
     fn is_near(self, before: Self, slack_kib: u64) -> bool {

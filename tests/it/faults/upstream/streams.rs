@@ -2,7 +2,8 @@
 
 use crate::faults::rig::{Random, Rig};
 use crate::support::{
-    FakeUpstream, Step, TestGateway, answer_of, event, events_of, head_of_stream, source, streamed, streamed_chat,
+    FakeUpstream, Step, TestGateway, answer_of, event, events_of, head_of_stream, source, streamed,
+    streamed_chat,
 };
 
 #[tokio::test]
@@ -13,17 +14,33 @@ async fn u09_a_clean_end_counts_only_with_an_end_marker_or_a_finish_reason() {
         ("done", vec![text.clone(), done.clone()], true),
         ("finish", vec![text.clone(), finish.clone()], true),
         ("both", vec![text.clone(), finish, done], true),
-        ("unterminated", vec![text.clone(), b"data: [DONE]".to_vec()], true),
+        (
+            "unterminated",
+            vec![text.clone(), b"data: [DONE]".to_vec()],
+            true,
+        ),
         ("neither", vec![text.clone()], false),
         ("comment", vec![text.clone(), b": bye\n\n".to_vec()], false),
-        ("null", vec![text, b"data: {\"choices\":[{\"delta\":{},\"finish_reason\":null}]}\n\n".to_vec()], false),
+        (
+            "null",
+            vec![
+                text,
+                b"data: {\"choices\":[{\"delta\":{},\"finish_reason\":null}]}\n\n".to_vec(),
+            ],
+            false,
+        ),
         ("empty", vec![], false),
     ];
-    let scripts: Vec<_> = cases.iter().map(|(name, events, _)| (*name, events.clone())).collect();
+    let scripts: Vec<_> = cases
+        .iter()
+        .map(|(name, events, _)| (*name, events.clone()))
+        .collect();
     for with_filter in [false, true] {
         let scripts = scripts.clone();
         let upstream = FakeUpstream::start(move |request| {
-            let found = scripts.iter().find(|(name, _)| *name == request.last_text());
+            let found = scripts
+                .iter()
+                .find(|(name, _)| *name == request.last_text());
             found.map_or_else(|| answer_of("fine"), |(_, events)| streamed(events.clone()))
         })
         .await;
@@ -36,13 +53,29 @@ async fn u09_a_clean_end_counts_only_with_an_end_marker_or_a_finish_reason() {
         for (name, events, is_whole) in &cases {
             let answer = rig.gateway.user().chat(&streamed_chat("echo", name)).await;
             if *is_whole {
-                assert_eq!((answer.status, answer.is_whole), (200, true), "{name}: {}", answer.text());
+                assert_eq!(
+                    (answer.status, answer.is_whole),
+                    (200, true),
+                    "{name}: {}",
+                    answer.text()
+                );
                 assert!(!answer.text().contains("\"error\""), "{name}");
-                assert!(with_filter || answer.body == events.concat(), "{name}: it passes as it came");
+                assert!(
+                    with_filter || answer.body == events.concat(),
+                    "{name}: it passes as it came"
+                );
                 continue;
             }
-            assert!(answer.text().contains("\"error\"") && !answer.text().contains("[DONE]"), "{name}: {}", answer.text());
-            assert!(answer.status == 502 || !answer.is_whole, "{name}: {}", answer.status);
+            assert!(
+                answer.text().contains("\"error\"") && !answer.text().contains("[DONE]"),
+                "{name}: {}",
+                answer.text()
+            );
+            assert!(
+                answer.status == 502 || !answer.is_whole,
+                "{name}: {}",
+                answer.status
+            );
         }
         rig.is_unharmed("u09").await;
     }
@@ -91,7 +124,12 @@ async fn u10_garbage_in_a_stream_passes_unchanged_where_no_filter_looks() {
     .await;
     for _ in 0..100 {
         let at = 1 + random.below(expected.len() - 1);
-        let answer = rig.gateway.user().chat(&streamed_chat("echo", &at.to_string())).await.expect(200);
+        let answer = rig
+            .gateway
+            .user()
+            .chat(&streamed_chat("echo", &at.to_string()))
+            .await
+            .expect(200);
         assert!(answer.body == expected, "split at {at}");
         assert!(answer.is_whole);
     }
@@ -104,24 +142,37 @@ async fn u10_garbage_in_a_filtered_stream_is_an_error_or_passes_by_policy() {
     for policy in ["closed", "open"] {
         let pieces = pieces.clone();
         let count = pieces.len();
-        let upstream = FakeUpstream::start(move |request| match request.last_text().parse::<usize>() {
-            Ok(number) => {
-                let mut events = events_of(&["a", "b"]);
-                events.insert(1, pieces[number].clone());
-                streamed(events)
-            }
-            Err(_) => answer_of("fine"),
-        })
-        .await;
+        let upstream =
+            FakeUpstream::start(move |request| match request.last_text().parse::<usize>() {
+                Ok(number) => {
+                    let mut events = events_of(&["a", "b"]);
+                    events.insert(1, pieces[number].clone());
+                    streamed(events)
+                }
+                Err(_) => answer_of("fine"),
+            })
+            .await;
         let table = format!("[function.calm]\non_error = \"{policy}\"");
-        let setup = TestGateway::setup().python().function("calm", &source("calm")).tables(&table);
+        let setup = TestGateway::setup()
+            .python()
+            .function("calm", &source("calm"))
+            .tables(&table);
         let rig = Rig::with(setup, upstream).await;
         for number in 0..count {
-            let answer = rig.gateway.user().chat(&streamed_chat("echo", &number.to_string())).await.expect(200);
+            let answer = rig
+                .gateway
+                .user()
+                .chat(&streamed_chat("echo", &number.to_string()))
+                .await
+                .expect(200);
             let text = answer.text();
-            let is_error = text.contains("\"error\"") && !text.contains("[DONE]\n\n") && !answer.is_whole;
+            let is_error =
+                text.contains("\"error\"") && !text.contains("[DONE]\n\n") && !answer.is_whole;
             let is_passed = text.contains("[DONE]") && answer.is_whole;
-            assert!(is_passed || policy == "closed" && is_error, "{policy} {number}: {text}");
+            assert!(
+                is_passed || policy == "closed" && is_error,
+                "{policy} {number}: {text}"
+            );
         }
         rig.is_unharmed(&format!("u10 {policy}")).await;
     }
@@ -131,22 +182,37 @@ async fn u10_garbage_in_a_filtered_stream_is_an_error_or_passes_by_policy() {
 async fn u10_random_bytes_for_a_stream_harm_nobody() {
     let mut random = Random::seeded();
     let seed = random.clone();
-    let noise: Vec<Vec<u8>> = (0..60).map(|_| { let length = 1 + random.below(3000); random.bytes(length) }).collect();
+    let noise: Vec<Vec<u8>> = (0..60)
+        .map(|_| {
+            let length = 1 + random.below(3000);
+            random.bytes(length)
+        })
+        .collect();
     for with_filter in [false, true] {
         let noise = noise.clone();
-        let upstream = FakeUpstream::start(move |request| match request.last_text().parse::<usize>() {
-            Ok(number) => streamed([noise[number].clone()]),
-            Err(_) => answer_of("fine"),
-        })
-        .await;
+        let upstream =
+            FakeUpstream::start(move |request| match request.last_text().parse::<usize>() {
+                Ok(number) => streamed([noise[number].clone()]),
+                Err(_) => answer_of("fine"),
+            })
+            .await;
         let setup = match with_filter {
-            true => TestGateway::setup().python().function("calm", &source("calm")),
+            true => TestGateway::setup()
+                .python()
+                .function("calm", &source("calm")),
             false => TestGateway::setup(),
         };
         let rig = Rig::with(setup, upstream).await;
         for number in 0..60 {
-            let answer = rig.gateway.user().chat(&streamed_chat("echo", &number.to_string())).await;
-            assert!(answer.status == 502 || !answer.is_whole, "{number} of {seed:?}");
+            let answer = rig
+                .gateway
+                .user()
+                .chat(&streamed_chat("echo", &number.to_string()))
+                .await;
+            assert!(
+                answer.status == 502 || !answer.is_whole,
+                "{number} of {seed:?}"
+            );
         }
         rig.is_unharmed("u10 noise").await;
     }
@@ -159,22 +225,43 @@ async fn u11_an_event_without_end_is_cut_at_the_cap() {
             if !request.is_streamed() {
                 return answer_of("fine");
             }
-            let Step::Send(piece) = event("x".repeat(32 * 1024)) else { unreachable!("events are sent") };
+            let Step::Send(piece) = event("x".repeat(32 * 1024)) else {
+                unreachable!("events are sent")
+            };
             let first = events_of(&["first"]).swap_remove(0);
-            vec![head_of_stream(), event(first), event("data: \""), Step::Flood(piece)]
+            vec![
+                head_of_stream(),
+                event(first),
+                event("data: \""),
+                Step::Flood(piece),
+            ]
         })
         .await;
         let setup = match with_filter {
-            true => TestGateway::setup().python().function("calm", &source("calm")),
+            true => TestGateway::setup()
+                .python()
+                .function("calm", &source("calm")),
             false => TestGateway::setup(),
         };
         let rig = Rig::with(setup, upstream).await;
-        let answer = rig.gateway.user().chat(&streamed_chat("echo", "hi")).await.expect(200);
+        let answer = rig
+            .gateway
+            .user()
+            .chat(&streamed_chat("echo", "hi"))
+            .await
+            .expect(200);
         let events = answer.events();
         assert_eq!(events.len(), 2, "the first event and the error");
-        assert!(events[1].contains("\"error\"") && !answer.is_whole, "{events:?}");
+        assert!(
+            events[1].contains("\"error\"") && !answer.is_whole,
+            "{events:?}"
+        );
         // Three times the cap of 8 MiB.
-        assert!(rig.growth_kib() < 24 * 1024 + 4096, "{} KiB", rig.growth_kib());
+        assert!(
+            rig.growth_kib() < 24 * 1024 + 4096,
+            "{} KiB",
+            rig.growth_kib()
+        );
         rig.is_unharmed_within("u11", 28 * 1024).await;
     }
 }
