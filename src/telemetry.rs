@@ -55,7 +55,11 @@ impl<W: fmt::Write> fmt::Write for OneLine<'_, W> {
             let (safe, from) = rest.split_at(at);
             let mut chars = from.chars();
             let escaped = chars.next().map(char::escape_default);
-            write!(self.0, "{safe}{}", escaped.into_iter().flatten().collect::<String>())?;
+            write!(
+                self.0,
+                "{safe}{}",
+                escaped.into_iter().flatten().collect::<String>()
+            )?;
             rest = chars.as_str();
         }
         self.0.write_str(rest)

@@ -202,15 +202,27 @@ async fn r06_killed_workers_and_their_parent_are_replaced() {
         let began = Instant::now();
         let answered = async || {
             let answer = rig.gateway.user().chat(&streamed_chat("echo", "hi")).await;
-            assert!(matches!(answer.status, 200 | 502 | 503), "{}", answer.text());
+            assert!(
+                matches!(answer.status, 200 | 502 | 503),
+                "{}",
+                answer.text()
+            );
             (answer.status == 200).then_some(())
         };
         eventually(PATIENCE, "an answer after a kill", answered).await;
-        say(&format!("faults: r06: answered {:?} after a process was killed", began.elapsed()));
+        say(&format!(
+            "faults: r06: answered {:?} after a process was killed",
+            began.elapsed()
+        ));
     }
     // A worker alone, twice.
     for _ in 0..2 {
-        let worker = *rig.gateway.process().descendants().last().expect("a worker");
+        let worker = *rig
+            .gateway
+            .process()
+            .descendants()
+            .last()
+            .expect("a worker");
         send(worker, Signal::KILL);
         let look = async || (!worker.is_running()).then_some(());
         eventually(PATIENCE, "the end of a process", look).await;

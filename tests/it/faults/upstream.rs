@@ -3,4 +3,5 @@
 mod answers;
 mod connections;
 mod cuts;
+mod sdk;
 mod streams;

@@ -56,7 +56,7 @@ impl Residue {
 
     fn is_near(self, before: Self, slack_kib: u64) -> bool {
         self.descriptors <= before.descriptors + SLACK_DESCRIPTORS
-            && self.processes == before.processes
+            && self.processes <= before.processes
             && self.files == before.files
             && self.rss_kib <= before.rss_kib + slack_kib
     }

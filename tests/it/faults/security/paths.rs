@@ -160,7 +160,9 @@ async fn x19_ids_are_names_and_never_paths() {
 #[tokio::test]
 async fn x23_requirements_are_names_with_versions() {
     // One function is there already, and with it the folder of environments.
-    let setup = TestGateway::setup().python().function("calm", &source("calm"));
+    let setup = TestGateway::setup()
+        .python()
+        .function("calm", &source("calm"));
     let rig = Rig::with(setup, FakeUpstream::echo().await).await;
     let management = rig.gateway.management();
     let before = rig.gateway.process().descendants().len();

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// A recorded answer with letters of two and more bytes, tool calls and usage, in uneven pieces.
-fn recorded_stream() -> Vec<u8> {
+pub(super) fn recorded_stream() -> Vec<u8> {
     let events = events_of(&["Gr\u{fc}\u{df}e", " \u{1f30d}", " \\u00e9 \"quoted\"\n"]);
     let Step::Send(head) = head_of_stream() else {
         unreachable!("heads are sent")
@@ -28,6 +28,16 @@ fn recorded_stream() -> Vec<u8> {
         unreachable!("tails are sent")
     };
     [bytes, tail].concat()
+}
+
+/// Where the last byte of the end marker stands in such an answer: before it the answer is not whole.
+pub(super) fn end_marker_at(bytes: &[u8]) -> usize {
+    let mut at = bytes.len();
+    // The closing of the last chunk and of the framing come after it.
+    while !bytes[..at].ends_with(b"\n\n") {
+        at -= 1;
+    }
+    at
 }
 
 /// How the connection ends after so many bytes.
