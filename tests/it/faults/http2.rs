@@ -221,3 +221,36 @@ async fn c12_more_streams_than_allowed_are_refused() {
     drop(client);
     rig.is_unharmed("c12 streams").await;
 }
+
+#[tokio::test]
+async fn c12_h2spec_finds_nothing_but_our_http1() {
+    let Ok(h2spec) = std::env::var("SLUICEGATE_H2SPEC") else {
+        return crate::support::say("skipped: SLUICEGATE_H2SPEC names no h2spec program");
+    };
+    let setup = crate::support::TestGateway::setup().tables("[auth]\nmode = \"open\"");
+    let rig = Rig::with(setup, crate::support::FakeUpstream::echo().await).await;
+    let mut command = tokio::process::Command::new(h2spec);
+    let port = rig.gateway.address.port().to_string();
+    // A route that takes bodies: what is wrong with them is told only where they are read.
+    command.args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-P",
+        "/v1/embeddings",
+        "-o",
+        "2",
+    ]);
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let tail: Vec<&str> = said.lines().rev().take(40).collect();
+    // The one that fails: what begins like nothing we know is answered 400 in HTTP/1, which this port speaks too.
+    let is_known = tail.contains(&"      \u{d7} 2: Sends invalid connection preface");
+    assert!(
+        said.contains("145 passed, 0 skipped, 1 failed") && is_known,
+        "{tail:#?}"
+    );
+    crate::support::say(&format!("faults: c12: h2spec: {}", tail[0]));
+    rig.is_unharmed("c12 h2spec").await;
+}
