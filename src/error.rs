@@ -79,6 +79,8 @@ pub enum Kind {
     FunctionTimeout,
     /// The process of a function cannot be started, or too many calls wait for it.
     FunctionUnavailable,
+    /// The gateway has as much to do as it may.
+    Overloaded,
     /// The gateway is about to end.
     ShuttingDown,
     /// The client has gone; nobody will read the answer.
@@ -113,9 +115,10 @@ impl Kind {
                 StatusCode::BAD_GATEWAY
             }
             Self::UpstreamTimeout | Self::FunctionTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::UpstreamBusy | Self::FunctionUnavailable | Self::ShuttingDown => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::UpstreamBusy
+            | Self::FunctionUnavailable
+            | Self::Overloaded
+            | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::FunctionFailed | Self::FunctionWrongReturn | Self::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -153,6 +156,7 @@ impl Kind {
             Self::FunctionCrashed => "function_crashed",
             Self::FunctionTimeout => "function_timeout",
             Self::FunctionUnavailable => "function_unavailable",
+            Self::Overloaded => "overloaded",
             Self::ShuttingDown => "shutting_down",
             Self::ClientGone => "client_gone",
             Self::Internal => "internal_error",
@@ -174,7 +178,7 @@ impl Kind {
             Self::FunctionCrashed | Self::FunctionTimeout | Self::FunctionUnavailable => {
                 Fault::Function
             }
-            Self::ShuttingDown | Self::Internal => Fault::Gateway,
+            Self::Overloaded | Self::ShuttingDown | Self::Internal => Fault::Gateway,
             _ => Fault::Client,
         }
     }

@@ -1,11 +1,12 @@
 //! Logging: its set-up, and the one line that every request leaves.
 
+mod lines;
 pub mod metrics;
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,15 +16,23 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
+use self::lines::Lines;
 use self::metrics::Route;
+
+/// Where the lines go, once logging is set up.
+static LINES: OnceLock<Lines> = OnceLock::new();
 
 /// Sends log lines to standard error: text for people or JSON for machines, from `level` (or the filter in
 /// `SLUICEGATE_LOG_LEVEL`'s own grammar) upwards. A second call changes nothing.
 pub fn init(as_json: bool, level: &str) {
+    // Without a thread there is no log, and soon nothing else either.
+    let Ok(lines) = Lines::new(std::io::stderr()) else {
+        return;
+    };
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(LINES.get_or_init(|| lines).clone());
     // Fails only if logging is set up already, as in tests.
     let _ = if as_json {
         builder.json().flatten_event(true).try_init()
@@ -33,6 +42,13 @@ pub fn init(as_json: bool, level: &str) {
             .fmt_fields(debug_fn(write_field).delimited(" "))
             .try_init()
     };
+}
+
+/// Waits, but not for long, until what was logged is written. To be called at the end of the process.
+pub fn flush() {
+    if let Some(lines) = LINES.get() {
+        lines.flush();
+    }
 }
 
 /// Writes a field on the one line that an event has, whatever stands in it.

@@ -96,6 +96,7 @@ fn tls(settings: &Settings<'_>, mistakes: &mut Mistakes) -> Option<TlsConfig> {
 fn limits(settings: &Settings<'_>) -> LimitsConfig {
     LimitsConfig {
         body_bytes: settings.size("limits.body_bytes"),
+        bodies_mib: settings.size("limits.bodies_mib"),
         head: settings.seconds("limits.head_seconds"),
         body: settings.seconds("limits.body_seconds"),
         idle: settings.seconds("limits.idle_seconds"),

@@ -66,6 +66,8 @@ pub struct TlsConfig {
 pub struct LimitsConfig {
     /// Longest request body.
     pub body_bytes: usize,
+    /// Memory of all request bodies together, in MiB.
+    pub bodies_mib: usize,
     /// How long the head of a request may take to arrive.
     pub head: Duration,
     /// How long the body of a request may stall.

@@ -116,6 +116,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("tls.key", Kind::Path, "", "PEM file with the private key of the certificate."),
 
     setting("limits.body_bytes", whole(1, 1 << 40), "33554432", "Longest request body in bytes."),
+    setting("limits.bodies_mib", whole(1, MANY), "1024", "Memory of all request bodies together in MiB."),
     setting("limits.head_seconds", LIMIT, "10", "How long the head of a request may take to arrive."),
     setting("limits.body_seconds", LIMIT, "30", "How long the body of a request may stall."),
     setting("limits.idle_seconds", LIMIT, "75", "How long a connection without a request is kept open."),

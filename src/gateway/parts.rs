@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Response;
 use tokio::sync::watch;
@@ -19,8 +18,8 @@ use crate::chat::Chat;
 use crate::config::Config;
 use crate::models::Models;
 use crate::passthrough::Passthrough;
-use crate::server::App;
 use crate::server::listen::{Handler, Peer, Received};
+use crate::server::{App, BodyLimits, Budget};
 use crate::upstream::{Catalog, Directory, Upstreams};
 
 /// What the data threads share of one configuration.
@@ -33,8 +32,7 @@ pub(super) struct Parts {
     reception: Arc<Reception>,
     passthrough_default: Option<usize>,
     opened_routes: Arc<[String]>,
-    body_limit_bytes: usize,
-    body_stall: Duration,
+    body_limits: BodyLimits,
     // Ends the health checks of these upstreams with the last holder.
     _health: Arc<Task>,
 }
@@ -107,8 +105,11 @@ impl Parts {
             directory,
             admin,
             opened_routes: config.unfiltered_routes.clone().into(),
-            body_limit_bytes: config.limits.body_bytes,
-            body_stall: config.limits.body,
+            body_limits: BodyLimits {
+                bytes: config.limits.body_bytes,
+                stall: config.limits.body,
+                budget: Budget::new(config.limits.bodies_mib << 20),
+            },
             _health: Arc::new(Task(health.abort_handle())),
         };
         Ok((parts, first_key.map(|key| key.text.reveal().to_owned())))
@@ -138,8 +139,7 @@ impl Parts {
             admin: self.admin.clone(),
             control: base.control.clone(),
             shutdown: base.shutdown.clone(),
-            body_limit_bytes: self.body_limit_bytes,
-            body_stall: self.body_stall,
+            body_limits: self.body_limits.clone(),
         }
     }
 }

@@ -11,35 +11,61 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use super::budget::Budget;
 use crate::error::{Error, Kind, Result};
+
+/// What a body may take.
+#[derive(Clone, Debug)]
+pub struct BodyLimits {
+    /// Its own length.
+    pub bytes: usize,
+    /// How long it may stall.
+    pub stall: Duration,
+    /// What it shares with all others.
+    pub budget: Budget,
+}
+
+impl BodyLimits {
+    /// The same for another length, and with room of its own: management must be reached in any case.
+    pub(super) fn apart(&self, bytes: usize) -> Self {
+        Self {
+            bytes,
+            stall: self.stall,
+            budget: Budget::new(bytes),
+        }
+    }
+}
 
 /// All of a body.
 ///
 /// # Errors
 ///
-/// If it is longer than `limit_bytes`, or does not come whole, or stalls for longer than `stall`. The guard sees stalls
-/// of a connection; this sees those of one stream among others.
-pub(super) async fn body(mut body: Incoming, limit_bytes: usize, stall: Duration) -> Result<Bytes> {
+/// If it is longer than its limit, or all bodies together are, or it does not come whole, or stalls. The guard sees
+/// stalls of a connection; this sees those of one stream among others.
+pub(super) async fn body(mut body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
     // A length that is announced is refused before it is sent.
-    if body.size_hint().lower() > limit_bytes as u64 {
-        return Err(too_large(limit_bytes));
+    if body.size_hint().lower() > limits.bytes as u64 {
+        return Err(too_large(limits.bytes));
     }
+    let mut share = limits.budget.open();
     let mut pieces = Vec::new();
     let mut length = 0;
-    while let Some(frame) = timeout(stall, body.frame()).await.map_err(stalled)? {
+    while let Some(frame) = timeout(limits.stall, body.frame()).await.map_err(stalled)? {
         let Ok(data) = frame.map_err(broken)?.into_data() else {
             continue;
         };
         length += data.len();
-        if length > limit_bytes {
-            return Err(too_large(limit_bytes));
+        if length > limits.bytes {
+            return Err(too_large(limits.bytes));
         }
+        share.grow(data.len())?;
         pieces.push(data);
     }
-    Ok(match pieces.len() {
+    let whole = match pieces.len() {
         1 => pieces.swap_remove(0),
         _ => pieces.concat().into(),
-    })
+    };
+    Ok(share.into_body(whole))
 }
 
 /// Refuses bodies that are not plain JSON.

@@ -1,7 +1,7 @@
 //! What each path means, and the way of a request from its head to the part that answers it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -11,7 +11,7 @@ use tracing::{debug, error, warn};
 
 use super::drain::{Phase, Shutdown};
 use super::listen::{Handler, Peer};
-use super::receive;
+use super::receive::{self, BodyLimits};
 use crate::admin::{self, Admin};
 use crate::auth::{Auth, Caller};
 use crate::body::Body;
@@ -41,10 +41,8 @@ pub struct App {
     pub control: Handle,
     /// Whether the gateway is about to end.
     pub shutdown: Shutdown,
-    /// Longest body of a request, in bytes.
-    pub body_limit_bytes: usize,
-    /// How long the body of a request may stall.
-    pub body_stall: Duration,
+    /// What the body of a request may take.
+    pub body_limits: BodyLimits,
 }
 
 /// What a path means.
@@ -143,13 +141,13 @@ impl App {
             Route::Chat(_) => {
                 expect_method(incoming.method, "POST")?;
                 receive::expect_json(incoming.headers)?;
-                let body = receive::body(body, self.body_limit_bytes, self.body_stall).await?;
+                let body = receive::body(body, &self.body_limits).await?;
                 self.chat.complete(incoming, body).await
             }
             Route::Completed => {
                 expect_method(incoming.method, "POST")?;
                 receive::expect_json(incoming.headers)?;
-                let body = receive::body(body, self.body_limit_bytes, self.body_stall).await?;
+                let body = receive::body(body, &self.body_limits).await?;
                 self.chat.completed(incoming, body).await
             }
             Route::Events(id) => {
@@ -182,7 +180,7 @@ impl App {
         match self.passthrough.access(path) {
             Access::Open => {
                 receive::expect_identity(incoming.headers)?;
-                let body = receive::body(body, self.body_limit_bytes, self.body_stall).await?;
+                let body = receive::body(body, &self.body_limits).await?;
                 self.passthrough.pass(incoming, body).await
             }
             Access::Shut => {
@@ -206,7 +204,8 @@ impl App {
         body: IncomingBody,
     ) -> Result<Response<Body>> {
         receive::expect_identity(&head.headers)?;
-        let body = receive::body(body, admin::MAX_BODY_BYTES, self.body_stall).await?;
+        let limits = self.body_limits.apart(admin::MAX_BODY_BYTES);
+        let body = receive::body(body, &limits).await?;
         let mut request = Request::new(body);
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();
@@ -285,6 +284,8 @@ fn now() -> u64 {
 fn refuse(contract: Contract, failed: &Error, log: &RequestLog) -> Response<Body> {
     let cause = std::error::Error::source(failed).map(ToString::to_string);
     match failed.kind().fault() {
+        // The access line says it; there may be many.
+        _ if failed.kind() == Kind::Overloaded => {}
         Fault::Gateway => error!(request.id = %log.id(), error = %failed, cause, "request failed"),
         // A refusal is no failure, and its words may be about the prompt.
         Fault::Function if failed.kind() == Kind::FunctionRefused => {

@@ -2,6 +2,7 @@
 //! `docs/RELIABILITY.md` lists every row, also those that other files show.
 
 mod client;
+mod configuration;
 mod http2;
 mod process;
 mod rig;

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::PATIENCE;
-use crate::faults::rig::{Raw, Rig, get_request};
+use crate::faults::rig::{Raw, Rig, authorized, get_request};
 use crate::support::{
     FakeUpstream, Gate, Process, Step, TestGateway, answer_of, chat, event, events_of, eventually,
     head_of_stream, say, source, source_with, streamed_chat, tail_of_stream,
@@ -180,6 +180,55 @@ async fn r03_killed_gateways_come_back_with_all_that_was_acknowledged_and_leave_
 }
 
 #[tokio::test]
+async fn r05_request_bodies_together_are_bounded_and_health_and_management_answer() {
+    let rig = Rig::configured("[limits]\nbodies_mib = 32", |_| answer_of("fine")).await;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\n{}Content-Length: 8000000\r\n\r\n",
+        authorized()
+    );
+    let mut held = Vec::new();
+    let mut refused = 0;
+    for _ in 0..8 {
+        let mut raw = Raw::connect(rig.gateway.address).await;
+        raw.send(&head).await;
+        // All but the last bytes, so that it is held; who is refused takes no more.
+        raw.send(vec![b' '; 7_900_000]).await;
+        match raw.reads_within(Duration::from_millis(300)).await {
+            Some(mut said) => {
+                if !said.contains("overloaded") {
+                    said += &raw.read_until("overloaded").await;
+                }
+                assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+                assert!(said.to_lowercase().contains("retry-after"), "{said}");
+                refused += 1;
+            }
+            None => held.push(raw),
+        }
+    }
+    assert_eq!((held.len(), refused), (4, 4));
+    assert!(rig.growth_kib() < 64 * 1024, "{} KiB", rig.growth_kib());
+    rig.gateway.stranger().get("/healthz").await.expect(200);
+    rig.gateway
+        .admin()
+        .get("/api/v1/functions/list")
+        .await
+        .expect(200);
+    rig.gateway
+        .user()
+        .chat(&chat("echo", "small"))
+        .await
+        .expect(200);
+    held.into_iter().for_each(Raw::reset);
+    let long = "x".repeat(7_000_000);
+    let room = async || {
+        let answer = rig.gateway.user().chat(&chat("echo", &long)).await;
+        (answer.status == 200).then_some(())
+    };
+    eventually(PATIENCE, "room for a long body", room).await;
+    rig.is_unharmed_within("r05", 64 * 1024).await;
+}
+
+#[tokio::test]
 async fn r06_killed_workers_and_their_parent_are_replaced() {
     let upstream = FakeUpstream::echo().await;
     let setup = TestGateway::setup()
@@ -287,4 +336,25 @@ fn r08_a_panic_ends_a_request_and_not_the_process() {
         !manifest.contains("panic ="),
         "panics must unwind in every profile"
     );
+}
+
+#[tokio::test]
+async fn s07_requests_go_on_while_nobody_reads_the_log() {
+    let upstream = FakeUpstream::echo().await;
+    let setup = TestGateway::setup().tables("[log]\nlevel = \"debug\"");
+    let mut gateway = setup.upstream("fake", &upstream.base_url()).start().await;
+    let reading = gateway.stop_reading();
+    // Each leaves lines of a kilobyte and more; a pipe holds 64 of them.
+    let path = format!("/v1/{}", "x".repeat(2000));
+    for _ in 0..5000 / 20 {
+        for _ in 0..20 {
+            gateway.user().get(&path).await.expect(404);
+        }
+    }
+    gateway.user().chat(&chat("echo", "hi")).await.expect(200);
+    drop(reading);
+    gateway.logged("lines of the log were dropped").await;
+    gateway.user().chat(&chat("echo", "hi")).await.expect(200);
+    gateway.terminate();
+    assert_eq!(gateway.ended().await.code(), Some(0));
 }

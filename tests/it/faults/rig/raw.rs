@@ -61,17 +61,12 @@ impl Raw {
         String::from_utf8_lossy(&seen).into_owned()
     }
 
-    /// Reads so many bytes.
-    pub(crate) async fn read_exact(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes = vec![0; count];
-        within(
-            PATIENCE,
-            "bytes of an answer",
-            self.0.read_exact(&mut bytes),
-        )
-        .await
-        .unwrap();
-        bytes
+    /// What comes within this time, `None` if nothing does.
+    pub(crate) async fn reads_within(&mut self, time: Duration) -> Option<String> {
+        let mut seen = Vec::new();
+        let read = tokio::time::timeout(time, self.0.read_buf(&mut seen)).await;
+        read.is_ok()
+            .then(|| String::from_utf8_lossy(&seen).into_owned())
     }
 
     /// Reads until the gateway closes.
