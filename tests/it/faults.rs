@@ -3,6 +3,7 @@
 
 mod client;
 mod configuration;
+mod functions;
 mod http2;
 mod process;
 mod rig;

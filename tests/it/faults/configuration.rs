@@ -54,7 +54,7 @@ async fn g01_a_damaged_configuration_changes_nothing_and_is_named() {
     fs::write(&path, &good).unwrap();
     reload(&rig.gateway);
     rig.chat().await.expect(200);
-    rig.is_unharmed("g01").await;
+    rig.ends_unharmed("g01").await;
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn g02_a_function_file_that_is_written_in_pieces_counts_once_it_is_whole()
     fs::write(&path, &whole).unwrap();
     let look = async || ask().await.contains("\"calmer\"").then_some(());
     eventually(PATIENCE, "the whole file to serve", look).await;
-    rig.is_unharmed("g02").await;
+    rig.ends_unharmed("g02").await;
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ async fn c12_http2_requests_are_answered_like_others() {
     client.send(frame(PING, 0, 0, b"12345678")).await;
     let pong = client.until(PING).await.unwrap();
     assert_eq!((pong.flags, &pong.payload[..]), (ACK, &b"12345678"[..]));
-    rig.is_unharmed("c12").await;
+    rig.ends_unharmed("c12").await;
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn c12_rapid_reset_is_calmed() {
         rig.upstream.request_count()
     );
     is_served(&rig).await;
-    rig.is_unharmed("c12 rapid reset").await;
+    rig.ends_unharmed("c12 rapid reset").await;
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn c12_streams_that_make_us_reset_them_are_calmed() {
         "{farewell:?}"
     );
     is_served(&rig).await;
-    rig.is_unharmed("c12 made you reset").await;
+    rig.ends_unharmed("c12 made you reset").await;
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn c12_fields_without_end_are_cut_off() {
     assert!(sent < FLOOD, "it was cut off");
     assert!(rig.growth_kib() < 16 * 1024, "{} KiB", rig.growth_kib());
     is_served(&rig).await;
-    rig.is_unharmed("c12 continuation").await;
+    rig.ends_unharmed("c12 continuation").await;
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn c12_pings_and_settings_that_nobody_reads_the_answers_of_end_the_connect
         assert!(rig.growth_kib() < 16 * 1024, "{} KiB", rig.growth_kib());
     }
     is_served(&rig).await;
-    rig.is_unharmed("c12 ping and settings").await;
+    rig.ends_unharmed("c12 ping and settings").await;
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn c12_answers_without_a_window_let_the_model_server_go() {
     let end = client.until(RST_STREAM).await.expect("the stream is reset");
     assert_eq!(end.stream, 1);
     drop(client);
-    rig.is_unharmed("c12 zero window").await;
+    rig.ends_unharmed("c12 zero window").await;
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn c12_a_body_that_stalls_on_one_stream_is_answered_408_while_others_go_on
     let text = String::from_utf8_lossy(&client.until_data_of(1).await).into_owned();
     assert!(text.contains("request_timeout"), "{text}");
     assert_eq!(rig.upstream.request_count(), 0);
-    rig.is_unharmed("c12 body").await;
+    rig.ends_unharmed("c12 body").await;
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn c12_more_streams_than_allowed_are_refused() {
     assert_eq!(refused.error(), REFUSED_STREAM);
     assert!(rig.upstream.request_count() <= 256);
     drop(client);
-    rig.is_unharmed("c12 streams").await;
+    rig.ends_unharmed("c12 streams").await;
 }
 
 #[tokio::test]
@@ -252,5 +252,5 @@ async fn c12_h2spec_finds_nothing_but_our_http1() {
         "{tail:#?}"
     );
     crate::support::say(&format!("faults: c12: h2spec: {}", tail[0]));
-    rig.is_unharmed("c12 h2spec").await;
+    rig.ends_unharmed("c12 h2spec").await;
 }

@@ -130,7 +130,7 @@ async fn r02_hangups_reload_and_harm_nobody() {
         send(rig.gateway.process(), Signal::HUP);
         rig.chat().await.expect(200);
     }
-    rig.is_unharmed("r02 hangup").await;
+    rig.ends_unharmed("r02 hangup").await;
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn r05_request_bodies_together_are_bounded_and_health_and_management_answe
         (answer.status == 200).then_some(())
     };
     eventually(PATIENCE, "room for a long body", room).await;
-    rig.is_unharmed_within("r05", 64 * 1024).await;
+    rig.ends_unharmed_within("r05", 64 * 1024).await;
 }
 
 #[tokio::test]
@@ -281,7 +281,7 @@ async fn r06_killed_workers_and_their_parent_are_replaced() {
         };
         eventually(PATIENCE, "an answer after a kill", answered).await;
     }
-    rig.is_unharmed("r06").await;
+    rig.ends_unharmed("r06").await;
 }
 
 #[tokio::test]

@@ -85,12 +85,12 @@ impl Rig {
     }
 
     /// No neighbour has noticed anything, and nothing is left of the fault.
-    pub(super) async fn is_unharmed(self, row: &str) {
-        self.is_unharmed_within(row, residue::SLACK_KIB).await;
+    pub(super) async fn ends_unharmed(self, row: &str) {
+        self.ends_unharmed_within(row, residue::SLACK_KIB).await;
     }
 
     /// The same, where the fault may leave so much memory with the allocator.
-    pub(super) async fn is_unharmed_within(self, row: &str, slack_kib: u64) {
+    pub(super) async fn ends_unharmed_within(self, row: &str, slack_kib: u64) {
         let Self {
             gateway,
             upstream,
@@ -99,7 +99,9 @@ impl Rig {
         } = self;
         let beside = neighbours.end(row, &gateway).await;
         let of_upstreams = || beside.open_connection_count() + upstream.open_connection_count();
-        before.is_back(row, &gateway, of_upstreams, slack_kib).await;
+        before
+            .comes_back(row, &gateway, of_upstreams, slack_kib)
+            .await;
     }
 
     /// Nothing is left of the fault, which the neighbours were meant to notice.
@@ -113,7 +115,7 @@ impl Rig {
         let beside = neighbours.give_up();
         let of_upstreams = || beside.open_connection_count() + upstream.open_connection_count();
         before
-            .is_back(row, &gateway, of_upstreams, residue::SLACK_KIB)
+            .comes_back(row, &gateway, of_upstreams, residue::SLACK_KIB)
             .await;
     }
 }

@@ -88,7 +88,7 @@ async fn c07_bodies_that_are_no_strict_json_reach_neither_function_nor_model_ser
             <= 1,
         "only the neighbours called it: {metrics}"
     );
-    rig.is_unharmed("c07").await;
+    rig.ends_unharmed("c07").await;
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn c08_compressed_bodies_are_refused_and_never_inflated() {
     assert!(rig.growth_kib() < 16 * 1024, "{} KiB", rig.growth_kib());
     let plain = rig.gateway.user().with("content-encoding", "identity");
     plain.chat(&chat("echo", "hi")).await.expect(200);
-    rig.is_unharmed("c08").await;
+    rig.ends_unharmed("c08").await;
 }
 
 #[tokio::test]
@@ -172,5 +172,5 @@ async fn c10_wrong_types_methods_and_paths_are_refused_in_json() {
         assert!(answer.json()["error"]["message"].is_string(), "{path}");
     }
     assert_eq!(rig.upstream.request_count(), 1);
-    rig.is_unharmed("c10").await;
+    rig.ends_unharmed("c10").await;
 }

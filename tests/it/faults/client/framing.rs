@@ -38,7 +38,7 @@ async fn c04_heads_and_targets_are_limited_to_the_byte() {
         let reply = rig.exchange(&request).await;
         assert_eq!(reply.status(), status, "{what} of {} bytes", request.len());
     }
-    rig.is_unharmed("c04").await;
+    rig.ends_unharmed("c04").await;
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn c09_ambiguous_framing_is_refused_and_closed() {
         );
     }
     assert_eq!(rig.upstream.request_count(), 0);
-    rig.is_unharmed("c09").await;
+    rig.ends_unharmed("c09").await;
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn c09_what_hides_behind_a_request_is_no_second_one() {
         assert_eq!(reply.count(), 1, "{request:?}");
     }
     assert_eq!(rig.upstream.request_count(), 0);
-    rig.is_unharmed("c09 smuggling").await;
+    rig.ends_unharmed("c09 smuggling").await;
 }
 
 #[tokio::test]
@@ -201,5 +201,5 @@ async fn c05_bodies_over_the_limit_are_refused_at_the_limit() {
         reply.text()
     );
     assert_eq!(rig.upstream.request_count(), 0);
-    rig.is_unharmed("c05").await;
+    rig.ends_unharmed("c05").await;
 }

@@ -21,7 +21,7 @@ async fn c02_client_leaves_at_every_byte_of_its_request() {
     }
     assert_eq!(rig.upstream.request_count(), 0, "half a request is none");
     rig.chat().await.expect(200);
-    rig.is_unharmed("c02 request").await;
+    rig.ends_unharmed("c02 request").await;
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn c02_client_leaves_after_every_event_of_the_answer() {
         .filter(|line| line.contains("status=499"))
         .count();
     assert!(gone >= 19, "the log shows {gone} clients that left");
-    rig.is_unharmed("c02 answer").await;
+    rig.ends_unharmed("c02 answer").await;
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn c02_client_leaves_before_the_first_byte() {
             rig.upstream.departure().await;
         }
     }
-    rig.is_unharmed("c02 first byte").await;
+    rig.ends_unharmed("c02 first byte").await;
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn c03_half_close_is_leaving_or_is_served_as_configured() {
             "{mode}: {}",
             reply.text()
         );
-        rig.is_unharmed(&format!("c03 {mode}")).await;
+        rig.ends_unharmed(&format!("c03 {mode}")).await;
     }
 }
 
@@ -117,7 +117,7 @@ async fn c13_a_request_sent_twice_is_two_and_one_that_fails_is_not_repeated() {
     named.chat(&chat("echo", "hi")).await.expect(200);
     named.chat(&chat("echo", "hi")).await.expect(200);
     assert_eq!(rig.upstream.request_count(), 5);
-    rig.is_unharmed("c13").await;
+    rig.ends_unharmed("c13").await;
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn c14_http10_clients_get_answers_and_error_events() {
     );
     let without_key = "GET /v1/models HTTP/1.0\r\n\r\n";
     assert_eq!(rig.exchange(without_key).await.status(), 401);
-    rig.is_unharmed("c14").await;
+    rig.ends_unharmed("c14").await;
 }
 
 #[tokio::test]
@@ -203,5 +203,5 @@ async fn c11_requests_of_no_shape_name_the_member_at_fault() {
         assert_eq!(answer.status, 400, "{body}");
     }
     assert_eq!(rig.upstream.request_count(), 0);
-    rig.is_unharmed("c11").await;
+    rig.ends_unharmed("c11").await;
 }

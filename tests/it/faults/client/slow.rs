@@ -52,7 +52,7 @@ async fn c01_clients_that_read_nothing_stop_the_model_server_and_are_given_up() 
     })
     .await;
     drop(readers);
-    rig.is_unharmed_within("c01", 32 * 1024).await;
+    rig.ends_unharmed_within("c01", 32 * 1024).await;
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn c06_slow_heads_and_bodies_are_answered_408_and_closed() {
     raw.send(format!("{head}\r\n\r\n")).await;
     raw.trickle(body.as_bytes(), PACE).await;
     assert_eq!(raw.reply().await.status(), 200);
-    rig.is_unharmed("c06").await;
+    rig.ends_unharmed("c06").await;
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ impl Residue {
     }
 
     /// Waits until `gateway` holds what it did, or fails with the difference.
-    pub(super) async fn is_back(
+    pub(super) async fn comes_back(
         self,
         row: &str,
         gateway: &TestGateway,

@@ -1,12 +1,10 @@
 //! Who may do what, and whom requests may speak for.
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::faults::rig::Rig;
-use crate::support::{
-    ADMIN_KEY, FakeUpstream, TestGateway, USER_KEY, answer_of, chat, source, streamed_chat,
-};
+use crate::support::{ADMIN_KEY, FakeUpstream, TestGateway, USER_KEY, answer_of, chat, source};
 
 /// Refuses with what it is told of its caller.
 const WHO: &str = "class Filter:\n    def inlet(self, body, __user__=None, __metadata__=None):\n        raise Exception(f\"{__user__['id']} {__user__['role']} {(__metadata__ or {}).get('user_id')}\")\n";
@@ -61,7 +59,7 @@ async fn x01_nothing_in_a_request_changes_where_it_is_sent() {
     let came = tokio::time::timeout(std::time::Duration::from_millis(200), trap.accept()).await;
     assert!(came.is_err(), "somebody else was called");
     assert_eq!(rig.upstream.request_count(), 2);
-    rig.is_unharmed("x01").await;
+    rig.ends_unharmed("x01").await;
 }
 
 #[tokio::test]
@@ -110,7 +108,7 @@ async fn x02_odd_keys_are_unknown_and_nothing_more() {
         "{}",
         rig.gateway.log()
     );
-    rig.is_unharmed("x02").await;
+    rig.ends_unharmed("x02").await;
 }
 
 #[tokio::test]
@@ -160,7 +158,7 @@ async fn x03_every_route_of_the_management_needs_the_right_of_an_administrator()
         .expect(200);
     assert_eq!(still.json()["content"], source("calm"));
     assert_eq!(still.json()["is_active"], true);
-    rig.is_unharmed("x03").await;
+    rig.ends_unharmed("x03").await;
 }
 
 #[tokio::test]
@@ -196,7 +194,7 @@ async fn x08_valves_are_for_administrators() {
         let answer = rig.gateway.user().get(path).await;
         assert!(!answer.text().contains("canary-valve-8"), "{path}");
     }
-    rig.is_unharmed("x08").await;
+    rig.ends_unharmed("x08").await;
 }
 
 #[tokio::test]
@@ -224,7 +222,7 @@ async fn x09_who_asks_is_told_by_the_key_and_by_nothing_in_the_body() {
         );
         assert!(!text.contains(ADMIN_ID), "{path}: {text}");
     }
-    rig.is_unharmed("x09").await;
+    rig.ends_unharmed("x09").await;
 }
 
 #[tokio::test]
@@ -254,7 +252,7 @@ async fn x10_events_of_another_users_request_are_not_told() {
     );
     assert!(!others.text().contains("canary-10"));
     rig.gateway.stranger().get(&path).await.expect(401);
-    rig.is_unharmed("x10").await;
+    rig.ends_unharmed("x10").await;
 }
 
 #[tokio::test]
@@ -292,7 +290,7 @@ async fn x11_every_form_of_a_key_is_checked_alike_and_two_are_refused() {
         .stranger()
         .with("cookie", &format!("token={ADMIN_KEY}"));
     cookie.get("/v1/models").await.expect(401);
-    rig.is_unharmed("x11").await;
+    rig.ends_unharmed("x11").await;
 }
 
 #[tokio::test]
@@ -327,7 +325,7 @@ async fn x14_what_functions_tell_goes_to_the_request_that_they_serve() {
         told.contains("of the victim") && !told.contains("of the attacker"),
         "{told}"
     );
-    rig.is_unharmed("x14").await;
+    rig.ends_unharmed("x14").await;
 }
 
 #[tokio::test]
@@ -367,7 +365,7 @@ async fn x17_who_tries_keys_is_slowed_down_and_others_are_not() {
         .await
         .expect(200);
     assert_eq!(rig.upstream.request_count(), 1);
-    rig.is_unharmed("x17").await;
+    rig.ends_unharmed("x17").await;
 }
 
 #[tokio::test]
@@ -405,7 +403,7 @@ async fn x18_headers_that_only_a_trusted_proxy_may_set_are_dropped() {
         assert_eq!(request.header(name), "", "{name}");
     }
     assert_eq!(request.header("authorization"), "Bearer sk-upstream");
-    rig.is_unharmed("x18").await;
+    rig.ends_unharmed("x18").await;
 }
 
 #[tokio::test]
@@ -424,53 +422,6 @@ async fn x18_a_stranger_names_nobody_and_a_trusted_proxy_lends_no_rights() {
         assert!(text.contains(expected), "{settings}: {text}");
         client.get("/metrics").await.expect(403);
         client.get("/api/v1/functions/list").await.expect(401);
-        rig.is_unharmed("x18 proxy").await;
+        rig.ends_unharmed("x18 proxy").await;
     }
-}
-
-#[tokio::test]
-async fn p17_what_inlet_makes_of_a_request_is_checked_again() {
-    let code = "import json\n\nclass Filter:\n    def inlet(self, body):\n        body.update(json.loads(body[\"messages\"][-1][\"content\"]))\n        return body\n";
-    let setup = TestGateway::setup().python().function("maker", code);
-    let setup = setup.tables("[function.maker]\nglobal = false\nmodels = [\"echo\"]");
-    let rig = Rig::with(setup, FakeUpstream::echo().await).await;
-    let nonsense: [Value; 8] = [
-        json!({"messages": "text"}),
-        json!({"messages": null}),
-        json!({"messages": {}}),
-        json!({"stream": "yes"}),
-        json!({"stream": 1}),
-        json!({"model": 7}),
-        json!({"model": null}),
-        json!({"model": "nobody"}),
-    ];
-    for change in nonsense {
-        for body in [
-            chat("echo", &change.to_string()),
-            streamed_chat("echo", &change.to_string()),
-        ] {
-            let answer = rig.gateway.user().chat(&body).await;
-            assert!(
-                matches!(answer.status, 400 | 404 | 500),
-                "{change}: {} {}",
-                answer.status,
-                answer.text()
-            );
-            assert!(answer.json()["error"]["message"].is_string());
-        }
-    }
-    assert_eq!(rig.upstream.request_count(), 0);
-    // What makes sense goes on: a stream is asked for and comes, or the other way round.
-    let answer = rig
-        .gateway
-        .user()
-        .chat(&chat("echo", &json!({"stream": true}).to_string()))
-        .await
-        .expect(200);
-    assert!(
-        answer
-            .header("content-type")
-            .starts_with("text/event-stream")
-    );
-    rig.is_unharmed("p17").await;
 }

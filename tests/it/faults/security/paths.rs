@@ -60,7 +60,7 @@ async fn x06_no_spelling_of_a_path_gets_round_the_key() {
         let request = format!("GET {target} HTTP/1.1\r\n{}\r\n", authorized());
         assert_eq!(rig.exchange(request).await.status(), 400, "{target}");
     }
-    rig.is_unharmed("x06").await;
+    rig.ends_unharmed("x06").await;
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn x19_ids_are_names_and_never_paths() {
         assert_eq!(answer.status, 404, "{model:.20}: {}", answer.text());
     }
     assert_eq!(rig.upstream.request_count(), 0);
-    rig.is_unharmed("x19").await;
+    rig.ends_unharmed("x19").await;
 }
 
 #[tokio::test]
@@ -212,5 +212,5 @@ async fn x23_requirements_are_names_with_versions() {
         }
     }
     assert!(rig.gateway.process().descendants().len() <= before + 2);
-    rig.is_unharmed("x23").await;
+    rig.ends_unharmed("x23").await;
 }

@@ -140,7 +140,7 @@ async fn x20_keys_prompts_and_valves_are_in_no_output() {
         let line = said.lines().find(|line| line.contains(canary));
         assert!(line.is_none(), "`{canary}` is in: {line:?}");
     }
-    rig.is_unharmed("x20").await;
+    rig.ends_unharmed("x20").await;
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn x21_nothing_in_a_request_begins_a_line_of_the_log() {
             );
             assert!(format == "text" || line.starts_with('{'), "{line}");
         }
-        rig.is_unharmed("x21").await;
+        rig.ends_unharmed("x21").await;
     }
 }
 
@@ -247,5 +247,5 @@ async fn x05_a_trial_of_code_needs_the_right_to_save_it() {
         }
     }
     assert!(!mark.exists(), "nothing ran");
-    rig.is_unharmed("x05").await;
+    rig.ends_unharmed("x05").await;
 }

@@ -53,7 +53,7 @@ async fn u03_refusals_with_advice_pass_unchanged_and_no_outlet_runs() {
             assert_eq!(answer.header(name), *value);
         }
     }
-    rig.is_unharmed("u03").await;
+    rig.ends_unharmed("u03").await;
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn u04_errors_in_json_pass_unchanged() {
             assert_eq!(answer.body, body(status));
         }
     }
-    rig.is_unharmed("u04").await;
+    rig.ends_unharmed("u04").await;
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn u05_pages_for_people_are_errors_in_json_and_not_repeated() {
             assert!(!answer.text().contains("secret"), "{}", answer.text());
         }
     }
-    rig.is_unharmed("u05").await;
+    rig.ends_unharmed("u05").await;
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn u12_answers_of_another_kind_than_asked_for_never_hang() {
             }
         }
     }
-    rig.is_unharmed("u12").await;
+    rig.ends_unharmed("u12").await;
 }
 
 #[tokio::test]
@@ -236,7 +236,7 @@ async fn u13_compressed_answers_nobody_asked_for_are_refused_and_never_inflated(
         .expect(429);
     assert_eq!(answer.header("retry-after"), "3");
     assert!(answer.json()["error"]["message"].is_string());
-    rig.is_unharmed("u13").await;
+    rig.ends_unharmed("u13").await;
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn u14_informational_answers_are_skipped_and_redirects_not_followed() {
         }
     }
     assert_eq!((bait.request_count(), bait.open_connection_count()), (0, 0));
-    rig.is_unharmed("u14").await;
+    rig.ends_unharmed("u14").await;
 }
 
 #[tokio::test]
@@ -372,7 +372,7 @@ async fn u15_heads_that_smuggle_are_refused_or_stripped() {
     );
     assert_ne!(answer.header("x-request-id"), "theirs");
     assert_ne!(answer.header("x-sluicegate-generation"), "999");
-    rig.is_unharmed("u15").await;
+    rig.ends_unharmed("u15").await;
 }
 
 #[tokio::test]
@@ -437,5 +437,5 @@ async fn u19_everything_a_model_says_is_kept_in_order_through_a_filter_that_chan
         .await
         .expect(200);
     assert_eq!(answer.json(), whole_answer);
-    rig.is_unharmed("u19").await;
+    rig.ends_unharmed("u19").await;
 }

@@ -62,7 +62,7 @@ async fn u01_servers_that_cannot_be_reached_are_told_at_once_and_another_is_trie
             .expect(200);
         assert_eq!(answer.content(), "alive");
     }
-    rig.is_unharmed("u01").await;
+    rig.ends_unharmed("u01").await;
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn u06_servers_that_never_begin_to_answer_are_a_timeout_and_leaving_ends_i
     rig.upstream.request().await;
     drop(client);
     rig.upstream.departure().await;
-    rig.is_unharmed("u06").await;
+    rig.ends_unharmed("u06").await;
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn u07_servers_that_fall_silent_after_any_event_end_in_an_error_event() {
             "{told:?}"
         );
     }
-    rig.is_unharmed("u07").await;
+    rig.ends_unharmed("u07").await;
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn u16_stale_connections_are_replaced_once_and_nothing_is_sent_twice() {
         rig.gateway.user().chat(&body).await.expect(200);
     }
     assert_eq!(rig.upstream.request_count(), REQUESTS);
-    rig.is_unharmed("u16").await;
+    rig.ends_unharmed("u16").await;
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn u16_a_server_that_may_have_begun_is_not_asked_again() {
         assert_eq!(answer.json()["error"]["code"], "upstream_cut");
         assert_eq!(rig.upstream.request_count(), turn);
     }
-    rig.is_unharmed("u16 fresh").await;
+    rig.ends_unharmed("u16 fresh").await;
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn u17_an_answer_before_the_body_is_taken_passes_and_its_connection_is_not
         assert_eq!(answer.json()["error"]["message"], "early");
     }
     assert_eq!(early.connections.load(Ordering::Relaxed), 10);
-    rig.is_unharmed_within("u17", 48 * 1024).await;
+    rig.ends_unharmed_within("u17", 48 * 1024).await;
 }
 
 /// A server that answers as soon as it has read a head, and reads no body.
@@ -253,7 +253,7 @@ async fn u02_servers_that_cannot_be_trusted_get_no_key() {
         assert_eq!(answer.json()["error"]["code"], "upstream_tls", "{model}");
     }
     assert_eq!(plain.request_count(), 0, "no request in the clear");
-    rig.is_unharmed("u02").await;
+    rig.ends_unharmed("u02").await;
 }
 
 #[tokio::test]
@@ -287,5 +287,5 @@ async fn u18_a_server_that_is_faster_than_its_client_waits_for_it() {
         stream.rest().await.last().map(String::as_str),
         Some("[DONE]")
     );
-    rig.is_unharmed("u18").await;
+    rig.ends_unharmed("u18").await;
 }

@@ -120,7 +120,7 @@ async fn cut_at_every_byte(setup: crate::support::Setup, row: &str, end: End, st
     while let Some(client) = clients.join_next().await {
         client.unwrap();
     }
-    rig.is_unharmed(row).await;
+    rig.ends_unharmed(row).await;
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn u08_whole_answers_that_are_cut_are_a_bad_gateway() {
             .await;
         assert_eq!(answer.status, 502, "at {at}: {}", answer.text());
     }
-    rig.is_unharmed("u08 whole").await;
+    rig.ends_unharmed("u08 whole").await;
 }
 
 #[tokio::test]
@@ -213,5 +213,5 @@ async fn u08_pieces_of_any_size_make_no_difference() {
             answer.text()
         );
     }
-    rig.is_unharmed("u08 pieces").await;
+    rig.ends_unharmed("u08 pieces").await;
 }

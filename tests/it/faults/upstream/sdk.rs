@@ -54,7 +54,7 @@ async fn raises_every_time(row: &str, program: impl Fn() -> Command) {
             "{}",
             String::from_utf8_lossy(&said)
         );
-        rig.is_unharmed(row).await;
+        rig.ends_unharmed(row).await;
     }
 }
 

@@ -77,7 +77,7 @@ async fn u09_a_clean_end_counts_only_with_an_end_marker_or_a_finish_reason() {
                 answer.status
             );
         }
-        rig.is_unharmed("u09").await;
+        rig.ends_unharmed("u09").await;
     }
 }
 
@@ -133,7 +133,7 @@ async fn u10_garbage_in_a_stream_passes_unchanged_where_no_filter_looks() {
         assert!(answer.body == expected, "split at {at}");
         assert!(answer.is_whole);
     }
-    rig.is_unharmed("u10").await;
+    rig.ends_unharmed("u10").await;
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn u10_garbage_in_a_filtered_stream_is_an_error_or_passes_by_policy() {
                 "{policy} {number}: {text}"
             );
         }
-        rig.is_unharmed(&format!("u10 {policy}")).await;
+        rig.ends_unharmed(&format!("u10 {policy}")).await;
     }
 }
 
@@ -214,7 +214,7 @@ async fn u10_random_bytes_for_a_stream_harm_nobody() {
                 "{number} of {seed:?}"
             );
         }
-        rig.is_unharmed("u10 noise").await;
+        rig.ends_unharmed("u10 noise").await;
     }
 }
 
@@ -262,6 +262,6 @@ async fn u11_an_event_without_end_is_cut_at_the_cap() {
             "{} KiB",
             rig.growth_kib()
         );
-        rig.is_unharmed_within("u11", 28 * 1024).await;
+        rig.ends_unharmed_within("u11", 28 * 1024).await;
     }
 }
