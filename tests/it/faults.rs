@@ -8,4 +8,5 @@ mod http2;
 mod process;
 mod rig;
 mod security;
+mod soak;
 mod upstream;

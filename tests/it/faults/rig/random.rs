@@ -14,6 +14,11 @@ impl Random {
         )
     }
 
+    /// The generator of this seed.
+    pub(crate) fn from(seed: usize) -> Self {
+        Self(seed as u64)
+    }
+
     /// The next number below `limit`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
