@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 
-const { WEBUI, CHROMIUM, SHOTS, PLAYWRIGHT } = process.env;
+const { WEBUI, CHROMIUM, SHOTS, PLAYWRIGHT, UPLOAD } = process.env;
 const { chromium } = await import(PLAYWRIGHT);
 
 const FLAGS = [
@@ -14,7 +14,7 @@ const FLAGS = [
 ];
 const PATIENCE = 20_000;
 const ADA = { name: "Ada Admin", email: "ada@example.test", password: "ada-of-the-test-1" };
-const BOB = { name: "Bob Reader", email: "bob@example.test", password: "bob-of-the-test-1", role: "user" };
+const BOB = { name: "Bób Reader", email: "bob@example.test", password: "bob-of-the-test-1", role: "user" };
 const QUESTION = "hello from the browser with many words so that one can see how they come one after the other";
 
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
@@ -42,10 +42,11 @@ async function ask(page, model, question) {
 
 const answerOf = (page) => page.locator('[id^="message-"]:not(.user-message):not(#message-input-container)').last();
 
-/** Waits until the answer has this text; a chat that failed says why. */
+/** Waits until the answer has this text, in this case. */
 async function expectAnswer(page, text) {
   const answer = answerOf(page);
-  await answer.getByText(text).first().waitFor().catch(async () => {
+  const pattern = new RegExp(text.replace(/[.?*]/g, "\\$&"));
+  await answer.getByText(pattern).first().waitFor().catch(async () => {
     throw new Error(`the answer lacks ${JSON.stringify(text)}: ${JSON.stringify(await answer.innerText())}`);
   });
   return answer.innerText();
@@ -54,6 +55,16 @@ async function expectAnswer(page, text) {
 async function chat(page, model, question, expected) {
   await ask(page, model, question);
   return expectAnswer(page, expected);
+}
+
+const pipeline = (page, name) => page.locator("#pipeline option", { hasText: name });
+
+/** Opens the administrators' page for pipelines, and there the function of this name. */
+async function openPipelines(page, name = /./) {
+  await page.goto(`${WEBUI}/admin/settings/pipelines`);
+  const option = pipeline(page, name).first();
+  await option.waitFor({ state: "attached" });
+  await page.locator("#pipeline").selectOption(await option.getAttribute("value"));
 }
 
 const ada = await newPage();
@@ -119,12 +130,12 @@ const steps = {
     for (const field of ["email", "password"]) await bob.locator(`#${field}`).fill(BOB[field]);
     await bob.getByRole("button", { name: "Sign in" }).click();
     await bob.locator("#chat-input").waitFor();
-    await chat(bob, "introduction", "Who am I?", "YOU ARE BOB READER, BOB@EXAMPLE.TEST, USER.");
+    await chat(bob, "introduction", "Who am I?", "YOU ARE BÓB READER, BOB@EXAMPLE.TEST, USER.");
     await shoot(bob, "pipe-other-person");
   },
 
   async "a tool of Open WebUI is called, and its result gets to the model"() {
-    await chat(ada, "demo-tools", "Which tool do you call?", "TOOL");
+    await chat(ada, "demo-tools", "Which tool do you call?", "THE TOOL ANSWERED");
     await shoot(ada, "tool");
   },
 
@@ -133,18 +144,32 @@ const steps = {
     await shoot(ada, "refusal");
   },
 
-  async "the administrator edits a valve on the page for pipelines"() {
-    await ada.goto(`${WEBUI}/admin/settings/pipelines`);
-    await ada.locator("#pipeline").selectOption({ label: "marker (filter)" });
+  async "the page for pipelines shows the functions"() {
+    await openPipelines(ada);
+    const listed = await ada.locator("#pipeline option").allInnerTexts();
+    assert.deepEqual(listed.map((label) => label.toLowerCase()).sort(), ["introduction (pipe)", "marker (filter)"]);
+  },
+
+  async "it shows no secret valve"() {
+    await openPipelines(ada, /marker/i);
+    const key = ada.getByPlaceholder("Api Key");
+    await key.scrollIntoViewIfNeeded();
+    await shoot(ada, "valves-secret");
+    assert.notEqual(await key.inputValue(), "of-the-operator");
+  },
+
+  async "the administrator edits a valve there"() {
+    await openPipelines(ada, /marker/i);
     const mark = ada.getByPlaceholder("Mark");
     await mark.waitFor();
     await shoot(ada, "valves");
     assert.equal(await mark.inputValue(), "first");
-    assert.notEqual(await ada.getByPlaceholder("Api Key").inputValue(), "of-the-operator");
     await mark.fill("second");
     await ada.getByRole("button", { name: "Save", exact: true }).click();
     await ada.getByText("Valves updated successfully").waitFor();
+    await openPipelines(ada, /marker/i);
     await shoot(ada, "valves-saved");
+    assert.equal(await mark.inputValue(), "second");
   },
 
   async "the next chat has the new valve, once, and the secret is what it was"() {
@@ -155,6 +180,26 @@ const steps = {
 
   async "a pipe still answers, with the filter once on it"() {
     await chat(ada, "introduction", "Who am I?", "YOU ARE ADA ADMIN, ADA@EXAMPLE.TEST, ADMIN.");
+  },
+
+  async "a file uploaded on the page for pipelines becomes a model"() {
+    await openPipelines(ada);
+    const chooser = ada.waitForEvent("filechooser");
+    await ada.getByRole("button", { name: "Select a .py file" }).click();
+    await (await chooser).setFiles(UPLOAD);
+    await ada.getByRole("button", { name: "Upload", exact: true }).click();
+    await pipeline(ada, /greeter/i).waitFor({ state: "attached" });
+    await shoot(ada, "uploaded");
+    await chat(ada, "greeter", "and you?", "GOOD MORNING, 1 MESSAGE, STARTED: AND YOU?");
+    await shoot(ada, "uploaded-answer");
+  },
+
+  async "and is deleted there"() {
+    await openPipelines(ada, /greeter/i);
+    await ada.getByPlaceholder("Greeting").waitFor();
+    await ada.getByRole("button", { name: "Delete", exact: true }).click();
+    await pipeline(ada, /greeter/i).waitFor({ state: "detached" });
+    await shoot(ada, "deleted");
   },
 
   async "a chat is stopped in the middle"() {
