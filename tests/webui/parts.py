@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -51,11 +52,22 @@ api_key = "{key}"
 """
 
 
+class NotStarted(Exception):
+    """A part that did not start, and where to look."""
+
+
 class Ports:
-    """Three ports in a row."""
+    """Three ports in a row that nobody has."""
 
     def __init__(self, first: int) -> None:
         self.gateway, self.models, self.webui = range(first, first + 3)
+        for port in range(first, first + 3):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError as error:
+                    raise NotStarted(f"port {port} is taken; choose with --first-port") from error
 
 
 class Parts:
@@ -164,12 +176,12 @@ class Parts:
 
         self._until(are_listed, f"{url} lacks some of {sorted(wanted)}")
 
-    def _until(self, condition: Any, otherwise: str) -> None:
+    def _until(self, condition: Callable[[], bool], otherwise: str) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not condition():
             ended = [process.args for process in self._running if process.poll() is not None]
             if ended or time.monotonic() > deadline:
-                raise RuntimeError(f"{otherwise}; ended: {ended}; see the logs in {self._root}")
+                raise NotStarted(f"{otherwise}; ended: {ended}; see the logs in {self._root}")
             time.sleep(0.2)
 
 

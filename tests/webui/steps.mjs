@@ -198,8 +198,10 @@ const steps = {
     await openPipelines(ada, /greeter/i);
     await ada.getByPlaceholder("Greeting").waitFor();
     await ada.getByRole("button", { name: "Delete", exact: true }).click();
-    await pipeline(ada, /greeter/i).waitFor({ state: "detached" });
+    await ada.getByText("Pipeline deleted successfully").waitFor();
+    await openPipelines(ada);
     await shoot(ada, "deleted");
+    assert.equal(await pipeline(ada, /greeter/i).count(), 0);
   },
 
   async "a chat is stopped in the middle"() {
