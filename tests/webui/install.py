@@ -35,7 +35,7 @@ def open_webui(root: Path) -> Path:
     override.write_text(LEFT_OUT)
     _run([uv, "venv", "--quiet", "--clear", "--python", _python(), venv])
     package = f"open-webui=={OPEN_WEBUI}"
-    install = [uv, "pip", "install", "--quiet", "--override", override]
+    install: list[str | Path] = [uv, "pip", "install", "--quiet", "--override", override]
     _run([*install, "--python", venv / "bin" / "python", package], UV_CACHE_DIR=str(root / "uv"))
     return program
 
