@@ -168,8 +168,8 @@ const steps = {
     await ada.getByRole("button", { name: "Save", exact: true }).click();
     await ada.getByText("Valves updated successfully").waitFor();
     await openPipelines(ada, /marker/i);
-    await shoot(ada, "valves-saved");
     assert.equal(await mark.inputValue(), "second");
+    await shoot(ada, "valves-saved");
   },
 
   async "the next chat has the new valve, once, and the secret is what it was"() {
