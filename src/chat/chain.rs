@@ -49,7 +49,7 @@ impl Chain {
         let filters = snapshot
             .filters()
             .iter()
-            .filter(|filter| filter.is_attached_to(&model.id) && is_on(filter));
+            .filter(|filter| model.has_filter(filter) && is_on(filter));
         let links: Vec<Link> = filters
             .map(|filter| Link {
                 function: Arc::clone(filter),
