@@ -305,7 +305,12 @@ impl Model {
     /// Its entry in Open WebUI's list, as functions see it: with the parameters of a preset.
     #[must_use]
     pub fn entry(&self) -> Bytes {
-        self.whole_entry(&[]).to_string().into()
+        let mut entry = self.whole_entry(&[]);
+        if let Some(entry) = entry.as_object_mut() {
+            // Open WebUI adds them when it answers with its list.
+            entry.shift_remove("tags");
+        }
+        entry.to_string().into()
     }
 
     /// Its entry in Open WebUI's list; `toggles` are the filters that a client may turn on.
@@ -373,14 +378,24 @@ fn listed_upstream(entry: &ModelEntry, toggles: &[Value]) -> Value {
         "object": "model",
         "created": entry.created,
         "owned_by": entry.owned_by,
-        "connection_type": "external",
-        "urlIdx": entry.upstream,
-        "provider": "",
         "actions": [],
         "filters": toggles,
         "tags": [],
     });
-    listed[entry.owned_by] = entry.raw.clone();
+    let mut said = entry.raw.as_object().cloned().unwrap_or_default();
+    let mut say = |key: &str, value: Value| drop(said.insert(key.to_owned(), value));
+    if entry.owned_by == "ollama" {
+        listed["connection_type"] = "local".into();
+        listed["loaded"] = false.into();
+        say("connection_type", "local".into());
+        say("urls", json!([entry.upstream]));
+    } else {
+        listed["connection_type"] = "external".into();
+        listed["urlIdx"] = entry.upstream.into();
+        listed["provider"] = "".into();
+        say("connection_type", "external".into());
+    }
+    listed[entry.owned_by] = said.into();
     listed
 }
 

@@ -15,7 +15,7 @@ mod witness;
 
 pub(crate) use self::client::{Answer, Client, chat, streamed_chat};
 pub(crate) use self::functions::{source, source_with};
-pub(crate) use self::gateway::{ADMIN_KEY, TestGateway, USER_KEY};
+pub(crate) use self::gateway::{ADMIN_KEY, Setup, TestGateway, USER_KEY};
 pub(crate) use self::process::Process;
 pub(crate) use self::python::{node, python, sdk_packages, suite_packages};
 pub(crate) use self::say::say;
