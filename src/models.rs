@@ -140,12 +140,21 @@ impl Models {
         }
     }
 
-    /// The kind of server that answers for a model, `None` for a pipe; and whether it is OpenAI's own.
+    /// The kind of server that answers for a model, `None` for a pipe.
     #[must_use]
-    pub fn server_of(&self, model: &Model) -> Option<(UpstreamKind, bool)> {
+    pub fn server_of(&self, model: &Model) -> Option<UpstreamKind> {
         match &model.target {
             Target::Pipe(_) => None,
             Target::Upstream(target) => self.directory.kind(target.upstream),
+        }
+    }
+
+    /// Whether OpenAI's own server answers for a model.
+    #[must_use]
+    pub fn is_at_openai(&self, model: &Model) -> bool {
+        match &model.target {
+            Target::Pipe(_) => false,
+            Target::Upstream(target) => self.directory.is_openais(target.upstream),
         }
     }
 

@@ -34,9 +34,7 @@ pub(super) fn fill_in<'a>(
 /// The messages with one system message in the place of several: many templates of models take only one.
 pub(super) fn merge_system(document: &Document) -> Option<Bytes> {
     let raw = document.raw("messages")?;
-    if memmem::find_iter(&raw, b"\"system\"").nth(1).is_none() {
-        return None;
-    }
+    memmem::find_iter(&raw, b"\"system\"").nth(1)?;
     let messages = split(&raw)?;
     let (mut texts, mut others, mut place) = (Vec::new(), Vec::new(), None);
     for message in messages {

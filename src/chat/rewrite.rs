@@ -34,7 +34,7 @@ pub(super) fn before_inlet(
     if request.contract == Contract::OpenAi {
         return Ok(request);
     }
-    let is_ollama = matches!(models.server_of(model), Some((UpstreamKind::Ollama, _)));
+    let is_ollama = models.server_of(model) == Some(UpstreamKind::Ollama);
     let request = match object(request.original(), "params") {
         Some(params) => with_params(request, openwebui::merge(params), is_ollama)?,
         None => request,
@@ -149,26 +149,26 @@ fn with_params(
 }
 
 /// What a model server wants to be asked with.
-struct Words {
+struct Words<'a> {
+    models: &'a Models,
+    model: &'a Model,
     /// Whether it is of OpenAI's kind: others have a translation of their own.
     is_openai: bool,
-    /// Whether it is OpenAI's own, which knows both names of `max_tokens`.
-    is_openais: bool,
-    is_reasoning: bool,
-    has_developer: bool,
 }
 
-impl Words {
-    fn of(models: &Models, model: &Model) -> Self {
-        let id = model.upstream_id().unwrap_or_default();
-        let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| id.starts_with(prefix));
-        let server = models.server_of(model);
+impl<'a> Words<'a> {
+    fn of(models: &'a Models, model: &'a Model) -> Self {
         Self {
-            is_openai: matches!(server, Some((UpstreamKind::OpenAi, _))),
-            is_openais: matches!(server, Some((_, true))),
-            is_reasoning: begins(REASONING),
-            has_developer: !begins(WITHOUT_DEVELOPER),
+            models,
+            model,
+            is_openai: models.server_of(model) == Some(UpstreamKind::OpenAi),
         }
+    }
+
+    /// Whether the model's id there begins in one of these ways.
+    fn begins(&self, prefixes: &[&str]) -> bool {
+        let id = self.model.upstream_id().unwrap_or_default();
+        prefixes.iter().any(|prefix| id.starts_with(prefix))
     }
 
     fn rewrite(&self, text: &mut Text<'_>) -> Result<()> {
@@ -176,11 +176,10 @@ impl Words {
             return Ok(());
         }
         text.edit(|document| self.max_tokens(document))?;
-        if self.is_reasoning {
-            let role = if self.has_developer {
-                "developer"
-            } else {
-                "user"
+        if self.begins(REASONING) {
+            let role = match self.begins(WITHOUT_DEVELOPER) {
+                true => "user",
+                false => "developer",
             };
             text.edit(|document| {
                 let renamed = messages::rename_system(document, role)?;
@@ -196,17 +195,20 @@ impl Words {
     fn max_tokens(&self, document: &Document) -> Option<Bytes> {
         const OLD: &str = "max_tokens";
         const NEW: &str = "max_completion_tokens";
-        let (old, new) = (document.raw(OLD), document.raw(NEW));
-        let (from, to, value) = match (self.is_reasoning, old, new) {
-            _ if !self.is_openai => return None,
-            // Both say the same thing: the newer name counts.
-            (true, Some(_), Some(new)) => (OLD, NEW, new),
-            (true, Some(old), None) => (OLD, NEW, old),
-            (true, None, _) | (false, _, None) => return None,
-            (false, Some(_), Some(new)) if self.is_openais => (OLD, NEW, new),
-            (false, _, Some(_)) if self.is_openais => return None,
-            (false, _, Some(new)) => (NEW, OLD, new),
+        let given = |key| document.raw(key).filter(|raw| raw.as_ref() != b"null");
+        let (old, new) = (given(OLD), given(NEW));
+        if !self.is_openai || old.is_none() && new.is_none() {
+            return None;
+        }
+        // OpenAI's own server knows both names, and the newer one is right for all of its models.
+        let takes_new =
+            self.begins(REASONING) || new.is_some() && self.models.is_at_openai(self.model);
+        let (from, to) = match takes_new {
+            true => (OLD, NEW),
+            false => (NEW, OLD),
         };
+        document.kind(from)?;
+        let value = new.or(old)?;
         let mut edit = document.edit();
         edit.remove(from);
         edit.set(to, value);

@@ -1,18 +1,19 @@
 //! A preset: a model made of another one with parameters, a system prompt and filters; or an overlay, which says so of
 //! an existing model.
 
+mod form;
+
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+
+pub use self::form::PresetForm;
 
 use super::FunctionId;
 use super::access::{Access, Permission};
 use crate::store::{ModelRow, ids};
 use crate::wire::json::Document;
 use crate::wire::openwebui;
-
-/// Longest id of a model, in bytes.
-const MAX_ID_BYTES: usize = 256;
 
 /// Members of `meta` that Open WebUI always shows.
 const KNOWN_META: &[&str] = &[
@@ -26,29 +27,10 @@ const KNOWN_META: &[&str] = &[
     "i18n",
 ];
 
-/// What a preset is made from.
-#[derive(Clone, Debug)]
-pub struct PresetForm {
-    /// Its id, as requests name it.
-    pub id: String,
-    /// The model that it uses; `None`: it is an overlay on the model of its own id.
-    pub base_model_id: Option<String>,
-    /// Its name for people.
-    pub name: String,
-    /// Parameters for every request.
-    pub params: Map<String, Value>,
-    /// Description, filters, actions, tools …
-    pub meta: Map<String, Value>,
-    /// Who may use it; `None`: nothing was said.
-    pub access: Option<Access>,
-    /// Whether it is on.
-    pub is_active: bool,
-}
-
 /// A preset or overlay as one snapshot has it.
 #[derive(Clone, Debug)]
 pub struct Preset {
-    /// What it was made from; `access` is there.
+    /// What it was made from; its `access` is the one below.
     form: PresetForm,
     access: Access,
     /// Who made it: the owner may use it, whatever the access list says.
@@ -62,62 +44,6 @@ pub struct Preset {
     filter_ids: Vec<String>,
     action_ids: Vec<String>,
     tool_ids: Vec<String>,
-}
-
-impl PresetForm {
-    /// Reads a form, or a row of an export, of Open WebUI 0.6 or 0.12.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it, for whoever sent it.
-    pub fn parse(mut form: Map<String, Value>) -> Result<Self, String> {
-        let id = text(&mut form, "id")?.ok_or("`id` is missing")?;
-        if id.is_empty() || id.len() > MAX_ID_BYTES {
-            return Err(format!(
-                "`id` must have 1 to {MAX_ID_BYTES} bytes, it has {}",
-                id.len()
-            ));
-        }
-        let about = |error: String| format!("model `{id}`: {error}");
-        let access = match (form.get("access_grants"), form.get("access_control")) {
-            (Some(grants), _) if !grants.is_null() => Some(Access::from_grants(grants)),
-            (_, Some(control)) => Some(Access::from_control(control)),
-            _ => None,
-        };
-        let base = text(&mut form, "base_model_id").map_err(about)?;
-        let is_active = match form.get("is_active") {
-            None | Some(Value::Null) => true,
-            Some(Value::Bool(is_active)) => *is_active,
-            Some(_) => return Err(about("`is_active` must be true or false".to_owned())),
-        };
-        Ok(Self {
-            base_model_id: base.filter(|base| !base.is_empty()),
-            name: text(&mut form, "name")
-                .map_err(about)?
-                .ok_or_else(|| about("`name` is missing".to_owned()))?,
-            params: object(&mut form, "params").map_err(about)?,
-            meta: object(&mut form, "meta").map_err(about)?,
-            access: access.transpose().map_err(about)?,
-            is_active,
-            id,
-        })
-    }
-}
-
-fn text(form: &mut Map<String, Value>, key: &str) -> Result<Option<String>, String> {
-    match form.shift_remove(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(format!("`{key}` must be a text")),
-    }
-}
-
-fn object(form: &mut Map<String, Value>, key: &str) -> Result<Map<String, Value>, String> {
-    match form.shift_remove(key) {
-        None | Some(Value::Null) => Ok(Map::new()),
-        Some(Value::Object(members)) => Ok(members),
-        Some(_) => Err(format!("`{key}` must be an object")),
-    }
 }
 
 impl Preset {
@@ -354,28 +280,28 @@ fn applied(params: Map<String, Value>) -> Result<Vec<(String, Bytes)>, String> {
 mod tests {
     use super::*;
 
-    fn form(form: Value) -> Result<PresetForm, String> {
+    fn form(form: &Value) -> Result<PresetForm, String> {
         PresetForm::parse(form.as_object().unwrap().clone())
     }
 
-    fn preset(fields: Value) -> Result<Preset, String> {
+    fn preset(fields: &Value) -> Result<Preset, String> {
         let mut whole = json!({"id": "p", "name": "P"});
         for (key, value) in fields.as_object().unwrap() {
             whole[key] = value.clone();
         }
-        Preset::new(form(whole)?, "owner".to_owned())
+        Preset::new(form(&whole)?, "owner".to_owned())
     }
 
     #[test]
     fn forms_of_both_versions_are_read() {
         let new = json!({"access_control": null, "access_grants": [], "base_model_id": ""});
-        let new = preset(new).unwrap();
+        let new = preset(&new).unwrap();
         assert!(!new.is_access_unset() && !new.is_for("a") && new.is_for("owner"));
         assert_eq!(new.base_model_id(), None);
-        let old = preset(json!({"access_control": null, "meta": null, "is_active": false}));
+        let old = preset(&json!({"access_control": null, "meta": null, "is_active": false}));
         let old = old.unwrap();
         assert!(old.is_for("a") && !old.is_active());
-        assert!(preset(json!({})).unwrap().is_access_unset());
+        assert!(preset(&json!({})).unwrap().is_access_unset());
     }
 
     #[test]
@@ -390,14 +316,14 @@ mod tests {
             (json!({"params": {"temperature": "warm"}}), "temperature"),
             (json!({"access_grants": [{}]}), "access_grants"),
         ] {
-            let error = preset(fields).unwrap_err();
+            let error = preset(&fields).unwrap_err();
             assert!(error.contains(reason), "{error}");
         }
     }
 
     #[test]
     fn presets_come_back_from_their_rows() {
-        let made = preset(json!({
+        let made = preset(&json!({
             "base_model_id": "b/c:d", "params": {"temperature": "0.3", "system": "S", "custom_params": {"foo": "{\"a\": 1}"}},
             "meta": {"filterIds": ["f", 1], "actionIds": ["a"], "toolIds": ["t"], "own": 1},
         }));
@@ -427,8 +353,8 @@ mod tests {
 
     #[test]
     fn an_update_keeps_the_access_list_of_which_it_says_nothing() {
-        let made = preset(json!({"access_grants": []})).unwrap();
-        let plain = form(json!({"id": "other", "name": "N"})).unwrap();
+        let made = preset(&json!({"access_grants": []})).unwrap();
+        let plain = form(&json!({"id": "other", "name": "N"})).unwrap();
         let updated = made.updated(plain).unwrap();
         assert_eq!((updated.id(), updated.name()), ("p", "N"));
         assert!(!updated.is_access_unset());

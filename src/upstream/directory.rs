@@ -114,11 +114,17 @@ impl Directory {
             .map(|upstream| upstream.name.as_str())
     }
 
-    /// The kind of the upstream at `index`, and whether it is OpenAI's own server.
+    /// The kind of the upstream at `index`.
     #[must_use]
-    pub fn kind(&self, index: usize) -> Option<(UpstreamKind, bool)> {
-        let upstream = self.upstreams.get(index)?;
-        Some((upstream.kind, upstream.is_openais()))
+    pub fn kind(&self, index: usize) -> Option<UpstreamKind> {
+        self.upstreams.get(index).map(|upstream| upstream.kind)
+    }
+
+    /// Whether the upstream at `index` is OpenAI's own server.
+    #[must_use]
+    pub fn is_openais(&self, index: usize) -> bool {
+        let upstream = self.upstreams.get(index);
+        upstream.is_some_and(|upstream| upstream.is_openais())
     }
 
     /// The upstream at `index`.

@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    fn merged(params: Value) -> Value {
+    fn merged(params: &Value) -> Value {
         Value::Object(merge(params.as_object().unwrap().clone()))
     }
 
@@ -218,8 +218,8 @@ mod tests {
             "custom_params": {"foo": "[1]", "bar": "z", "extra": "{\"b\": 3}", "none": "null"},
         });
         let expected = json!({"temperature": 1, "extra": {"a": 1, "b": 3}, "foo": [1], "bar": "z"});
-        assert_eq!(merged(params), expected);
-        assert_eq!(merged(json!({"custom_params": "x"})), json!({}));
+        assert_eq!(merged(&params), expected);
+        assert_eq!(merged(&json!({"custom_params": "x"})), json!({}));
     }
 
     #[test]
@@ -227,7 +227,7 @@ mod tests {
         let params = json!({
             "model": "other", "messages": [], "custom_params": {"model": "other", "stream": "true", "metadata": "{}"},
         });
-        assert_eq!(merged(params), json!({}));
+        assert_eq!(merged(&params), json!({}));
     }
 
     #[test]
