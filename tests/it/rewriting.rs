@@ -47,6 +47,11 @@ async fn members_reach_the_model_server_in_its_own_words() {
         ),
         ("echo", json!({"max_tokens": 3}), json!({"max_tokens": 3})),
         (
+            "echo",
+            json!({"max_tokens": 3, "max_completion_tokens": null}),
+            json!({"max_tokens": 3}),
+        ),
+        (
             "o3",
             json!({"max_tokens": 3}),
             json!({"max_completion_tokens": 3}),
