@@ -21,6 +21,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from sluicegate_worker import valves
+from sluicegate_worker.compat.callsites import CALL_SITES, CallSites
 
 #: A module's classes in the order in which the real product looks for them, with the handlers of each.
 KINDS = {
@@ -36,13 +37,6 @@ MOVED_MODULES = ("utils", "apps", "main", "config")
 
 #: Names whose use means that sync code has to stay on the loop's thread.
 LOOP_NAMES = {"create_task", "get_running_loop", "get_event_loop", "ensure_future", "current_task", "sqlite3"}
-
-#: Classes of the compatibility package whose methods answer plainly or by awaiting, as the module expects.
-MODEL_CLASSES = {"Users", "Chats", "Files", "Functions", "Models", "Memories", "Tools", "Groups", "Knowledges"}
-
-#: The module attribute that tells those classes what the module expects.
-AWAITS_MODELS = "__sluicegate_awaits_models__"
-
 
 class LoadError(Exception):
     """The source is no function."""
@@ -130,7 +124,7 @@ def load(id: str, source: str, directory: str) -> Function:
     tree, code = compile_source(source, path)
     module = ModuleType(f"function_{id}")
     module.__file__ = path
-    module.__dict__[AWAITS_MODELS] = awaits_models(tree)
+    module.__dict__[CALL_SITES] = CallSites(tree)
     previous = sys.modules.get(module.__name__)
     # Before it runs, because a module may look itself up.
     sys.modules[module.__name__] = module
@@ -216,15 +210,3 @@ def names_in(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name.partition(".")[0] for alias in node.names]
     return []
-
-
-def awaits_models(tree: ast.Module) -> bool:
-    """Whether the module awaits calls such as `Users.get_user_by_id(…)`."""
-    return any(isinstance(node, ast.Await) and is_model_call(node.value) for node in ast.walk(tree))
-
-
-def is_model_call(node: ast.expr) -> bool:
-    """Whether an expression calls a method of one of the model classes."""
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-        return False
-    return isinstance(node.func.value, ast.Name) and node.func.value.id in MODEL_CLASSES

@@ -1,0 +1,47 @@
+"""Folders of chats that the gateway stores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sluicegate_worker.compat.documents import SimpleTable
+from sluicegate_worker.compat.finder import missing
+from sluicegate_worker.compat.records import Record
+
+
+class FolderModel(Record):
+    """A folder."""
+
+    id: Any = ""
+    user_id: Any = ""
+    parent_id: Any = None
+    name: Any = ""
+    items: Any = None
+    meta: Any = None
+    data: Any = None
+    is_expanded: Any = False
+    created_at: Any = 0
+    updated_at: Any = 0
+
+
+class FolderForm(Record):
+    """What a new folder is made of."""
+
+    name: Any = ""
+    parent_id: Any = None
+    data: Any = None
+    meta: Any = None
+
+
+class FolderTable(SimpleTable, one="folder", several="folders"):
+    """Looks folders up and changes them."""
+
+    kind = "folder"
+    model = FolderModel
+
+
+Folders = FolderTable()
+
+
+def __getattr__(name: str) -> Any:
+    return missing(__name__, name)

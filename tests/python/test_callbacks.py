@@ -1,0 +1,209 @@
+"""Questions to the gateway: awaited, and asked by code that holds its thread up."""
+
+from __future__ import annotations
+
+import select
+import socket
+
+import pytest
+from answering import Gateway, finish, inlet
+from driver import Handler, Kind, Worker
+
+LOOKUP = "from open_webui.models.users import Users\n"
+
+PLACES = {
+    "sync": """
+class Filter:
+    def inlet(self, body):
+        return {"name": Users.get_user_by_id("u2").name}
+""",
+    "async": """
+class Filter:
+    async def inlet(self, body):
+        return {"name": Users.get_user_by_id("u2").name}
+""",
+    "awaited": """
+class Filter:
+    async def inlet(self, body):
+        return {"name": (await Users.get_user_by_id("u2")).name}
+""",
+    "thread": """
+import asyncio
+class Filter:
+    async def inlet(self, body):
+        user = await asyncio.to_thread(Users.get_user_by_id, "u2")
+        return {"name": user.name}
+""",
+    "lambda in a thread": """
+import asyncio
+class Filter:
+    async def inlet(self, body):
+        loop = asyncio.get_running_loop()
+        user = await loop.run_in_executor(None, lambda: Users.get_user_by_id("u2"))
+        return {"name": user.name}
+""",
+    "thread that holds the loop up": """
+from concurrent.futures import ThreadPoolExecutor
+class Filter:
+    async def inlet(self, body):
+        with ThreadPoolExecutor(1) as pool:
+            return {"name": pool.submit(Users.get_user_by_id, "u2").result().name}
+""",
+    "loop of another thread that holds the loop up": """
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+class Filter:
+    async def look(self):
+        return await Users.get_user_by_id("u2")
+    def inlet(self, body):
+        with ThreadPoolExecutor(1) as pool:
+            return {"name": pool.submit(asyncio.run, self.look()).result().name}
+""",
+    "gathered": """
+import asyncio
+class Filter:
+    async def inlet(self, body):
+        first, second = await asyncio.gather(Users.get_user_by_id("u1"), Users.get_user_by_id("u2"))
+        return {"name": second.name}
+""",
+    "many gathered": """
+import asyncio
+class Filter:
+    async def inlet(self, body):
+        users = await asyncio.gather(*[Users.get_user_by_id(id) for id in ("u1", "u2")])
+        return {"name": users[-1].name}
+""",
+    "awaited later": """
+class Filter:
+    async def inlet(self, body):
+        user = Users.get_user_by_id("u2")
+        return {"name": (await user).name}
+""",
+    "probed": """
+import inspect
+class Filter:
+    async def inlet(self, body):
+        user = Users.get_user_by_id("u2")
+        if inspect.isawaitable(user):
+            user = await user
+        return {"name": user.name}
+""",
+    "helper that probes": """
+import inspect
+async def maybe_await(value):
+    return await value if inspect.isawaitable(value) else value
+class Filter:
+    async def inlet(self, body):
+        return {"name": (await maybe_await(Users.get_user_by_id("u2"))).name}
+""",
+    "both spellings": """
+import inspect
+class Filter:
+    async def inlet(self, body):
+        if inspect.iscoroutinefunction(Users.get_user_by_id):
+            user = await Users.get_user_by_id("u2")
+        else:
+            user = Users.get_user_by_id("u2")
+        return {"name": user.name}
+""",
+    "helper that is awaited": """
+class Filter:
+    async def look(self, id):
+        return await Users.get_user_by_id(
+            id
+        )
+    async def inlet(self, body):
+        return {"name": (await self.look("u2")).name}
+""",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_lookups_answer_wherever_they_are_made(worker: Worker, place: str) -> None:
+    gateway = Gateway()
+    assert inlet(worker, LOOKUP + PLACES[place], gateway, user={"id": "u1", "name": "Ann"}) == {"name": "Bob"}
+    assert gateway.methods() == ["users.get"]
+
+
+def test_the_caller_is_known_without_asking(worker: Worker) -> None:
+    source = """
+class Filter:
+    def inlet(self, body, __user__):
+        user = Users.get_user_by_id(__user__["id"])
+        return {"dump": user.model_dump()["email"], "key": user["name"], "get": user.get("nothing", 3)}
+"""
+    gateway = Gateway()
+    assert inlet(worker, LOOKUP + source, gateway) == {"dump": "a@example.test", "key": "Ann", "get": 3}
+    assert gateway.methods() == []
+
+
+def test_frames_that_arrive_while_the_loop_waits_are_kept_in_order(worker: Worker) -> None:
+    source = LOOKUP + """
+SEEN = []
+class Filter:
+    async def inlet(self, body):
+        if body["n"] == 0:
+            Users.get_user_by_id("u2")
+        SEEN.append(body["n"])
+        return {"seen": list(SEEN)}
+"""
+    request = worker.open(worker.load(source))
+    first = worker.start(Handler.INLET, request=request, body={"n": 0})
+    question = worker.wait(Kind.CALLBACK)
+    others = [worker.start(Handler.INLET, request=request, body={"n": n}) for n in (1, 2)]
+    # The loop stands still, and yet the worker says that it lives.
+    worker.ping()
+    assert not any(frame.kind == Kind.REPLY for frame in worker.received)
+    worker.send(Kind.CALLBACK_REPLY, question.id, {"result": None})
+    replies = [worker.wait(Kind.REPLY, id=call).json["body"]["seen"] for call in (first, *others)]
+    assert replies == [[0], [0, 1], [0, 1, 2]]
+
+
+def test_a_sync_handler_within_a_batch_keeps_the_rest_of_it(worker: Worker) -> None:
+    source = LOOKUP + """
+class Filter:
+    def inlet(self, body):
+        return {"name": Users.get_user_by_id(body["id"]).name}
+"""
+    request = worker.open(worker.load(source))
+    calls = [worker.start(Handler.INLET, request=request, body={"id": "u2"}) for _ in range(5)]
+    gateway = Gateway()
+    for call in calls:
+        assert finish(worker, gateway, Kind.REPLY, id=call).json["body"] == {"name": "Bob"}
+
+
+def test_a_refused_question_raises(worker: Worker) -> None:
+    source = LOOKUP + """
+class Filter:
+    def inlet(self, body):
+        Users.get_user_by_id("u9")
+"""
+    request = worker.open(worker.load(source))
+    call = worker.start(Handler.INLET, request=request, body={})
+    error = {"type": "Forbidden", "message": "not yours", "status": 403, "detail": "not yours"}
+    worker.send(Kind.CALLBACK_REPLY, worker.wait(Kind.CALLBACK).id, {"error": error})
+    failure = worker.wait(Kind.ERROR, id=call).json
+    assert (failure["status"], failure["detail"]) == (403, "not yours")
+
+
+def test_a_worker_whose_gateway_leaves_while_it_asks_ends(worker: Worker) -> None:
+    source = LOOKUP + """
+class Filter:
+    def inlet(self, body):
+        Users.get_user_by_id("u9")
+"""
+    request = worker.open(worker.load(source))
+    worker.start(Handler.INLET, request=request, body={})
+    worker.wait(Kind.CALLBACK)
+    worker.connection.shutdown(socket.SHUT_RDWR)
+    assert select.select([worker.pidfd], [], [], 20)[0]
+
+
+def test_questions_without_a_request_name_none(worker: Worker) -> None:
+    source = LOOKUP + "NAME = Users.get_user_by_id('u2').name\nclass Filter:\n    pass\n"
+    slot = worker.next_id()
+    worker.send(Kind.LOAD, slot, {"function_id": "under_test", "source": source, "threads": 1})
+    question = worker.wait(Kind.CALLBACK)
+    assert question.json["request"] is None
+    worker.send(Kind.CALLBACK_REPLY, question.id, {"result": {"id": "u2", "name": "Bob"}})
+    assert worker.wait(Kind.READY, Kind.FAILED, id=slot).kind == Kind.READY
