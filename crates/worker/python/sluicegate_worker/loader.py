@@ -22,6 +22,7 @@ from typing import Any
 
 from sluicegate_worker import valves
 from sluicegate_worker.compat.callsites import CALL_SITES, CallSites
+from sluicegate_worker.compat.siblings import LOADED
 
 #: A module's classes in the order in which the real product looks for them, with the handlers of each.
 KINDS = {
@@ -130,7 +131,9 @@ def load(id: str, source: str, directory: str) -> Function:
     sys.modules[module.__name__] = module
     try:
         exec(code, module.__dict__)
-        return Function(id, module, tree)
+        function = Function(id, module, tree)
+        module.__dict__[LOADED] = function
+        return function
     except BaseException:
         restore(module.__name__, previous)
         raise

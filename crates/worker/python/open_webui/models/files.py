@@ -130,6 +130,7 @@ class FilesTable(DocumentTable):
 
     find = DocumentTable._get
     remove = DocumentTable._delete
+    change = DocumentTable._change
 
 
 def merged(members: Any, changes: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 from sluicegate_worker.compat.callsites import CALL_SITES
@@ -32,7 +32,7 @@ class Inert:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Nothing; or, since it may be a decorator, the one function it is given."""
         note_use(self._root)
-        if len(args) == 1 and not kwargs and is_defined(args[0]):
+        if len(args) == 1 and not kwargs and isinstance(args[0], FunctionType):
             return args[0]
         return Inert(f"{self._path}()", self._root)
 
@@ -105,10 +105,12 @@ class Inert:
 
     def __str__(self) -> str:
         """No text."""
+        note_use(self._root)
         return ""
 
     def __fspath__(self) -> str:
         """The current folder."""
+        note_use(self._root)
         return "."
 
     def __repr__(self) -> str:
@@ -117,12 +119,14 @@ class Inert:
 
     def __int__(self) -> int:
         """Nought."""
+        note_use(self._root)
         return 0
 
     __index__ = __int__
 
     def __float__(self) -> float:
         """Nought."""
+        note_use(self._root)
         return 0.0
 
     def _other(self, other: Any) -> Any:
@@ -182,8 +186,3 @@ def user_of() -> str:
             return f"{os.path.basename(frame.f_code.co_filename)}, line {frame.f_lineno}"
         frame = frame.f_back
     return "code outside any function"
-
-
-def is_defined(value: Any) -> bool:
-    """Whether a value is a function or class that was defined with `def` or `class`."""
-    return callable(value) and hasattr(value, "__qualname__")

@@ -1,0 +1,23 @@
+"""Modules of other functions. Those in the same process are found: the members of a `group`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sluicegate_worker.compat.finder import missing
+from sluicegate_worker.compat.siblings import sibling
+
+
+def load_function_module_by_id(function_id: str, content: str | None = None) -> tuple[Any, str, dict[str, str]]:
+    """A function's instance, kind and frontmatter."""
+    found = sibling(function_id)
+    return found.instance, found.kind, {}
+
+
+def get_function_module_from_cache(request: Any, function_id: str, *_: Any, **__: Any) -> tuple[Any, str, dict[str, str]]:
+    """A function's instance, kind and frontmatter."""
+    return load_function_module_by_id(function_id)
+
+
+def __getattr__(name: str) -> Any:
+    return missing(__name__, name)
