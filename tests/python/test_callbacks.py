@@ -138,7 +138,9 @@ class Filter:
 
 
 def test_frames_that_arrive_while_the_loop_waits_are_kept_in_order(worker: Worker) -> None:
-    source = LOOKUP + """
+    source = (
+        LOOKUP
+        + """
 SEEN = []
 class Filter:
     async def inlet(self, body):
@@ -147,6 +149,7 @@ class Filter:
         SEEN.append(body["n"])
         return {"seen": list(SEEN)}
 """
+    )
     request = worker.open(worker.load(source))
     first = worker.start(Handler.INLET, request=request, body={"n": 0})
     question = worker.wait(Kind.CALLBACK)
@@ -160,11 +163,14 @@ class Filter:
 
 
 def test_a_sync_handler_within_a_batch_keeps_the_rest_of_it(worker: Worker) -> None:
-    source = LOOKUP + """
+    source = (
+        LOOKUP
+        + """
 class Filter:
     def inlet(self, body):
         return {"name": Users.get_user_by_id(body["id"]).name}
 """
+    )
     request = worker.open(worker.load(source))
     calls = [worker.start(Handler.INLET, request=request, body={"id": "u2"}) for _ in range(5)]
     gateway = Gateway()
@@ -173,11 +179,14 @@ class Filter:
 
 
 def test_a_refused_question_raises(worker: Worker) -> None:
-    source = LOOKUP + """
+    source = (
+        LOOKUP
+        + """
 class Filter:
     def inlet(self, body):
         Users.get_user_by_id("u9")
 """
+    )
     request = worker.open(worker.load(source))
     call = worker.start(Handler.INLET, request=request, body={})
     error = {"type": "Forbidden", "message": "not yours", "status": 403, "detail": "not yours"}
@@ -187,11 +196,14 @@ class Filter:
 
 
 def test_a_worker_whose_gateway_leaves_while_it_asks_ends(worker: Worker) -> None:
-    source = LOOKUP + """
+    source = (
+        LOOKUP
+        + """
 class Filter:
     def inlet(self, body):
         Users.get_user_by_id("u9")
 """
+    )
     request = worker.open(worker.load(source))
     worker.start(Handler.INLET, request=request, body={})
     worker.wait(Kind.CALLBACK)

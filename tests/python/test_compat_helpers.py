@@ -9,7 +9,10 @@ from answering import Gateway, inlet
 from driver import Worker
 
 EXPRESSIONS = [
-    ("misc.deep_update({'a': {'b': 1}, 'c': 2}, {'a': {'d': 3}, 'c': {'e': 4}})", {"a": {"b": 1, "d": 3}, "c": {"e": 4}}),
+    (
+        "misc.deep_update({'a': {'b': 1}, 'c': 2}, {'a': {'d': 3}, 'c': {'e': 4}})",
+        {"a": {"b": 1, "d": 3}, "c": {"e": 4}},
+    ),
     ("misc.calculate_sha256_string('abc')[:8]", "ba7816bf"),
     ("misc.calculate_sha256(io.BytesIO(b'abc'))[:8]", "ba7816bf"),
     ("misc.calculate_sha256(__file__, 1024) == misc.calculate_sha256(open(__file__, 'rb'))", True),
@@ -23,29 +26,54 @@ EXPRESSIONS = [
     ("misc.convert_logit_bias_input_to_json('5:200, 6:-1')", '{"5": 100, "6": -1}'),
     ("misc.strict_match_mime_type(['image/*', 'text/plain'], 'Image/PNG; q=1')", "image/png"),
     ("misc.strict_match_mime_type('text/plain', 'image/png')", None),
-    ("misc.is_string_allowed('x@a.test', ['a.test', '!b.test']), misc.is_string_allowed('b.test', ['!b.test'])", [True, False]),
+    (
+        "misc.is_string_allowed('x@a.test', ['a.test', '!b.test']), misc.is_string_allowed('b.test', ['!b.test'])",
+        [True, False],
+    ),
     ("misc.sanitize_data_for_db({'a': ['b\\x00c']})", {"a": ["bc"]}),
     ("misc.freeze({'a': [1]}) in {misc.freeze({'a': [1]})}", True),
     ("misc.get_gravatar_url(' A@b.c ') == misc.get_gravatar_url('a@b.c')", True),
-    ("misc.parse_ollama_modelfile('FROM m:1\\nSYSTEM \"\"\"Be\\nbrief.\"\"\"\\nPARAMETER temperature 0.5\\nPARAMETER stop \"a\"')",
-     {"base_model_id": "m:1", "params": {"system": "Be\nbrief.", "temperature": 0.5, "stop": ["a"]}}),
-    ("[m['id'] for m in misc.get_message_list({'a': {'id': 'a'}, 'b': {'id': 'b', 'parentId': 'a'}}, 'b')]", ["a", "b"]),
-    ("misc.set_last_user_message_content('y', [{'role': 'user', 'content': [{'type': 'text', 'text': 'x'}]}])[0]['content'][0]['text']", "y"),
+    (
+        'misc.parse_ollama_modelfile(\'FROM m:1\\nSYSTEM """Be\\nbrief."""\\nPARAMETER temperature 0.5\\nPARAMETER stop "a"\')',
+        {"base_model_id": "m:1", "params": {"system": "Be\nbrief.", "temperature": 0.5, "stop": ["a"]}},
+    ),
+    (
+        "[m['id'] for m in misc.get_message_list({'a': {'id': 'a'}, 'b': {'id': 'b', 'parentId': 'a'}}, 'b')]",
+        ["a", "b"],
+    ),
+    (
+        "misc.set_last_user_message_content('y', [{'role': 'user', 'content': [{'type': 'text', 'text': 'x'}]}])[0]['content'][0]['text']",
+        "y",
+    ),
     ("misc.update_message_content({'content': 'a'}, 'b')", {"content": "a\nb"}),
-    ("task.replace_prompt_variable('<{{prompt}}|{{prompt:start:2}}|{{prompt:end:2}}|{{prompt:middletruncate:2}}>', 'abcd')", "<abcd|ab|cd|a...d>"),
-    ("task.replace_messages_variable('{{MESSAGES:END:1}}', [{'role': 'user', 'content': 'a'}, {'role': 'user', 'content': 'b'}])", "USER: b"),
+    (
+        "task.replace_prompt_variable('<{{prompt}}|{{prompt:start:2}}|{{prompt:end:2}}|{{prompt:middletruncate:2}}>', 'abcd')",
+        "<abcd|ab|cd|a...d>",
+    ),
+    (
+        "task.replace_messages_variable('{{MESSAGES:END:1}}', [{'role': 'user', 'content': 'a'}, {'role': 'user', 'content': 'b'}])",
+        "USER: b",
+    ),
     ("task.rag_template('{{CONTEXT}}/[query]', 'c', 'q')", "c/q"),
     ("task.prompt_template('{{USER_NAME}} {{USER_LOCATION}}', {'name': 'Ann'})", "Ann Unknown"),
     ("task.get_task_model_id('a', 'local', 'far', {'a': {'owned_by': 'openai'}, 'far': {}})", "far"),
     ("payload.apply_model_params_to_body_openai({'temperature': '0.5', 'x': 1}, {})", {"temperature": 0.5}),
-    ("payload.apply_system_prompt_to_body('Hi {{USER_NAME}}', {'messages': []}, {}, {'name': 'Ann'})",
-     {"messages": [{"role": "system", "content": "Hi Ann"}]}),
-    ("access.has_access('u1', 'write', {'write': {'user_ids': ['u1']}}), access.has_access('u2', 'write', {'write': {'user_ids': ['u1']}})", [True, False]),
+    (
+        "payload.apply_system_prompt_to_body('Hi {{USER_NAME}}', {'messages': []}, {}, {'name': 'Ann'})",
+        {"messages": [{"role": "system", "content": "Hi Ann"}]},
+    ),
+    (
+        "access.has_access('u1', 'write', {'write': {'user_ids': ['u1']}}), access.has_access('u2', 'write', {'write': {'user_ids': ['u1']}})",
+        [True, False],
+    ),
     ("access.has_access('u1', 'read', None), access.has_access('u1', 'write', None)", [True, False]),
     ("access.has_permission('u1', 'features.web', {'features': {'web': True}})", True),
     ("constants.ERROR_MESSAGES.DEFAULT('x'), constants.TASKS.DEFAULT == 'default'", ["[ERROR: x]", True]),
     ("headers.include_user_info_headers({'a': 'b'}, Users.get_user_by_id('u1'))['X-OpenWebUI-User-Name']", "Ann"),
-    ("config.WEBUI_URL.value, bool(config.ENABLE_NOTHING.value), str(config.UPLOAD_DIR).endswith('data/uploads')", ["", False, True]),
+    (
+        "config.WEBUI_URL.value, bool(config.ENABLE_NOTHING.value), str(config.UPLOAD_DIR).endswith('data/uploads')",
+        ["", False, True],
+    ),
     ("os.path.isdir(config.CACHE_DIR), env.DATA_DIR == config.DATA_DIR", [True, True]),
     ("'\\ud83d\\ude00 \\ud800'", "\U0001f600 \ufffd"),
 ]

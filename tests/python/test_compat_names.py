@@ -90,6 +90,7 @@ class Filter:
     assert inlet(worker, source, Gateway()) == {"same": True, "name": "open_webui.models.users"}
 
 
+@pytest.mark.needs("pydantic")
 def test_stand_ins_can_be_used_and_say_so_once(worker: Worker) -> None:
     source = """
 import copy, inspect, json

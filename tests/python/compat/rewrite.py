@@ -10,7 +10,10 @@ from open_webui.utils.misc import get_last_user_message, get_last_user_message_i
 class Filter:
     async def inlet(self, body, __user__, __request__):
         user = Users.get_user_by_id(__user__["id"])
-        form = {"model": body["model"], "messages": [{"role": "user", "content": get_last_user_message(body["messages"])}]}
+        form = {
+            "model": body["model"],
+            "messages": [{"role": "user", "content": get_last_user_message(body["messages"])}],
+        }
         answer = await generate_chat_completion(
             __request__, {**form, "stream": False}, user=user, bypass_filter=True, bypass_system_prompt=True
         )

@@ -39,6 +39,7 @@ MOVED_MODULES = ("utils", "apps", "main", "config")
 #: Names whose use means that sync code has to stay on the loop's thread.
 LOOP_NAMES = {"create_task", "get_running_loop", "get_event_loop", "ensure_future", "current_task", "sqlite3"}
 
+
 class LoadError(Exception):
     """The source is no function."""
 

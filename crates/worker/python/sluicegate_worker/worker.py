@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from os import _exit

@@ -115,7 +115,7 @@ class ChatTable(DocumentTable):
     @asks
     def insert_new_chat(self, *arguments: Any, **named: Any) -> Steps:
         """Stores a chat: `(user_id, form)`, or with its id before."""
-        given = dict(zip(("form_data", "user_id", "id"), reversed(arguments)), **named)
+        given = dict(zip(("form_data", "user_id", "id"), reversed(arguments), strict=False), **named)
         form = plain(given.get("form_data") or {})
         chat = form.get("chat") or {}
         members = {"title": chat.get("title") or NEW_TITLE, "chat": chat, "folder_id": form.get("folder_id")}

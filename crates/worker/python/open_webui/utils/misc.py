@@ -24,9 +24,9 @@ from open_webui.utils._helpers import (
     sanitize_filename,
     sanitize_metadata,
     sanitize_text_for_db,
-    strict_match_mime_type,
     stream_chunks_handler,
     stream_wrapper,
+    strict_match_mime_type,
     throttle,
     validate_email_format,
 )

@@ -26,7 +26,12 @@ OPENAI_PARAMS: dict[str, Callable[[Any], Any]] = {
 
 
 def apply_system_prompt_to_body(
-    system: str | None, form_data: dict[str, Any], metadata: Any = None, user: Any = None, replace: bool = False, **_: Any
+    system: str | None,
+    form_data: dict[str, Any],
+    metadata: Any = None,
+    user: Any = None,
+    replace: bool = False,
+    **_: Any,
 ) -> dict[str, Any]:
     """Puts a system prompt with its variables filled in before the messages; changes the body in place."""
     if not system:

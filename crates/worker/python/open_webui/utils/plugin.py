@@ -14,7 +14,9 @@ def load_function_module_by_id(function_id: str, content: str | None = None) -> 
     return found.instance, found.kind, {}
 
 
-def get_function_module_from_cache(request: Any, function_id: str, *_: Any, **__: Any) -> tuple[Any, str, dict[str, str]]:
+def get_function_module_from_cache(
+    request: Any, function_id: str, *_: Any, **__: Any
+) -> tuple[Any, str, dict[str, str]]:
     """A function's instance, kind and frontmatter."""
     return load_function_module_by_id(function_id)
 

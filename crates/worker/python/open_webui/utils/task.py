@@ -92,7 +92,7 @@ def cut_text(text: str, kind: str, count: int) -> str:
     if kind == "MIDDLETRUNCATE" and len(text) > count:
         head = (count + 1) // 2
         return f"{text[:head]}...{text[len(text) - count // 2 :]}"
-    return cut_list(text, kind, count)
+    return str(cut_list(text, kind, count))
 
 
 def cut_list(items: Any, kind: str, count: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -49,14 +50,14 @@ class DocumentTable(Table):
         arguments = {"kind": self.kind, "id": id or str(uuid4()), "user_id": user_id, "data": values}
         return self._made((yield Question("documents.put", arguments)))
 
-    def _change(self, record: Record | None, **changes: Any) -> Steps:
+    def _change(self, record: Any, **changes: Any) -> Steps:
         """Stores a record with some members changed; `None` for one that is not there."""
         if record is None:
             return None
         data = {**record.model_dump(), **changes}
         return (yield from self._put(record.user_id, data, record.id))
 
-    def _delete(self, record: Record | None) -> Steps:
+    def _delete(self, record: Any) -> Steps:
         """Removes a record; whether it was there."""
         if record is None:
             return False
@@ -81,7 +82,7 @@ class SimpleTable(DocumentTable):
 
     def __init_subclass__(cls, one: str, several: str) -> None:
         """Gives the class its methods."""
-        methods = {
+        methods: dict[str, Callable[..., Steps]] = {
             f"get_{one}_by_id": cls.find,
             f"get_{one}_by_id_and_user_id": cls.find,
             f"get_{several}": cls.find_all,

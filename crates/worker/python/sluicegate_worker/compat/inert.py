@@ -65,8 +65,8 @@ class Inert:
     async def __aiter__(self) -> AsyncIterator[Any]:
         """Nothing."""
         note_use(self._root)
-        for nothing in ():
-            yield nothing
+        return
+        yield
 
     def __contains__(self, _: object) -> bool:
         """Nothing is in it."""
