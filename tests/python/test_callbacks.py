@@ -130,10 +130,13 @@ def test_the_caller_is_known_without_asking(worker: Worker) -> None:
 class Filter:
     def inlet(self, body, __user__):
         user = Users.get_user_by_id(__user__["id"])
-        return {"dump": user.model_dump()["email"], "key": user["name"], "get": user.get("nothing", 3)}
+        memory = user.settings.ui.get("memory")
+        return {"dump": user.model_dump()["email"], "key": user["name"], "get": user.get("nothing", 3), "ui": memory}
 """
     gateway = Gateway()
-    assert inlet(worker, LOOKUP + source, gateway) == {"dump": "a@example.test", "key": "Ann", "get": 3}
+    ann = {"id": "u1", "email": "a@example.test", "name": "Ann", "settings": {"ui": {"memory": True}}}
+    expected = {"dump": "a@example.test", "key": "Ann", "get": 3, "ui": True}
+    assert inlet(worker, LOOKUP + source, gateway, user=ann) == expected
     assert gateway.methods() == []
 
 

@@ -74,6 +74,23 @@ EXPRESSIONS = [
         "config.WEBUI_URL.value, bool(config.ENABLE_NOTHING.value), str(config.UPLOAD_DIR).endswith('data/uploads')",
         ["", False, True],
     ),
+    (
+        "misc.convert_output_to_messages([{'type': 'function_call', 'call_id': 'c', 'name': 'n', 'arguments': '{}'},"
+        " {'type': 'function_call_output', 'call_id': 'c', 'output': [{'text': 'r'}]},"
+        " {'type': 'message', 'content': [{'type': 'output_text', 'text': 'a'}]}])",
+        [
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [{"id": "c", "type": "function", "function": {"name": "n", "arguments": "{}"}}],
+            },
+            {"role": "tool", "tool_call_id": "c", "content": "r"},
+            {"role": "assistant", "content": "a"},
+        ],
+    ),
+    ('plugin.extract_frontmatter(\'"""\\ntitle: A b\\n"""\\nx: 1\')', {"title": "A b"}),
+    ("middleware.process_tool_result(None, 'n', {'a': 1}, 'x')", ['{"a": 1}', [], []]),
+    ("pipelines.stream_message_template('m', 'x')['choices'][0]['delta']", {"content": "x"}),
     ("os.path.isdir(config.CACHE_DIR), env.DATA_DIR == config.DATA_DIR", [True, True]),
     ("'\\ud83d\\ude00 \\ud800'", "\U0001f600 \ufffd"),
 ]
@@ -85,7 +102,8 @@ def test_helpers(worker: Worker, expression: str, expected: object) -> None:
 import io, os
 from open_webui import config, constants, env
 from open_webui.models.users import Users
-from open_webui.utils import access_control as access, headers, misc, payload, task
+from open_webui.utils import access_control as access, headers, middleware, misc, payload, plugin, task
+from open_webui.utils.pipelines import main as pipelines
 class Filter:
     def inlet(self, body):
         return {{"it": ({expression})}}
@@ -267,3 +285,28 @@ class Filter:
 """
     assert list(inlet(worker, source, Gateway())) == ["answer"]
     assert [frame.json["type"] for frame in worker.received] == ["status"]
+
+
+def test_tools_with_extra_parameters(worker: Worker) -> None:
+    source = """
+import inspect
+from open_webui.utils.tools import get_async_tool_function_and_apply_extra_params, get_tools, get_updated_tool_function
+def add(a: int, __user__: dict, b: int = 1) -> str:
+    return f"{a + b} {__user__['name']}"
+class Filter:
+    async def inlet(self, body, __request__, __user__):
+        tool = get_async_tool_function_and_apply_extra_params(add, {"__user__": __user__, "__id__": "x"})
+        other = get_updated_tool_function(tool, {"__user__": {"name": "Bob"}})
+        return {
+            "first": await tool(a=1),
+            "second": await other(a=2),
+            "parameters": list(inspect.signature(tool).parameters),
+            "none": [get_tools(__request__, ["t"], None, {}), await get_tools(__request__, ["t"], None, {})],
+        }
+"""
+    assert inlet(worker, source, Gateway()) == {
+        "first": "2 Ann",
+        "second": "3 Bob",
+        "parameters": ["a", "b"],
+        "none": [{}, {}],
+    }

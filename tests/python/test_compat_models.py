@@ -162,6 +162,7 @@ class Filter:
             "others": {call}Chats.get_chat_by_id_and_user_id(chat.id, "u2"),
             "unknown": {call}Chats.upsert_message_to_chat_by_id_and_message_id("none", "m", {{}}),
             "empty": {call}Chats.get_chat_by_id(None),
+            "files": {call}Chats.add_message_files_by_id_and_message_id(chat.id, "m1", [{{"id": "f"}}]),
             "deleted": {call}Chats.delete_chat_by_id(chat.id),
             "gone": {call}Chats.get_chat_by_id(chat.id),
         }}
@@ -174,6 +175,7 @@ class Filter:
         "others": None,
         "unknown": None,
         "empty": None,
+        "files": [{"id": "f"}],
         "deleted": True,
         "gone": None,
     }
@@ -205,6 +207,7 @@ class Filter:
         ("channels", "Channels", "channel", "channels"),
         ("feedbacks", "Feedbacks", "feedback", "feedbacks"),
         ("tags", "Tags", "tag", "tags"),
+        ("skills", "Skills", "skill", "skills"),
     ],
 )
 def test_simple_tables(worker: Worker, module: str, table: str, one: str, several: str) -> None:

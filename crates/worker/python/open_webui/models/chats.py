@@ -181,6 +181,28 @@ class ChatTable(DocumentTable):
         return (yield from self._replace(record, {**record.chat, "history": history}))
 
     @asks
+    def add_message_files_by_id_and_message_id(
+        self, id: str, message_id: str, files: list[dict[str, Any]], *_: Any, **__: Any
+    ) -> Steps:
+        """Adds files to a message; gives all it has then."""
+        record = yield from self._get(id)
+        if record is None:
+            return None
+        messages = messages_of(record.chat)
+        message = messages.get(message_id, {})
+        held = [*(message.get("files") or []), *plain(files)]
+        changed = {**messages, message_id: {**message, "files": held}}
+        history = {**(record.chat.get("history") or {}), "messages": changed}
+        yield from self._replace(record, {**record.chat, "history": history})
+        return held
+
+    @asks
+    def get_chat_folder_id(self, id: str, user_id: str, *_: Any, **__: Any) -> Steps:
+        """The folder a user's chat is in."""
+        chat = yield from self._get(id, user_id)
+        return None if chat is None else chat.folder_id
+
+    @asks
     def delete_chat_by_id(self, id: str, *_: Any, **__: Any) -> Steps:
         """Removes a chat."""
         return (yield from self._delete((yield from self._get(id))))

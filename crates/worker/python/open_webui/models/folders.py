@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sluicegate_worker.compat.documents import SimpleTable
+from sluicegate_worker.compat.facade import Steps, asks
 from sluicegate_worker.compat.finder import missing
-from sluicegate_worker.compat.records import Record
+from sluicegate_worker.compat.records import Record, plain
 
 
 class FolderModel(Record):
@@ -27,10 +28,13 @@ class FolderModel(Record):
 class FolderForm(Record):
     """What a new folder is made of."""
 
-    name: Any = ""
+    name: Any = None
     parent_id: Any = None
     data: Any = None
     meta: Any = None
+
+
+FolderUpdateForm = FolderForm
 
 
 class FolderTable(SimpleTable, one="folder", several="folders"):
@@ -38,6 +42,12 @@ class FolderTable(SimpleTable, one="folder", several="folders"):
 
     kind = "folder"
     model = FolderModel
+
+    @asks
+    def update_folder_by_id_and_user_id(self, id: str, user_id: str, form_data: Any, *_: Any, **__: Any) -> Steps:
+        """Changes members of a user's folder."""
+        changes = {name: value for name, value in plain(form_data).items() if value is not None}
+        return (yield from self._change((yield from self._get(id, user_id)), **changes))
 
 
 Folders = FolderTable()

@@ -37,7 +37,7 @@ User = UserResponse = UserNameResponse = UserModel
 class UserSettings(Record):
     """A user's settings."""
 
-    ui: Any = None
+    ui: Any = {}
 
 
 class UserList(list[UserModel]):
@@ -103,10 +103,10 @@ class UsersTable(Table):
         if caller is not None and getattr(caller, member) == value:
             return caller
         found = yield Question("users.get", {member: value})
-        return UserModel(**found) if isinstance(found, dict) else None
+        return record(found) if isinstance(found, dict) else None
 
     def _list(self) -> Steps:
-        return [UserModel(**user) for user in (yield Question("users.list", {})) or []]
+        return [record(user) for user in (yield Question("users.list", {})) or []]
 
 
 def calling_user() -> UserModel | None:
@@ -115,7 +115,14 @@ def calling_user() -> UserModel | None:
     if request is None:
         return None
     members = {name: value for name, value in request.user.items() if name != "valves"}
-    return UserModel(**members) if members.get("id") else None
+    return record(members) if members.get("id") else None
+
+
+def record(members: dict[str, Any]) -> UserModel:
+    """A user's members as a record, the settings too."""
+    if isinstance(members.get("settings"), dict):
+        members = {**members, "settings": UserSettings(**members["settings"])}
+    return UserModel(**members)
 
 
 Users = UsersTable()

@@ -9,6 +9,20 @@ from typing import Any
 from open_webui.routers.files import owner_id, stored
 from sluicegate_worker.compat.facade import Steps, asks
 from sluicegate_worker.compat.finder import missing
+from sluicegate_worker.compat.records import Record
+
+
+class GenerateImageForm(Record):
+    """What an image is to show."""
+
+    model: Any = None
+    prompt: Any = ""
+    size: Any = None
+    n: Any = 1
+    negative_prompt: Any = None
+
+
+CreateImageForm = GenerateImageForm
 
 
 def load_b64_image_data(b64_str: str) -> tuple[bytes, str] | None:

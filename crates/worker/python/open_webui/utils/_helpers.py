@@ -234,3 +234,29 @@ async def stream_chunks_handler(stream: Any) -> AsyncIterator[bytes]:
             yield line
     if rest:
         yield rest
+
+
+def convert_output_to_messages(output: list[dict[str, Any]], raw: bool = False) -> list[dict[str, Any]]:
+    """The items of a `Responses` answer as messages: texts, calls of tools, and what those gave."""
+    messages: list[dict[str, Any]] = []
+    for item in output:
+        kind = item.get("type")
+        if kind == "message":
+            messages.append({"role": item.get("role", "assistant"), "content": text_of_parts(item.get("content"))})
+        elif kind == "function_call":
+            call = {"name": item.get("name", ""), "arguments": item.get("arguments", "{}")}
+            entry = {"id": item.get("call_id", ""), "type": "function", "function": call}
+            if not messages or messages[-1]["role"] != "assistant":
+                messages.append({"role": "assistant", "content": ""})
+            messages[-1].setdefault("tool_calls", []).append(entry)
+        elif kind == "function_call_output":
+            content = text_of_parts(item.get("output"))
+            messages.append({"role": "tool", "tool_call_id": item.get("call_id", ""), "content": content})
+    return messages
+
+
+def text_of_parts(content: Any) -> str:
+    """A text, or the texts of its parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return "" if content is None else str(content)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any
 
 from sluicegate_worker.compat.facade import Steps, asks
@@ -16,6 +18,35 @@ def get_tools(*_: Any, **__: Any) -> Steps:
     note_use(f"{__name__}.get_tools")
     return {}
     yield
+
+
+get_builtin_tools = get_terminal_tools = get_tools
+
+
+def get_async_tool_function_and_apply_extra_params(
+    function: Callable[..., Any], extra_params: dict[str, Any]
+) -> Callable[..., Awaitable[Any]]:
+    """A coroutine function that calls the given one with those of the parameters that it names."""
+    signature = inspect.signature(function)
+    wanted = {name: value for name, value in extra_params.items() if name in signature.parameters}
+
+    @wraps(function)
+    async def called(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **{**wanted, **kwargs})
+        return await result if inspect.isawaitable(result) else result
+
+    left = [parameter for name, parameter in signature.parameters.items() if name not in wanted]
+    vars(called)["__signature__"] = signature.replace(parameters=left)
+    vars(called)["__extra_params__"] = wanted
+    return called
+
+
+def get_updated_tool_function(function: Callable[..., Any], extra_params: dict[str, Any]) -> Callable[..., Any]:
+    """The same tool with other values of its extra parameters."""
+    held = getattr(function, "__extra_params__", {})
+    original = getattr(function, "__wrapped__", function)
+    changed = {name: extra_params.get(name, value) for name, value in held.items()}
+    return get_async_tool_function_and_apply_extra_params(original, changed) if held else function
 
 
 def get_functions_from_tool(tool: object) -> list[Callable[..., Any]]:
