@@ -76,7 +76,7 @@ wire_enum! {
         Forget = 3,
         /// A request begins for one function. Id: request. Payload: `{"slot", "valves", "user", "user_valves"?,
         /// "metadata", "model", "request", "events"}`; `valves` is a version, `request` describes the HTTP request
-        /// as `{"method", "url", "headers", "client"}`.
+        /// as `{"method", "url", "headers", "client", "body"?}`.
         Open = 4,
         /// A request is over for one function: its context is dropped. Id: request. No payload.
         Close = 5,
@@ -114,7 +114,8 @@ wire_enum! {
         /// Answer to `Ping`.
         Pong = 73,
         /// A function asks the gateway for something. Id: callback.
-        /// Payload: `{"request", "method", "arguments"}`.
+        /// Payload: `{"request", "method", "arguments"}`; `request` is null for code that runs for none, as while
+        /// a function is loaded or lists its models. The worker may stand still until the answer is there.
         Callback = 74,
     }
 }
