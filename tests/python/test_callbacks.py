@@ -181,6 +181,44 @@ class Filter:
         assert finish(worker, gateway, Kind.REPLY, id=call).json["body"] == {"name": "Bob"}
 
 
+def test_all_ways_of_asking_at_once(worker: Worker) -> None:
+    source = (
+        LOOKUP
+        + """
+import asyncio
+class Filter:
+    async def inlet(self, body):
+        n = body["n"]
+        if n % 3 == 0:
+            user = Users.get_user_by_id(str(n))
+        elif n % 3 == 1:
+            user = await Users.get_user_by_id(str(n))
+        else:
+            user = await asyncio.to_thread(Users.get_user_by_id, str(n))
+        return {"name": user.name}
+"""
+    )
+    request = worker.open(worker.load(source))
+    calls = {n: worker.start(Handler.INLET, request=request, body={"n": n}) for n in range(90)}
+    names: dict[int, str] = {}
+    asked = []
+    while len(names) < len(calls):
+        frame = worker.wait(Kind.CALLBACK, Kind.REPLY)
+        if frame.kind == Kind.REPLY:
+            names[frame.id] = frame.json["body"]["name"]
+            continue
+        asked.append(frame)
+        # The last question is answered first, so that answers come in another order than questions.
+        worker.ping()
+        asked += [frame for frame in worker.received if frame.kind == Kind.CALLBACK]
+        worker.received = [frame for frame in worker.received if frame.kind != Kind.CALLBACK]
+        while asked:
+            question = asked.pop()
+            id = question.json["arguments"]["id"]
+            worker.send(Kind.CALLBACK_REPLY, question.id, {"result": {"id": id, "name": f"N{id}"}})
+    assert names == {call: f"N{n}" for n, call in calls.items()}
+
+
 def test_a_refused_question_raises(worker: Worker) -> None:
     source = (
         LOOKUP

@@ -40,6 +40,11 @@ class Filter:
     assert (learnt["pipes"], learnt["needs_loop"], learnt["warnings"]) == ("none", False, [])
 
 
+def test_enumerations_with_the_name_of_a_kind_are_none(worker: Worker) -> None:
+    source = "from enum import Enum\nclass Event(Enum):\n    A = 1\nclass Tools:\n    def now(self): return 1\n"
+    assert worker.try_load(source)[1].json["kind"] == "tools"
+
+
 @pytest.mark.parametrize(
     ("body", "form"),
     [

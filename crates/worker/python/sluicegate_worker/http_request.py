@@ -105,6 +105,11 @@ class State(SimpleNamespace):
         super().__init__(**members)
         self.__dict__["_path"] = path
 
+    @property
+    def _state(self) -> dict[str, Any]:
+        """The members, where Starlette keeps them."""
+        return self.__dict__
+
     def __getattr__(self, name: str) -> Any:
         """A member that does nothing."""
         if name.startswith("_"):

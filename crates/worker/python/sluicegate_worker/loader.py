@@ -17,6 +17,7 @@ import ast
 import os
 import sys
 from collections.abc import Callable
+from enum import EnumType
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -185,8 +186,10 @@ def rewrite_imports(tree: ast.Module) -> None:
 def find_class(module: ModuleType) -> tuple[str, tuple[str, ...], Callable[[], Any]]:
     """The class that makes the module a function, with its kind and the handlers it may have."""
     for name, (kind, handlers) in KINDS.items():
-        if hasattr(module, name):
-            return kind, handlers, getattr(module, name)
+        found = getattr(module, name, None)
+        # Toolkits often have an enumeration called `Event` or `Action`.
+        if found is not None and not isinstance(found, EnumType):
+            return kind, handlers, found
     raise LoadError("No Function class found in the module")
 
 
