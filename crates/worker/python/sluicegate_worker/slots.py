@@ -22,7 +22,7 @@ class Slot:
         self.user_model = self._make_user_model()
         has_valves = self.store is not None
         self.plans = {name: Plan(name, handler, has_valves) for name, handler in function.handlers.items()}
-        self.lane = Lane(threads, movable=not function.needs_loop)
+        self.lane = Lane(threads, movable=not function.needs_loop, runs_loops=function.runs_loops)
 
     def learnt(self) -> dict[str, Any]:
         """What the gateway keeps of the function, so that it need not be loaded to be known."""
