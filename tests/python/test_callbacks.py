@@ -252,6 +252,46 @@ class Filter:
     assert select.select([worker.pidfd], [], [], 20)[0]
 
 
+def test_a_cancelled_call_gives_its_question_up(worker: Worker) -> None:
+    source = (
+        LOOKUP
+        + """
+class Filter:
+    async def inlet(self, body):
+        await Users.get_user_by_id("u9")
+"""
+    )
+    request = worker.open(worker.load(source))
+    call = worker.start(Handler.INLET, request=request, body={})
+    question = worker.wait(Kind.CALLBACK)
+    worker.send(Kind.CANCEL, call)
+    given_up = worker.wait(Kind.CALLBACK)
+    assert (given_up.id, given_up.flags, given_up.payload) == (question.id, 1, b"")
+    assert worker.wait(Kind.ERROR, id=call).json["type"] == "CancelledError"
+
+
+def test_lookups_outside_a_request_find_nothing_if_they_are_refused(worker: Worker) -> None:
+    source = """
+from open_webui.models.functions import Functions
+from open_webui.models.users import Users
+class Filter:
+    def __init__(self):
+        self.found = [Users.get_user_by_id("u2"), Functions.get_function_valves_by_id("other")]
+    def inlet(self, body):
+        return {"found": self.found}
+"""
+    slot = worker.next_id()
+    worker.send(Kind.LOAD, slot, {"function_id": "under_test", "source": source, "threads": 1})
+    for _ in range(2):
+        error = {"type": "RuntimeError", "message": "not now", "status": None, "detail": None}
+        worker.send(Kind.CALLBACK_REPLY, worker.wait(Kind.CALLBACK).id, {"error": error})
+    assert worker.wait(Kind.READY, Kind.FAILED, id=slot).kind == Kind.READY
+    worker.valves(slot, 0, {})
+    body = worker.result(Handler.INLET, request=worker.open(slot), body={})["body"]
+    assert body == {"found": [None, {}]}
+    assert b"`users.get` found nothing" in b"".join(frame.payload for frame in worker.logged())
+
+
 def test_questions_without_a_request_name_none(worker: Worker) -> None:
     source = LOOKUP + "NAME = Users.get_user_by_id('u2').name\nclass Filter:\n    pass\n"
     slot = worker.next_id()

@@ -39,7 +39,7 @@ class Callbacks:
                     self.inbox.help()
             return await waiting
         finally:
-            del self._waiting[id]
+            self._end(id, answer)
 
     def ask_sync(self, request_id: int | None, method: str, arguments: dict[str, Any]) -> Any:
         """Asks and holds the thread up until the answer is there, on the loop's thread as on any other.
@@ -57,7 +57,7 @@ class Callbacks:
                 raise refused_silence(method, self.inbox.ended)
             return answer.result()
         finally:
-            del self._waiting[id]
+            self._end(id, answer)
 
     def answer(self, id: int, reply: dict[str, Any]) -> None:
         """Hands an answer to the one who waits for it, if it still does; on any thread."""
@@ -79,6 +79,11 @@ class Callbacks:
             del self._waiting[id]
             raise
         return id, answer
+
+    def _end(self, id: int, answer: Future[Any]) -> None:
+        del self._waiting[id]
+        if answer.cancelled() or not answer.done():
+            self._link.send_raw(core.CALLBACK, id, b"", core.GIVEN_UP)
 
     def _wait_beside(self, answer: Future[Any], deadline: float) -> None:
         # As a rule the loop brings the answer. It cannot while its thread waits for this one.

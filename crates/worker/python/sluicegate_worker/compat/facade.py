@@ -6,16 +6,22 @@ what the caller expects.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sluicegate_worker.callbacks import Callbacks, Refusal
 from sluicegate_worker.compat.callsites import caller_awaits
 from sluicegate_worker.scope import CURRENT
 
 if TYPE_CHECKING:
-    from sluicegate_worker.callbacks import Callbacks
     from sluicegate_worker.context import RequestContext
+
+LOG = logging.getLogger("open_webui")
+
+#: Last words of the methods that only look.
+LOOKUPS = {"get", "list", "valves", "user_valves"}
 
 
 class Question(NamedTuple):
@@ -43,11 +49,19 @@ class Gateway:
 
     def ask_sync(self, question: Question) -> Any:
         """The answer, for which the thread stands still."""
-        return self._connected().ask_sync(request_id(), *question)
+        request = request_id()
+        try:
+            return self._connected().ask_sync(request, *question)
+        except Refusal as refusal:
+            return nothing_found(request, question, refusal)
 
     async def ask(self, question: Question) -> Any:
         """The answer, which is awaited."""
-        return await self._connected().ask(request_id(), *question)
+        request = request_id()
+        try:
+            return await self._connected().ask(request, *question)
+        except Refusal as refusal:
+            return nothing_found(request, question, refusal)
 
     def _connected(self) -> Callbacks:
         if self.callbacks is None:
@@ -98,6 +112,13 @@ async def run(steps: Steps) -> Any:
                 question = steps.send(answer)
     except StopIteration as end:
         return end.value
+
+
+def nothing_found(request: int | None, question: Question, refusal: Refusal) -> None:
+    """Lets a lookup outside any request find nothing: functions look around while they are loaded."""
+    if request is not None or question.method.rpartition(".")[2] not in LOOKUPS:
+        raise refusal
+    LOG.warning("`%s` found nothing, as no request is being handled: %s", question.method, refusal)
 
 
 def current_request() -> RequestContext | None:
