@@ -41,8 +41,8 @@ class Filter:
 
 
 def test_enumerations_with_the_name_of_a_kind_are_none(worker: Worker) -> None:
-    source = "from enum import Enum\nclass Event(Enum):\n    A = 1\nclass Tools:\n    def now(self): return 1\n"
-    assert worker.try_load(source)[1].json["kind"] == "tools"
+    source = "from enum import Enum\nclass Filter(Enum):\n    A = 1\nclass Action:\n    def action(self): return 1\n"
+    assert worker.try_load(source)[1].json["kind"] == "action"
 
 
 @pytest.mark.parametrize(

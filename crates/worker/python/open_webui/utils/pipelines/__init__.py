@@ -1,1 +1,0 @@
-"""Helpers of the Pipelines server, under the name that the import rewrite gives them."""
