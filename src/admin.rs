@@ -1,6 +1,8 @@
-//! The management API: Open WebUI's routes for functions and their valves, in its shapes and statuses.
+//! The management API: Open WebUI's routes for functions and their valves, in its shapes and statuses, and those of
+//! the Pipelines server.
 
 mod functions;
+mod pipelines;
 mod reply;
 mod valves;
 
@@ -43,7 +45,7 @@ pub fn answers(path: &str) -> bool {
         let rest = path.strip_prefix(*root);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    ROOTS.iter().any(is_below)
+    ROOTS.iter().any(is_below) || pipelines::answers(path)
 }
 
 impl Admin {
@@ -133,6 +135,7 @@ fn router(managed: Managed) -> Router {
         .nest(FUNCTIONS, functions)
         // Open WebUI's own path has the slash, which a nested root does not match.
         .route(&format!("{FUNCTIONS}/"), get(functions::list))
+        .merge(pipelines::routes())
         .fallback(reply::unknown_route)
         .method_not_allowed_fallback(reply::wrong_method)
         .with_state(managed)

@@ -164,7 +164,12 @@ impl Models {
         let list = match incoming.contract {
             Contract::OpenAi => {
                 let data: Vec<Value> = models.iter().map(Model::in_openai_list).collect();
-                json!({"object": "list", "data": data})
+                let mut list = json!({"object": "list", "data": data});
+                // Tells Open WebUI that its admin page can show our functions, which takes an admin's key.
+                if incoming.caller.rights == Role::Admin {
+                    list["pipelines"] = json!(true);
+                }
+                list
             }
             Contract::OpenWebUi => {
                 let listed = models
