@@ -12,6 +12,7 @@ mod layers;
 mod leaving;
 mod outlets;
 mod pass_through;
+mod pipelines;
 mod pipes;
 mod refusals;
 mod sdk;

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from driver import Handler, Kind, Worker, forms
+from driver import Handler, Kind, Worker, Zygote, forms
 
 PLAIN = '''"""title: Parrot
 """
@@ -252,36 +253,30 @@ def test_a_startup_that_fails_is_a_load_error(worker: Worker) -> None:
     assert (answer.kind, answer.json["message"]) == (Kind.FAILED, "no database")
 
 
-def test_the_end_is_told_of(worker: Worker, tmp_path: Any) -> None:
-    mark = tmp_path / "ended"
-    source = PLAIN + f"\n    async def on_shutdown(self):\n        open({str(mark)!r}, 'w').write('yes')\n"
-    slot = worker.load(source)
-    worker.send(Kind.UNLOAD, slot)
-    worker.ping()
-    worker.ping()
-    assert mark.read_text() == "yes"
-
-
-def test_the_end_of_the_worker_is_told_of_too(worker: Worker, zygote: Any, tmp_path: Any) -> None:
+@pytest.mark.parametrize("is_unloaded", [True, False])
+def test_the_end_is_told_of(zygote: Zygote, tmp_path: Path, is_unloaded: bool) -> None:
     mark = tmp_path / "ended"
     source = PLAIN + f"""
     async def on_shutdown(self):
         import asyncio
+        print("nobody reads this")
         await asyncio.sleep(0.01)
         open({str(mark)!r}, 'w').write('yes')
 """
     ending = zygote.spawn()
-    ending.load(source)
-    ending.connection.close()
+    slot = ending.load(source)
+    if is_unloaded:
+        ending.send(Kind.UNLOAD, slot)
+    ending.close()
     zygote.wait_exit(ending)
     assert mark.read_text() == "yes"
 
 
-def test_a_shutdown_that_hangs_is_given_up(worker: Worker, zygote: Any) -> None:
+def test_a_shutdown_that_hangs_is_given_up(zygote: Zygote) -> None:
     source = PLAIN + "\n    async def on_shutdown(self):\n        import asyncio\n        await asyncio.Event().wait()\n"
     ending = zygote.spawn()
     ending.load(source)
-    ending.connection.close()
+    ending.close()
     assert zygote.wait_exit(ending) == 0
 
 
