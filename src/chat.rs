@@ -6,6 +6,7 @@ mod failure;
 mod inlet;
 mod outlet;
 mod pipe;
+mod remote;
 pub mod request;
 pub mod respond;
 pub mod route;
@@ -18,6 +19,7 @@ use http::Response;
 use tokio::sync::watch;
 
 use self::chain::Chain;
+use self::remote::Remotes;
 use self::request::{ChatRequest, Incoming};
 use self::route::Target;
 use crate::body::Body;
@@ -77,12 +79,17 @@ impl Chat {
             .find(&snapshot, incoming.caller, &request.model())
             .await?;
         // Chosen before inlet: a filter may rewrite `model`, which must not choose the filters.
-        let mut chain = Chain::select(&snapshot, &request, &asked, incoming);
-        let request = inlet::run(&self.host, &mut chain, request, incoming, &asked).await?;
+        let remotes = Remotes::select(&self.models, &self.upstreams, &asked).await?;
+        let mut chain = Chain::select(&snapshot, &request, &asked, incoming)
+            .with_remotes(remotes, &asked, incoming);
+        let mut request = inlet::run(&self.host, &mut chain, request, incoming, &asked).await?;
         // Chosen after inlet, for the same reason.
         let model =
             route::choose(&self.models, &snapshot, incoming.caller, &request, asked).await?;
         incoming.log.set_target(self.models.target_name(&model));
+        if model.pipeline().is_some() {
+            remote::name_user(&mut request, incoming.caller)?;
+        }
         let reply = match &model.target {
             Target::Upstream(target) => {
                 route::send(&self.upstreams, target, &request, incoming).await?

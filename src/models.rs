@@ -13,10 +13,11 @@ use crate::body::Body;
 use crate::chat::request::Incoming;
 use crate::chat::{Contract, respond};
 use crate::config::{ModelAccess, ModelsConfig, Role};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::host::Host;
+use crate::registry::function::is_target;
 use crate::registry::{Function, FunctionKind, Pipes, Snapshot};
-use crate::upstream::{self, Catalog, Directory, ModelEntry};
+use crate::upstream::{self, Catalog, Directory, ModelEntry, RemoteFilter};
 
 /// Manifolds whose lists are kept.
 const KEPT_LISTS: u64 = 10_000;
@@ -199,6 +200,24 @@ impl Models {
         ))
     }
 
+    /// The filters of Pipelines servers that name this model, in the order in which they run.
+    ///
+    /// # Errors
+    ///
+    /// If the filters of a server are not known that no request may pass by.
+    pub async fn remote_filters(&self, model: &str) -> Result<Vec<Arc<RemoteFilter>>> {
+        let filters = self.catalog.filters().await.map_err(|upstream| {
+            let message = format!(
+                "the filters of the Pipelines server `{upstream}` are not known, because its list cannot be read"
+            );
+            Error::new(Kind::UpstreamUnreachable, message)
+        })?;
+        let named = filters
+            .iter()
+            .filter(|filter| is_target(&filter.targets, model));
+        Ok(named.cloned().collect())
+    }
+
     /// Asks every model server for its list again.
     pub async fn refresh(&self) {
         self.manifolds.invalidate_all();
@@ -274,6 +293,15 @@ impl Model {
     #[must_use]
     pub fn is_pipe(&self) -> bool {
         matches!(self.target, Target::Pipe(_))
+    }
+
+    /// How a model of a Pipelines server is asked as a filter, which it may be as well.
+    #[must_use]
+    pub fn pipeline(&self) -> Option<&Arc<RemoteFilter>> {
+        match &self.source {
+            Source::Upstream(entry) => entry.pipeline.as_ref(),
+            Source::Pipe { .. } => None,
+        }
     }
 
     /// Its entry in Open WebUI's list, as functions see it.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::context::context;
+use super::remote::Remotes;
 use super::request::{ChatRequest, Incoming};
+use crate::config::StreamOutlet;
 use crate::host::{Context, Failure, Host, Metadata, Session};
 use crate::models::Model;
 use crate::registry::{Function, Snapshot};
@@ -16,6 +18,8 @@ pub struct Chain {
     pub snapshot: Arc<Snapshot>,
     /// The filters, in the order in which they run.
     pub links: Vec<Link>,
+    /// The filters of Pipelines servers, which run before them.
+    pub remotes: Option<Remotes>,
     /// What they are told of the request; made only if there are any, or for a pipe.
     pub context: Option<Context>,
     /// Where it is noted what they did.
@@ -60,14 +64,43 @@ impl Chain {
         Self {
             snapshot: Arc::clone(snapshot),
             links,
+            remotes: None,
             context,
             log: Arc::clone(incoming.log),
         }
     }
 
-    /// Whether any filter has this handler.
+    /// The same chain with filters of Pipelines servers before the local ones.
+    #[must_use]
+    pub fn with_remotes(
+        mut self,
+        remotes: Option<Remotes>,
+        model: &Model,
+        incoming: &Incoming<'_>,
+    ) -> Self {
+        if remotes.is_some() && self.context.is_none() {
+            self.context = Some(context(incoming, model));
+        }
+        self.remotes = remotes;
+        self
+    }
+
+    /// Whether a stream is held back until a filter has seen all of it.
+    #[must_use]
+    pub fn holds_streams(&self) -> bool {
+        let is_held = |link: &Link| {
+            link.function.handles("outlet")
+                && link.function.settings.stream_outlet == StreamOutlet::Hold
+        };
+        self.links.iter().any(is_held) || self.remotes.as_ref().is_some_and(Remotes::hold_streams)
+    }
+
+    /// Whether any filter has this handler. Remote ones may have an outlet: that is known only once they are asked.
     #[must_use]
     pub fn handles(&self, handler: &str) -> bool {
+        if self.remotes.is_some() && handler == "outlet" {
+            return true;
+        }
         self.links.iter().any(|link| link.function.handles(handler))
     }
 }

@@ -22,12 +22,7 @@ const SECRET_HEADERS: &[&str] = &[
 #[must_use]
 pub(super) fn context(incoming: &Incoming<'_>, model: &Model) -> Context {
     let caller = incoming.caller;
-    let user = json!({
-        "id": caller.user.id,
-        "email": caller.user.email,
-        "name": caller.user.name,
-        "role": caller.user.role.as_str(),
-    });
+    let user = user(caller);
     let http = json!({
         "method": incoming.method.as_str(),
         "url": incoming.uri.to_string(),
@@ -40,6 +35,16 @@ pub(super) fn context(incoming: &Incoming<'_>, model: &Model) -> Context {
         model: model.entry(),
         http: http.to_string().into(),
     }
+}
+
+/// What functions are told of the caller.
+pub(super) fn user(caller: &Caller) -> Value {
+    json!({
+        "id": caller.user.id,
+        "email": caller.user.email,
+        "name": caller.user.name,
+        "role": caller.user.role.as_str(),
+    })
 }
 
 /// The headers that functions may see: no credentials, and no word on who calls but ours (ruling R35).

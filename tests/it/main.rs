@@ -15,6 +15,7 @@ mod pass_through;
 mod pipelines;
 mod pipes;
 mod refusals;
+mod remote_pipelines;
 mod sdk;
 mod start;
 mod suites;
