@@ -133,6 +133,24 @@ async fn a_deleted_pipeline_is_told_of_its_end() {
 }
 
 #[tokio::test]
+async fn every_pipeline_is_told_of_the_end_of_the_gateway() {
+    let upstream = FakeUpstream::echo().await;
+    let mut gateway = gateway_with(&upstream).await;
+    let management = gateway.management();
+    let ended = gateway.home().join("ended");
+    let code = source_with("pipeline_many", &[("ENDED", &format!("{ended:?}"))]);
+    let code = code.replace(
+        "        print(\"this",
+        "        import asyncio; await asyncio.sleep(0.2)\n        print(\"this",
+    );
+    management.install("many", &code).await;
+    gateway.terminate();
+    assert!(gateway.ended().await.success());
+    let look = async || ended.exists().then_some(());
+    eventually(PATIENCE, "on_shutdown has run", look).await;
+}
+
+#[tokio::test]
 async fn open_webui_finds_edits_and_uploads_functions_over_the_protocol() {
     let upstream = FakeUpstream::echo().await;
     let gateway = gateway_with(&upstream).await;

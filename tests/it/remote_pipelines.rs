@@ -11,21 +11,21 @@ use crate::support::{
 };
 
 /// What a filter of the server does with the form that it is sent.
-type Filter = fn(id: &str, hook: &str, form: Value) -> Script;
+type Filter = fn(id: &str, hook: &str, form: &Value) -> Script;
 
 fn json_of(status: u16, body: &Value) -> Script {
     let headers = [("content-type", "application/json")];
     whole(status, &headers, body.to_string())
 }
 
-fn entry(id: &str, pipeline: Value) -> Value {
+fn entry(id: &str, pipeline: &Value) -> Value {
     json!({"id": id, "name": id, "object": "model", "owned_by": "openai", "pipeline": pipeline})
 }
 
 fn filter(id: &str, priority: i64, models: &[&str]) -> Value {
     let pipeline =
         json!({"type": "filter", "pipelines": models, "priority": priority, "valves": true});
-    entry(id, pipeline)
+    entry(id, &pipeline)
 }
 
 /// A Pipelines server with these entries in its list.
@@ -40,7 +40,7 @@ fn answer(entries: &[Value], act: Filter, request: &Recorded) -> Script {
             200,
             &json!({"data": entries, "object": "list", "pipelines": true}),
         ),
-        [id, "filter", hook] => act(id, hook, request.json()),
+        [id, "filter", hook] => act(id, hook, &request.json()),
         ["chat", "completions"] => {
             let body = request.json();
             answer_of(&format!(
@@ -54,7 +54,7 @@ fn answer(entries: &[Value], act: Filter, request: &Recorded) -> Script {
 }
 
 /// Adds the filter's id to the last message.
-fn marks(id: &str, _hook: &str, form: Value) -> Script {
+fn marks(id: &str, _hook: &str, form: &Value) -> Script {
     let mut body = form["body"].clone();
     let last = body["messages"].as_array_mut().unwrap().last_mut().unwrap();
     let text = format!("{} {id}", last["content"].as_str().unwrap());
@@ -156,7 +156,7 @@ async fn on_streams_remote_outlets_observe_or_hold() {
 }
 
 /// Fails in the way that the last message asks for.
-fn fails(id: &str, hook: &str, form: Value) -> Script {
+fn fails(id: &str, hook: &str, form: &Value) -> Script {
     let messages = form["body"]["messages"].as_array().unwrap();
     let asked = messages[0]["content"].as_str().unwrap();
     match asked {
@@ -196,6 +196,19 @@ async fn a_remote_refusal_keeps_its_status_and_words() {
             assert_eq!(refused.expect(status).json(), json!({"detail": words}));
         }
     }
+}
+
+#[tokio::test]
+async fn a_remote_refusal_on_a_stream_stands_in_place_of_its_end() {
+    let models = FakeUpstream::echo().await;
+    let server = pipelines(vec![filter("policy_1", 0, &["*"])], fails).await;
+    let gateway = gateway_with(&models, &server, "").await;
+    let body = streamed_chat("echo", "outlet");
+    let events = gateway.user().chat(&body).await.expect(200).events();
+    assert!(events.last().unwrap().contains("denied"), "{events:?}");
+    assert!(!events.contains(&"[DONE]".to_owned()));
+    let body = streamed_chat("echo", "forbid");
+    gateway.user().chat(&body).await.expect(403);
 }
 
 #[tokio::test]
@@ -263,7 +276,7 @@ async fn no_request_passes_before_the_filters_are_known() {
 async fn a_remote_pipe_is_a_model_and_its_own_filter() {
     let models = FakeUpstream::echo().await;
     let entries = vec![
-        entry("many.one", json!({"type": "manifold", "valves": false})),
+        entry("many.one", &json!({"type": "manifold", "valves": false})),
         filter("a1", 1, &["*"]),
     ];
     let server = pipelines(entries, marks).await;
