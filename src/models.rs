@@ -289,6 +289,15 @@ impl Models {
 }
 
 impl Model {
+    /// The pipe that answers for it.
+    #[must_use]
+    pub fn function(&self) -> Option<&Arc<Function>> {
+        match &self.target {
+            Target::Pipe(function) => Some(function),
+            Target::Upstream(_) => None,
+        }
+    }
+
     /// Whether a pipe answers for it.
     #[must_use]
     pub fn is_pipe(&self) -> bool {

@@ -16,7 +16,7 @@ use crate::telemetry::RequestLog;
 pub struct Chain {
     /// The generation in which the request lives.
     pub snapshot: Arc<Snapshot>,
-    /// The filters, in the order in which they run.
+    /// The filters, in the order in which they run; last the model's own pipe, if that has handlers of a filter.
     pub links: Vec<Link>,
     /// The filters of Pipelines servers, which run before them.
     pub remotes: Option<Remotes>,
@@ -54,9 +54,14 @@ impl Chain {
             .filters()
             .iter()
             .filter(|filter| filter.is_attached_to(&model.id) && is_on(filter));
+        // A pipe written for the Pipelines server may see its own requests and answers as a filter does.
+        let own = model
+            .function()
+            .filter(|pipe| pipe.handles("inlet") || pipe.handles("outlet"));
         let links: Vec<Link> = filters
-            .map(|filter| Link {
-                function: Arc::clone(filter),
+            .chain(own)
+            .map(|function| Link {
+                function: Arc::clone(function),
                 session: None,
             })
             .collect();

@@ -11,6 +11,7 @@ use super::request::ChatRequest;
 use crate::config::{Closing, StreamOutlet};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Context, Failure, Hook, Host, Metadata};
+use crate::registry::FunctionKind;
 use crate::telemetry::{Outcome, RequestLog};
 use crate::upstream::{Answer, RemoteHook};
 use crate::wire::json::Document;
@@ -139,8 +140,13 @@ impl Talk {
             // Boxed, because it is rare and large.
             is_changed |= Box::pin(self.ask_remotes(remotes, context, effect, log)).await?;
         }
-        for link in links
+        // The pipe that gave the answer is the first to see it.
+        let is_filter = |link: &Link| link.function.kind() == FunctionKind::Filter;
+        let filters = links.partition_point(is_filter);
+        let (filters, own) = links.split_at_mut(filters);
+        for link in own
             .iter_mut()
+            .chain(filters)
             .filter(|link| link.function.handles(OUTLET))
         {
             match self.ask(host, context, link, &mut metadata).await {

@@ -24,6 +24,16 @@ class Pipeline:
             with open(ENDED, "w") as file:
                 file.write("yes")
 
+    async def inlet(self, body: dict, user: dict) -> dict:
+        if "own" in body["messages"][-1]["content"]:
+            body["messages"][-1]["content"] += " inlet"
+        return body
+
+    async def outlet(self, body: dict, user: dict) -> dict:
+        if "own" in body["messages"][-1]["content"]:
+            body["messages"][-1]["content"] += " outlet"
+        return body
+
     def pipe(
         self, user_message: str, model_id: str, messages: List[dict], body: dict
     ) -> Union[str, Generator, Iterator]:

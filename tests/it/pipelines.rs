@@ -119,6 +119,21 @@ async fn a_manifold_pipeline_is_a_model_for_each_of_its_pipelines() {
 }
 
 #[tokio::test]
+async fn a_pipeline_is_the_last_inlet_and_the_first_outlet_of_its_own_models() {
+    let gateway = TestGateway::setup()
+        .python()
+        .function("many", &source("pipeline_many"))
+        .function("stamp", &source("pipeline_stamp"))
+        .start()
+        .await;
+    let answer = gateway.user().chat(&chat("many.one", "own")).await;
+    assert_eq!(
+        answer.expect(200).content(),
+        "one of 1: own [stamped for User Two] inlet outlet (started with stamped)"
+    );
+}
+
+#[tokio::test]
 async fn a_deleted_pipeline_is_told_of_its_end() {
     let gateway = TestGateway::setup().python().start().await;
     let management = gateway.management();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -348,3 +349,22 @@ class Pipeline(FunctionCallingBlueprint):
     body = worker.result(Handler.INLET, request=worker.open(slot, valves=1), body=chat())["body"]
     assert body["messages"][0]["role"] == "system"
     assert "Rome: sun today" in body["messages"][0]["content"]
+
+
+def test_the_guides_example_does_what_it_says(worker: Worker) -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "FUNCTIONS.md"
+    blocks = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    [source] = [block for block in blocks if "class Pipeline:" in block]
+    slot, answer = worker.try_load(source)
+    assert (answer.json["kind"], answer.json["targets"]) == ("filter", ["*"])
+    worker.valves(slot, 1, {"word": "hello"})
+    failure = worker.failure(Handler.INLET, request=worker.open(slot, valves=1), body=chat())
+    assert failure["message"] == "That word is not allowed."
+
+
+def test_a_pipe_may_be_its_own_filter(worker: Worker) -> None:
+    source = PLAIN + "\n    async def inlet(self, body, user):\n        return {**body, 'seen': user['name']}\n"
+    slot = worker.load(source)
+    request = worker.open(slot)
+    body = worker.result(Handler.INLET, request=request, body=chat())["body"]
+    assert body["seen"] == "Ann"

@@ -65,7 +65,8 @@ class Adapter:
         self.own_values = dumped(getattr(inner, "valves", None))
         if declared == "manifold":
             self.pipes = self._list_models
-        self.handlers = self._filter_handlers() if self.kind == "filter" else self._pipe_handlers()
+        # A pipe may have `inlet` and `outlet` as well, for its own models.
+        self.handlers = self._filter_handlers() | ({} if self.kind == "filter" else self._pipe_handlers())
 
     @property
     def name(self) -> Any:
