@@ -136,16 +136,22 @@ impl Catalog {
         self.known(id).or_else(|| self.accepted(id))
     }
 
-    /// The filters of all Pipelines servers, in the order in which they run. Waits for servers that must have some
-    /// and were never heard; the error is the name of one that cannot be.
+    /// The filters of all Pipelines servers, in the order in which they run. Waits for servers that were never heard:
+    /// for a second at most if they may have some, else for their answer; the error is the name of one that must have
+    /// some and cannot be heard.
     ///
     /// # Errors
     ///
     /// If the filters of a server are not known that no request may pass by.
     pub async fn filters(&self) -> Result<Arc<Vec<Arc<RemoteFilter>>>, String> {
-        let merged = self.shared.merged();
+        let mut merged = self.shared.merged();
         if !merged.is_fresh(&self.shared) {
             self.renew();
+        }
+        if merged.may_lack_filters(&self.shared) {
+            // Only at the start: nobody has said whether there are filters.
+            let _ = timeout(PATIENCE, self.load()).await;
+            merged = self.shared.merged();
         }
         if merged.unheard(&self.shared).is_none() {
             return Ok(Arc::clone(&merged.filters));

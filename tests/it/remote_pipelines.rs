@@ -273,6 +273,29 @@ async fn no_request_passes_before_the_filters_are_known() {
 }
 
 #[tokio::test]
+async fn filters_of_a_server_that_is_not_declared_run_from_the_first_request_on() {
+    let models = FakeUpstream::echo().await;
+    let entries = vec![filter("a1", 0, &["*"])];
+    // Its list comes later than that of the models.
+    let late = Step::Pause(std::time::Duration::from_millis(200));
+    let server = FakeUpstream::start(move |request| {
+        let mut script = answer(&entries, marks, request);
+        script.insert(0, late.clone());
+        script
+    })
+    .await;
+    let gateway = TestGateway::setup()
+        .upstream("fake", &models.base_url())
+        .upstream("policy", server.base_url().trim_end_matches("/v1"))
+        .start()
+        .await;
+    assert_eq!(
+        says(&gateway.user(), &chat("echo", "hi")).await,
+        "echo: hi a1 a1"
+    );
+}
+
+#[tokio::test]
 async fn a_remote_pipe_is_a_model_and_its_own_filter() {
     let models = FakeUpstream::echo().await;
     let entries = vec![

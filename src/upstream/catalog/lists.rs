@@ -64,6 +64,14 @@ impl Merged {
         }
     }
 
+    /// Whether an upstream has not answered yet that may turn out to be a Pipelines server.
+    pub(super) fn may_lack_filters(&self, shared: &Shared) -> bool {
+        let mut upstreams = shared.directory.all();
+        upstreams.any(|(index, upstream)| {
+            upstream.kind == UpstreamKind::OpenAi && !self.lists.contains_key(&index)
+        })
+    }
+
     /// The first upstream whose filters must run and that was never heard.
     pub(super) fn unheard<'a>(&self, shared: &'a Shared) -> Option<&'a Upstream> {
         let is_heard = |index| self.lists.get(&index).is_some_and(|list| list.is_heard);
