@@ -19,7 +19,7 @@ pub struct Chain {
     /// The filters, in the order in which they run; last the model's own pipe, if that has handlers of a filter.
     pub links: Vec<Link>,
     /// The filters of Pipelines servers, which run before them.
-    pub remotes: Option<Remotes>,
+    pub remotes: Option<Box<Remotes>>,
     /// What they are told of the request; made only if there are any, or for a pipe.
     pub context: Option<Context>,
     /// Where it is noted what they did.
@@ -79,7 +79,7 @@ impl Chain {
     #[must_use]
     pub fn with_remotes(
         mut self,
-        remotes: Option<Remotes>,
+        remotes: Option<Box<Remotes>>,
         model: &Model,
         incoming: &Incoming<'_>,
     ) -> Self {
@@ -97,7 +97,7 @@ impl Chain {
             link.function.handles("outlet")
                 && link.function.settings.stream_outlet == StreamOutlet::Hold
         };
-        self.links.iter().any(is_held) || self.remotes.as_ref().is_some_and(Remotes::hold_streams)
+        self.links.iter().any(is_held) || self.remotes.as_deref().is_some_and(Remotes::hold_streams)
     }
 
     /// Whether any filter has this handler. Remote ones may have an outlet: that is known only once they are asked.

@@ -38,17 +38,18 @@ impl Remotes {
         models: &Models,
         upstreams: &Upstreams,
         model: &Model,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Option<Box<Self>>> {
         let filters = models.remote_filters(&model.id).await?;
         let own = model.pipeline().cloned();
         if filters.is_empty() && own.is_none() {
             return Ok(None);
         }
-        Ok(Some(Self {
+        // Boxed, because it is rare and every stream would hold its room.
+        Ok(Some(Box::new(Self {
             upstreams: upstreams.clone(),
             filters,
             own,
-        }))
+        })))
     }
 
     /// Whether a stream waits for one of them.

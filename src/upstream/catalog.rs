@@ -144,23 +144,29 @@ impl Catalog {
     ///
     /// If the filters of a server are not known that no request may pass by.
     pub async fn filters(&self) -> Result<Arc<Vec<Arc<RemoteFilter>>>, String> {
-        let mut merged = self.shared.merged();
+        let merged = self.shared.merged();
         if !merged.is_fresh(&self.shared) {
             self.renew();
         }
-        if merged.may_lack_filters(&self.shared) {
-            // Only at the start: nobody has said whether there are filters.
-            let _ = timeout(PATIENCE, self.load()).await;
-            merged = self.shared.merged();
-        }
-        if merged.unheard(&self.shared).is_none() {
+        if !merged.may_lack_filters(&self.shared) && merged.unheard(&self.shared).is_none() {
             return Ok(Arc::clone(&merged.filters));
         }
-        if self.shared.may_ask_again() {
-            self.shared.lists.invalidate_all();
+        // Boxed, because it is rare.
+        Box::pin(self.ask_for_filters()).await
+    }
+
+    async fn ask_for_filters(&self) -> Result<Arc<Vec<Arc<RemoteFilter>>>, String> {
+        if self.shared.merged().may_lack_filters(&self.shared) {
+            // Only at the start: nobody has said whether there are filters.
+            let _ = timeout(PATIENCE, self.load()).await;
         }
-        // The task cannot fail but by the end of the runtime, and then nobody needs the list.
-        let _ = self.load().await;
+        if self.shared.merged().unheard(&self.shared).is_some() {
+            if self.shared.may_ask_again() {
+                self.shared.lists.invalidate_all();
+            }
+            // The task cannot fail but by the end of the runtime, and then nobody needs the list.
+            let _ = self.load().await;
+        }
         let merged = self.shared.merged();
         match merged.unheard(&self.shared) {
             Some(upstream) => Err(upstream.name.clone()),

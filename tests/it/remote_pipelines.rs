@@ -296,6 +296,19 @@ async fn filters_of_a_server_that_is_not_declared_run_from_the_first_request_on(
 }
 
 #[tokio::test]
+async fn a_server_with_models_written_down_is_asked_for_its_filters() {
+    let models = FakeUpstream::echo().await;
+    let server = pipelines(vec![filter("a1", 0, &["*"])], marks).await;
+    let gateway = gateway_with(&models, &server, "models = [\"written\"]").await;
+    assert_eq!(
+        says(&gateway.user(), &chat("echo", "hi")).await,
+        "echo: hi a1 a1"
+    );
+    let listed = gateway.user().get("/v1/models").await.expect(200).text();
+    assert!(listed.contains("\"written\""), "{listed}");
+}
+
+#[tokio::test]
 async fn a_remote_pipe_is_a_model_and_its_own_filter() {
     let models = FakeUpstream::echo().await;
     let entries = vec![

@@ -368,3 +368,26 @@ def test_a_pipe_may_be_its_own_filter(worker: Worker) -> None:
     request = worker.open(slot)
     body = worker.result(Handler.INLET, request=request, body=chat())["body"]
     assert body["seen"] == "Ann"
+
+
+def test_lines_of_a_models_own_stream_pass(worker: Worker) -> None:
+    source = """
+class Pipeline:
+    def pipe(self, user_message, model_id, messages, body):
+        return iter([b'data: {"choices": []}', b"", b"data: [DONE]"])
+"""
+    chunks, end = said(worker, source, chat(), stream=True)
+    assert forms(chunks) == [("RAW", 'data: {"choices": []}'), ("TEXT", ""), ("RAW", "data: [DONE]")]
+    assert end.kind == Kind.END
+
+
+def test_a_plain_inlet_without_a_user_works_too(worker: Worker) -> None:
+    source = "class Pipeline:\n    type = 'filter'\n    def inlet(self, body): return {**body, 'seen': True}\n"
+    body = worker.result(Handler.INLET, request=worker.open(worker.load(source)), body=chat())["body"]
+    assert body["seen"] is True
+
+
+def test_an_inlet_that_gives_nothing_back_is_an_error(worker: Worker) -> None:
+    source = "class Pipeline:\n    type = 'filter'\n    async def inlet(self, body, user): pass\n"
+    failure = worker.failure(Handler.INLET, request=worker.open(worker.load(source)), body=chat())
+    assert failure["message"] == "filter under_test: inlet returned None; return the body"
