@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde_json::{Value, json};
 use sluicegate::auth::{Auth, Caller};
 use sluicegate::chat::Contract;
+use sluicegate::chat::callbacks::{Reach, Within};
 use sluicegate::chat::chain::Chain;
 use sluicegate::chat::request::{ChatRequest, Incoming};
 use sluicegate::config::{self, Config, Sources};
@@ -27,6 +28,7 @@ use sluicegate::registry::{
 };
 use sluicegate::store::Store;
 use sluicegate::telemetry::RequestLog;
+use sluicegate::telemetry::metrics::Route;
 use sluicegate::upstream::{Catalog, Directory};
 use sluicegate::wire::json::Document;
 use sluicegate::wire::sse::{Decoder, EventEnds};
@@ -119,9 +121,19 @@ fn chain(criterion: &mut Criterion) {
     let incoming = house.incoming();
     let body = chat_body(1024);
     let request = ChatRequest::parse(&incoming, body.clone()).expect("the body is valid");
+    let reach = Reach::nothing();
     let mut group = criterion.benchmark_group("chain");
     group.bench_function(format!("select/{ATTACHED} of {FUNCTIONS}"), |bencher| {
-        bencher.iter(|| Chain::select(&house.snapshot, &request, &house.model, &incoming));
+        bencher.iter(|| {
+            Chain::select(
+                &reach,
+                &house.snapshot,
+                &request,
+                &house.model,
+                None,
+                &incoming,
+            )
+        });
     });
     group.bench_function("request/1KiB", |bencher| {
         bencher.iter(|| ChatRequest::parse(&incoming, black_box(body.clone())));
@@ -172,7 +184,7 @@ impl House {
             caller,
             headers,
             uri: Uri::from_static("/v1/chat/completions"),
-            log: RequestLog::begin("bench".into(), "POST", "/v1/chat/completions"),
+            log: RequestLog::begin("bench".into(), "POST", "/v1/chat/completions", Route::Chat),
             _data: data,
         }
     }
@@ -185,7 +197,10 @@ impl House {
             uri: &self.uri,
             headers: &self.headers,
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            is_encrypted: false,
             log: &self.log,
+            within: Within::default(),
+            bypasses_filters: false,
             now: 1_700_000_000,
         }
     }

@@ -1,7 +1,10 @@
 //! A chat completion, from an authenticated caller to the response. This file is the product in about one screen.
 
+pub mod callbacks;
 pub mod chain;
+mod completed;
 mod context;
+pub mod events;
 mod failure;
 mod inlet;
 mod outlet;
@@ -15,15 +18,18 @@ mod stream;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use tokio::sync::watch;
 
+use self::callbacks::Reach;
 use self::chain::Chain;
 use self::remote::Remotes;
 use self::request::{ChatRequest, Incoming};
 use self::route::Target;
+use crate::auth::Caller;
 use crate::body::Body;
-use crate::error::{Error, Result};
+use crate::config::Role;
+use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::models::Models;
 use crate::registry::{Registry, Snapshot};
@@ -42,6 +48,8 @@ pub struct Chat {
     pub upstreams: Upstreams,
     /// Which models there are, and who may use them.
     pub models: Arc<Models>,
+    /// What functions can reach.
+    pub reach: Reach,
     /// True once streams can be waited for no longer.
     pub ending: watch::Receiver<bool>,
 }
@@ -71,7 +79,28 @@ impl Chat {
         }
     }
 
+    /// What functions told while a request lived, for whoever sent it, and for administrators.
+    ///
+    /// # Errors
+    ///
+    /// If no function told anything, or it was too long ago, or the request is another user's.
+    pub fn events_of(&self, caller: &Caller, request_id: &str) -> Result<Response<Body>> {
+        let user = (caller.rights != Role::Admin).then_some(caller.user.id.as_str());
+        let events = self
+            .reach
+            .event_logs
+            .read(request_id, user)
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::NotFound,
+                    format!("no events are kept of request `{request_id}`"),
+                )
+            })?;
+        Ok(respond::json(StatusCode::OK, events.to_string()))
+    }
+
     async fn answer(&self, incoming: &Incoming<'_>, body: Bytes) -> Result<Response<Body>> {
+        callbacks::check_depth(incoming)?;
         let snapshot = self.snapshot(incoming);
         let request = ChatRequest::parse(incoming, body)?;
         let asked = self
@@ -79,9 +108,8 @@ impl Chat {
             .find(&snapshot, incoming.caller, &request.model())
             .await?;
         // Chosen before inlet: a filter may rewrite `model`, which must not choose the filters.
-        let remotes = Remotes::select(&self.models, &self.upstreams, &asked).await?;
-        let mut chain = Chain::select(&snapshot, &request, &asked, incoming)
-            .with_remotes(remotes, &asked, incoming);
+        let remotes = Remotes::select(&self.models, &self.upstreams, &asked, incoming).await?;
+        let mut chain = Chain::select(&self.reach, &snapshot, &request, &asked, remotes, incoming);
         let mut request = inlet::run(&self.host, &mut chain, request, incoming, &asked).await?;
         // Chosen after inlet, for the same reason.
         let model =

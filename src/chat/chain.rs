@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::callbacks::Reach;
 use super::context::context;
+use super::events::{self, Events};
 use super::remote::Remotes;
 use super::request::{ChatRequest, Incoming};
 use crate::config::StreamOutlet;
@@ -22,6 +24,8 @@ pub struct Chain {
     pub remotes: Option<Box<Remotes>>,
     /// What they are told of the request; made only if there are any, or for a pipe.
     pub context: Option<Context>,
+    /// What they tell of their work, wherever they are told of the request.
+    pub events: Option<Arc<Events>>,
     /// Where it is noted what they did.
     pub log: Arc<RequestLog>,
 }
@@ -38,9 +42,11 @@ impl Chain {
     /// The filters for `request`: active, attached to its model or global, and, if they are toggles, turned on.
     #[must_use]
     pub fn select(
+        reach: &Reach,
         snapshot: &Arc<Snapshot>,
         request: &ChatRequest,
         model: &Model,
+        remotes: Option<Box<Remotes>>,
         incoming: &Incoming<'_>,
     ) -> Self {
         let is_on = |function: &Function| {
@@ -50,14 +56,16 @@ impl Chain {
                     .iter()
                     .any(|id| id == function.id.as_str())
         };
-        let filters = snapshot
-            .filters()
-            .iter()
-            .filter(|filter| filter.is_attached_to(&model.id) && is_on(filter));
+        let filters = snapshot.filters().iter().filter(|filter| {
+            !incoming.bypasses_filters
+                && filter.is_attached_to(&model.id)
+                && is_on(filter)
+                && !incoming.within.contains(&filter.id)
+        });
         // A pipe written for the Pipelines server may see its own requests and answers as a filter does.
-        let own = model
-            .function()
-            .filter(|pipe| pipe.handles("inlet") || pipe.handles("outlet"));
+        let own = model.function().filter(|pipe| {
+            !incoming.bypasses_filters && (pipe.handles("inlet") || pipe.handles("outlet"))
+        });
         let links: Vec<Link> = filters
             .chain(own)
             .map(|function| Link {
@@ -65,29 +73,28 @@ impl Chain {
                 session: None,
             })
             .collect();
-        let context = (!links.is_empty() || model.is_pipe()).then(|| context(incoming, model));
+        let is_told = !links.is_empty() || remotes.is_some() || model.is_pipe();
+        let events = is_told.then(|| {
+            let is_inline = request.wants_events || events::are_wanted(incoming.headers);
+            let user_id = &incoming.caller.user.id;
+            Events::new(
+                reach.event_logs.clone(),
+                incoming.log.id(),
+                user_id,
+                is_inline,
+            )
+        });
+        let context = events
+            .as_ref()
+            .map(|events| context(reach, incoming, model, Arc::clone(events)));
         Self {
             snapshot: Arc::clone(snapshot),
             links,
-            remotes: None,
+            remotes,
             context,
+            events,
             log: Arc::clone(incoming.log),
         }
-    }
-
-    /// The same chain with filters of Pipelines servers before the local ones.
-    #[must_use]
-    pub fn with_remotes(
-        mut self,
-        remotes: Option<Box<Remotes>>,
-        model: &Model,
-        incoming: &Incoming<'_>,
-    ) -> Self {
-        if remotes.is_some() && self.context.is_none() {
-            self.context = Some(context(incoming, model));
-        }
-        self.remotes = remotes;
-        self
     }
 
     /// Whether a stream is held back until a filter has seen all of it.

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::context::user;
 use super::failure;
-use super::request::ChatRequest;
+use super::request::{ChatRequest, Incoming};
 use crate::auth::Caller;
 use crate::config::{Closing, StreamOutlet};
 use crate::error::{Error, Kind, Result};
@@ -38,7 +38,11 @@ impl Remotes {
         models: &Models,
         upstreams: &Upstreams,
         model: &Model,
+        incoming: &Incoming<'_>,
     ) -> Result<Option<Box<Self>>> {
+        if incoming.bypasses_filters {
+            return Ok(None);
+        }
         let filters = models.remote_filters(&model.id).await?;
         let own = model.pipeline().cloned();
         if filters.is_empty() && own.is_none() {
@@ -79,6 +83,30 @@ impl Remotes {
             if let Some(reply) = reply {
                 let is_changed = take(request, &reply)?;
                 note(filter, RemoteHook::Inlet, is_changed, log);
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes a conversation that is over through `outlet` of each.
+    ///
+    /// # Errors
+    ///
+    /// If one refuses, or cannot be asked and that is not forgiven.
+    pub(super) async fn outlet(
+        &self,
+        context: &Context,
+        request: &mut ChatRequest,
+        log: &RequestLog,
+    ) -> Result<()> {
+        for filter in self.outlets() {
+            let body = request.document.bytes().clone();
+            let reply = self
+                .ask(filter, RemoteHook::Outlet, context, body, log)
+                .await?;
+            if let Some(reply) = reply {
+                let is_changed = take(request, &reply)?;
+                note(filter, RemoteHook::Outlet, is_changed, log);
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 mod batch;
 mod filtered;
+mod interleaved;
 mod plain;
 
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use http::Response;
 use tokio::sync::watch;
 
 use self::filtered::Filtered;
+use self::interleaved::Interleaved;
 use self::plain::Plain;
 use super::chain::Chain;
 use super::outlet::{Effect, Talk};
@@ -21,6 +23,7 @@ use super::{Chat, Contract, respond};
 use crate::body::Body;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::RequestLog;
+use crate::telemetry::metrics::ActiveStream;
 use crate::upstream::StreamAnswer;
 use crate::wire::json::Document;
 use crate::wire::openai;
@@ -47,6 +50,7 @@ pub(super) async fn run(
     let contract = incoming.contract;
     let log = Arc::clone(incoming.log);
     let is_held = chain.holds_streams();
+    let told = chain.events.clone().filter(|told| told.are_inline());
     let mut events = if !chain.handles("stream") && !chain.handles("outlet") {
         Events::Plain(Box::new(Plain::new(chain, answer.body, contract)))
     } else {
@@ -62,6 +66,9 @@ pub(super) async fn run(
         let held = hold(filtered).await?;
         events = Events::Held(held.into_iter());
     }
+    if let Some(told) = told {
+        events = Events::Interleaved(Box::new(Interleaved::new(events, told)));
+    }
     let first = events.next().await.transpose()?;
     let ending: Ending = Box::pin(ending(chat.ending.clone()));
     let relay = Relay {
@@ -69,6 +76,7 @@ pub(super) async fn run(
         first,
         ending,
         log,
+        _counted: ActiveStream::begin(),
         failed: None,
         is_over: false,
     };
@@ -130,6 +138,8 @@ enum Events {
     Filtered(Box<Filtered>),
     /// From memory, after they were held back.
     Held(std::vec::IntoIter<Bytes>),
+    /// Any of these, with what functions tell in between.
+    Interleaved(Box<Interleaved>),
 }
 
 impl Events {
@@ -138,6 +148,7 @@ impl Events {
             Self::Plain(plain) => plain.next().await,
             Self::Filtered(filtered) => filtered.next().await,
             Self::Held(events) => events.next().map(Ok),
+            Self::Interleaved(events) => events.next().await,
         }
     }
 }
@@ -149,6 +160,7 @@ struct Relay {
     first: Option<Bytes>,
     ending: Ending,
     log: Arc<RequestLog>,
+    _counted: ActiveStream,
     failed: Option<Error>,
     is_over: bool,
 }

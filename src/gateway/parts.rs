@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
+use super::callbacks::Reception;
 use super::{Base, GatewayError};
 use crate::admin::{Admin, Managed};
 use crate::auth::Auth;
@@ -28,6 +29,7 @@ pub(super) struct Parts {
     pub(super) models: Arc<Models>,
     directory: Arc<Directory>,
     admin: Admin,
+    reception: Arc<Reception>,
     passthrough_default: Option<usize>,
     opened_routes: Arc<[String]>,
     body_limit_bytes: usize,
@@ -83,9 +85,22 @@ impl Parts {
             auth: auth.clone(),
             store: base.store.clone(),
         });
+        let models = Arc::new(models);
+        let reception = Reception {
+            registry: Arc::clone(&base.registry),
+            host: base.host.clone(),
+            auth: auth.clone(),
+            store: base.store.clone(),
+            models: Arc::clone(&models),
+            upstreams: Upstreams::new(Arc::clone(&directory)),
+            event_logs: base.event_logs.clone(),
+            control: base.control.clone(),
+            ending: base.ending.clone(),
+        };
         let parts = Self {
             auth,
-            models: Arc::new(models),
+            models,
+            reception: Arc::new(reception),
             passthrough_default: passthrough.and_then(|name| directory.index_of(name)),
             directory,
             admin,
@@ -113,6 +128,7 @@ impl Parts {
                 host: base.host.clone(),
                 upstreams,
                 models: Arc::clone(&self.models),
+                reach: self.reception.reach(),
                 ending: base.ending.clone(),
             },
             models: Arc::clone(&self.models),

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frames::{Handler, Kind};
+use tokio::time::Instant;
 
 use super::call::Question;
+use super::callbacks::{Callbacks, Desk};
 use super::failure::Failure;
 use super::payload::Payload;
 use super::pipe::PipeStream;
 use super::runner::{Runner, Seat};
 use crate::registry::Function;
+use crate::telemetry::metrics;
 use crate::wire::json::{Document, elements};
 
 /// What functions are told of a request, the same for all of them. Every member is JSON.
@@ -25,6 +28,8 @@ pub struct Context {
     pub model: Bytes,
     /// The HTTP request: `{"method", "url", "headers", "client"}`.
     pub http: Bytes,
+    /// Where functions ask for more.
+    pub callbacks: Arc<dyn Callbacks>,
 }
 
 /// `__metadata__`, which functions may change and which travels from one to the next.
@@ -110,6 +115,11 @@ impl Session {
         if let Some(values) = function.user_valves.get(&context.user_id) {
             payload.raw("user_valves", values);
         }
+        let desk = Desk {
+            function: function.id.clone(),
+            callbacks: Arc::clone(&context.callbacks),
+        };
+        seat.worker.open_desk(request, desk);
         seat.worker.tell(Kind::Open, request, &payload.finish());
         Self {
             function,
@@ -239,6 +249,19 @@ impl Session {
         payload: Payload,
         limit: Duration,
     ) -> Result<Bytes, (Failure, Option<Bytes>)> {
+        let began = Instant::now();
+        let answer = self.ask(handler, payload, limit).await;
+        let hook = hook_of(handler);
+        metrics::function_took(self.function.id.as_str(), hook, began.elapsed());
+        answer
+    }
+
+    async fn ask(
+        &self,
+        handler: Handler,
+        payload: Payload,
+        limit: Duration,
+    ) -> Result<Bytes, (Failure, Option<Bytes>)> {
         let queue = self.function.settings.queue;
         let mut question = self
             .seat
@@ -254,8 +277,23 @@ impl Session {
     }
 }
 
+/// The word for a handler.
+fn hook_of(handler: Handler) -> &'static str {
+    match handler {
+        Handler::Inlet => "inlet",
+        Handler::Request => "request",
+        Handler::Stream => "stream",
+        Handler::Outlet => "outlet",
+        Handler::Pipe => "pipe",
+        Handler::Action => "action",
+        Handler::Tool => "tool",
+        Handler::Pipes | Handler::CheckValves | Handler::ValvesSpec => "about",
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         self.seat.worker.tell(Kind::Close, self.request, &[]);
+        self.seat.worker.close_desk(self.request);
     }
 }

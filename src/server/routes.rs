@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming as IncomingBody;
 use tokio::runtime::Handle;
 use tracing::{debug, error, warn};
@@ -15,12 +15,14 @@ use super::receive;
 use crate::admin::{self, Admin};
 use crate::auth::{Auth, Caller};
 use crate::body::Body;
+use crate::chat::callbacks::Within;
 use crate::chat::request::Incoming;
 use crate::chat::{Chat, Contract, respond};
+use crate::config::Role;
 use crate::error::{Error, Fault, Kind, Result};
 use crate::models::Models;
 use crate::passthrough::{Access, Passthrough};
-use crate::telemetry::{self, RequestLog};
+use crate::telemetry::{self, RequestLog, metrics};
 
 /// Everything that answers requests, as one data thread has it.
 #[derive(Clone, Debug)]
@@ -48,11 +50,26 @@ pub struct App {
 enum Route<'a> {
     Health,
     Ready,
+    Metrics,
     Chat(Contract),
+    Completed,
+    Events(&'a str),
     Models(Contract),
     Model(&'a str),
     Admin,
     Other,
+}
+
+impl Route<'_> {
+    fn counted_as(self) -> metrics::Route {
+        match self {
+            Self::Chat(_) => metrics::Route::Chat,
+            Self::Models(_) | Self::Model(_) => metrics::Route::Models,
+            Self::Admin => metrics::Route::Management,
+            Self::Other => metrics::Route::Passthrough,
+            _ => metrics::Route::Other,
+        }
+    }
 }
 
 impl Handler for App {
@@ -68,6 +85,7 @@ impl Handler for App {
             telemetry::request_id(),
             head.method.as_str(),
             head.uri.path(),
+            route.counted_as(),
         );
         let response = match self.answer(route, &head, body, &peer, &log).await {
             Ok(response) => {
@@ -79,7 +97,7 @@ impl Handler for App {
         if matches!(response.body(), Body::Whole(_)) {
             log.complete();
         }
-        respond::with_request(response, &log)
+        respond::with_request(contract_of(head.uri.path()), response, &log)
     }
 }
 
@@ -101,7 +119,10 @@ impl App {
             uri: &head.uri,
             headers: &head.headers,
             peer: peer.addr.ip(),
+            is_encrypted: peer.tls,
             log,
+            within: Within::default(),
+            bypasses_filters: false,
             now: now(),
         };
         if route == Route::Admin {
@@ -122,6 +143,21 @@ impl App {
                 receive::expect_json(incoming.headers)?;
                 let body = receive::body(body, self.body_limit_bytes).await?;
                 self.chat.complete(incoming, body).await
+            }
+            Route::Completed => {
+                expect_method(incoming.method, "POST")?;
+                receive::expect_json(incoming.headers)?;
+                let body = receive::body(body, self.body_limit_bytes).await?;
+                self.chat.completed(incoming, body).await
+            }
+            Route::Events(id) => {
+                expect_method(incoming.method, "GET")?;
+                self.chat.events_of(incoming.caller, id)
+            }
+            Route::Metrics => {
+                expect_method(incoming.method, "GET")?;
+                metrics::set_generation(self.chat.snapshot(incoming).generation);
+                show_metrics(incoming.caller)
             }
             Route::Models(_) => {
                 expect_method(incoming.method, "GET")?;
@@ -201,16 +237,32 @@ fn route(path: &str) -> Route<'_> {
     match path {
         "/healthz" => Route::Health,
         "/readyz" => Route::Ready,
+        "/metrics" => Route::Metrics,
         // Without the prefix too, as the Pipelines server has it.
         "/v1/chat/completions" | "/chat/completions" => Route::Chat(Contract::OpenAi),
         "/api/chat/completions" | "/api/v1/chat/completions" => Route::Chat(Contract::OpenWebUi),
+        "/api/chat/completed" => Route::Completed,
         "/v1/models" | "/models" => Route::Models(Contract::OpenAi),
         "/api/models" | "/api/v1/models" => Route::Models(Contract::OpenWebUi),
         path if admin::answers(path) => Route::Admin,
-        path => path
-            .strip_prefix("/v1/models/")
-            .map_or(Route::Other, Route::Model),
+        path => {
+            let model = path.strip_prefix("/v1/models/").map(Route::Model);
+            let events = path.strip_prefix("/api/chat/events/").map(Route::Events);
+            model.or(events).unwrap_or(Route::Other)
+        }
     }
+}
+
+/// What is counted. Names of functions are in it, so it is for administrators.
+fn show_metrics(caller: &Caller) -> Result<Response<Body>> {
+    if caller.rights != Role::Admin {
+        let message = "the metrics are for administrators: use an administrator's key";
+        return Err(Error::new(Kind::Forbidden, message));
+    }
+    let mut response = Response::new(Body::whole(metrics::render()));
+    let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
 }
 
 fn expect_method(method: &Method, expected: &'static str) -> Result<()> {

@@ -2,14 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod asking;
 mod conformance;
 mod drain;
+mod events;
 mod filters;
 mod folder;
+mod habits;
 mod hostile;
 mod keys;
 mod layers;
 mod leaving;
+mod metrics;
 mod outlets;
 mod pass_through;
 mod pipelines;
@@ -17,6 +21,7 @@ mod pipes;
 mod refusals;
 mod remote_pipelines;
 mod sdk;
+mod seeds;
 mod start;
 mod suites;
 mod support;

@@ -309,6 +309,18 @@ async fn a_server_with_models_written_down_is_asked_for_its_filters() {
 }
 
 #[tokio::test]
+async fn a_conversation_that_is_over_passes_the_remote_outlets() {
+    let models = FakeUpstream::echo().await;
+    let server = pipelines(vec![filter("a1", 0, &["*"])], marks).await;
+    let gateway = gateway_with(&models, &server, "").await;
+    let answer = json!({"id": "m2", "role": "assistant", "content": "yes"});
+    let body = json!({"model": "echo", "id": "m2", "messages": [answer]});
+    let path = "/api/chat/completed";
+    let passed = gateway.user().post(path, &body).await.expect(200).json();
+    assert_eq!(passed["messages"][0]["content"], "yes a1");
+}
+
+#[tokio::test]
 async fn a_remote_pipe_is_a_model_and_its_own_filter() {
     let models = FakeUpstream::echo().await;
     let entries = vec![

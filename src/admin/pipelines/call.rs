@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{find, unknown};
 use crate::admin::reply::{Administrator, Answer, Form, Refusal};
 use crate::auth::Caller;
-use crate::host::{Context, Failure, Hook, Host, Metadata};
+use crate::host::{Alone, Context, Failure, Hook, Host, Metadata};
 use crate::registry::{Function, FunctionKind, Registry};
 
 /// What a filter is called with.
@@ -109,6 +109,7 @@ fn context(caller: &Caller, form: &FilterForm) -> Context {
         user: user.to_string().into(),
         model: json!({"id": model, "name": model}).to_string().into(),
         http: http.to_string().into(),
+        callbacks: Arc::new(Alone),
     }
 }
 

@@ -44,8 +44,8 @@ class Slot:
     def _make_lane(self, threads: int) -> Lane:
         if self.function.pipeline is not None and self.function.kind == "pipe":
             # Written for threads: it may wait, run loops of its own, and is called by several at a time.
-            return Lane(max(threads, pipelines.THREADS), movable=True)
-        return Lane(threads, movable=not self.function.needs_loop)
+            return Lane(max(threads, pipelines.THREADS), movable=True, runs_loops=self.function.runs_loops)
+        return Lane(threads, movable=not self.function.needs_loop, runs_loops=self.function.runs_loops)
 
     def _make_store(self) -> ValvesStore | None:
         model = self.function.valves_model
