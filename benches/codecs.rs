@@ -124,7 +124,16 @@ fn chain(criterion: &mut Criterion) {
     let reach = Reach::nothing();
     let mut group = criterion.benchmark_group("chain");
     group.bench_function(format!("select/{ATTACHED} of {FUNCTIONS}"), |bencher| {
-        bencher.iter(|| Chain::select(&reach, &house.snapshot, &request, &house.model, &incoming));
+        bencher.iter(|| {
+            Chain::select(
+                &reach,
+                &house.snapshot,
+                &request,
+                &house.model,
+                None,
+                &incoming,
+            )
+        });
     });
     group.bench_function("request/1KiB", |bencher| {
         bencher.iter(|| ChatRequest::parse(&incoming, black_box(body.clone())));

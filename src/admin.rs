@@ -1,7 +1,9 @@
-//! The management API: Open WebUI's routes for functions, their valves and models, in its shapes and statuses.
+//! The management API: Open WebUI's routes for functions, their valves and models, in its shapes and statuses, and those
+//! of the Pipelines server.
 
 mod functions;
 mod models;
+mod pipelines;
 mod reply;
 mod valves;
 
@@ -47,7 +49,7 @@ pub fn answers(path: &str) -> bool {
         let rest = path.strip_prefix(*root);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    ROOTS.iter().any(is_below)
+    ROOTS.iter().any(is_below) || pipelines::answers(path)
 }
 
 impl Admin {
@@ -139,6 +141,7 @@ fn router(managed: Managed) -> Router {
         .route(&format!("{FUNCTIONS}/"), get(functions::list))
         .nest(MODELS, model_routes())
         .route(&format!("{MODELS}/"), get(models::all))
+        .merge(pipelines::routes())
         .fallback(reply::unknown_route)
         .method_not_allowed_fallback(reply::wrong_method)
         .with_state(managed)

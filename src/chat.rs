@@ -11,6 +11,7 @@ mod messages;
 mod outlet;
 mod pipe;
 mod preset;
+mod remote;
 pub mod request;
 pub mod respond;
 mod rewrite;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 
 use self::callbacks::Reach;
 use self::chain::Chain;
+use self::remote::Remotes;
 use self::request::{ChatRequest, Incoming};
 use self::route::Target;
 use crate::auth::Caller;
@@ -110,12 +112,16 @@ impl Chat {
             .await?;
         let request = rewrite::before_inlet(request, incoming, &self.models, &asked)?;
         // Chosen before inlet: a filter may rewrite `model`, which must not choose the filters.
-        let mut chain = Chain::select(&self.reach, &snapshot, &request, &asked, incoming);
-        let request = inlet::run(&self.host, &mut chain, request, incoming, &asked).await?;
+        let remotes = Remotes::select(&self.models, &self.upstreams, &asked, incoming).await?;
+        let mut chain = Chain::select(&self.reach, &snapshot, &request, &asked, remotes, incoming);
+        let mut request = inlet::run(&self.host, &mut chain, request, incoming, &asked).await?;
         // Chosen after inlet, for the same reason.
         let model =
             route::choose(&self.models, &snapshot, incoming.caller, &request, asked).await?;
         incoming.log.set_target(self.models.target_name(&model));
+        if model.pipeline().is_some() {
+            remote::name_user(&mut request, incoming.caller)?;
+        }
         let outgoing = rewrite::for_target(&request, incoming, &self.models, &model)?;
         let reply = match &model.target {
             Target::Upstream(target) => {

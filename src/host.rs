@@ -112,7 +112,9 @@ impl Host {
     ) -> Result<Session, Failure> {
         let version = &function.version;
         let runner = self.runner(&version.pocket, &version.id, &version.source);
-        let seat = runner.seat(&function.settings).await?;
+        let seat = runner
+            .seat(&function.settings, &function.valves.stored)
+            .await?;
         Ok(Session::open(
             Arc::clone(function),
             runner,
@@ -130,7 +132,9 @@ impl Host {
     pub async fn list_pipes(&self, function: &Arc<Function>) -> Result<Bytes, Failure> {
         let version = &function.version;
         let runner = self.runner(&version.pocket, &version.id, &version.source);
-        let seat = runner.seat(&function.settings).await?;
+        let seat = runner
+            .seat(&function.settings, &function.valves.stored)
+            .await?;
         seat.send_valves(&function.valves);
         let payload = json!({"slot": seat.slot, "valves": function.valves.version});
         let limit = function.settings.limits.inlet;
@@ -155,7 +159,10 @@ impl Host {
         settings: &FunctionSettings,
     ) -> Result<Learnt, LoadError> {
         let runner = self.runner(&candidate.pocket, &candidate.id, &candidate.source);
-        let seat = runner.seat(settings).await.map_err(load_error)?;
+        let seat = runner
+            .seat(settings, &candidate.valves)
+            .await
+            .map_err(load_error)?;
         serde_json::from_slice(&seat.learnt).map_err(|error| {
             LoadError::unavailable(format!(
                 "the worker described the function in a way that makes no sense: {error}"
@@ -171,7 +178,7 @@ impl Host {
         user: bool,
     ) -> Result<CheckedValves, LoadError> {
         let runner = self.runner(&version.pocket, &version.id, &version.source);
-        let seat = runner.seat(settings).await.map_err(load_error)?;
+        let seat = runner.seat(settings, &[]).await.map_err(load_error)?;
         let payload = json!({"slot": seat.slot, "values": values, "user": user}).to_string();
         let limit = settings.limits.load;
         let reply = runner

@@ -14,11 +14,12 @@ use crate::auth::Caller;
 use crate::body::Body;
 use crate::chat::request::Incoming;
 use crate::chat::{Contract, respond};
-use crate::config::{ModelAccess, ModelsConfig, UpstreamKind};
-use crate::error::{Error, Result};
+use crate::config::{ModelAccess, ModelsConfig, Role, UpstreamKind};
+use crate::error::{Error, Kind, Result};
 use crate::host::Host;
+use crate::registry::function::is_target;
 use crate::registry::{Function, FunctionKind, Pipes, Preset, Snapshot};
-use crate::upstream::{self, Catalog, Directory, ModelEntry};
+use crate::upstream::{self, Catalog, Directory, ModelEntry, RemoteFilter};
 
 /// Manifolds whose lists are kept.
 const KEPT_LISTS: u64 = 10_000;
@@ -185,7 +186,12 @@ impl Models {
         let list = match incoming.contract {
             Contract::OpenAi => {
                 let data: Vec<Value> = models.iter().map(Model::in_openai_list).collect();
-                json!({"object": "list", "data": data})
+                let mut list = json!({"object": "list", "data": data});
+                // Tells Open WebUI that its admin page can show our functions, which takes an admin's key.
+                if incoming.caller.rights == Role::Admin {
+                    list["pipelines"] = json!(true);
+                }
+                list
             }
             Contract::OpenWebUi => {
                 let listed = models
@@ -213,6 +219,24 @@ impl Models {
             StatusCode::OK,
             model.in_openai_list().to_string(),
         ))
+    }
+
+    /// The filters of Pipelines servers that name this model, in the order in which they run.
+    ///
+    /// # Errors
+    ///
+    /// If the filters of a server are not known that no request may pass by.
+    pub async fn remote_filters(&self, model: &str) -> Result<Vec<Arc<RemoteFilter>>> {
+        let filters = self.catalog.filters().await.map_err(|upstream| {
+            let message = format!(
+                "the filters of the Pipelines server `{upstream}` are not known, because its list cannot be read"
+            );
+            Error::new(Kind::UpstreamUnreachable, message)
+        })?;
+        let named = filters
+            .iter()
+            .filter(|filter| is_target(&filter.targets, model));
+        Ok(named.cloned().collect())
     }
 
     /// Asks every model server for its list again.
@@ -305,10 +329,28 @@ impl Model {
         }
     }
 
+    /// The pipe that answers for it.
+    #[must_use]
+    pub fn function(&self) -> Option<&Arc<Function>> {
+        match &self.target {
+            Target::Pipe(function) => Some(function),
+            Target::Upstream(_) => None,
+        }
+    }
+
     /// Whether a pipe answers for it.
     #[must_use]
     pub fn is_pipe(&self) -> bool {
         matches!(self.target, Target::Pipe(_))
+    }
+
+    /// How a model of a Pipelines server is asked as a filter, which it may be as well.
+    #[must_use]
+    pub fn pipeline(&self) -> Option<&Arc<RemoteFilter>> {
+        match &self.source {
+            Source::Upstream(entry) => entry.pipeline.as_ref(),
+            Source::Pipe { .. } => None,
+        }
     }
 
     /// Its entry in Open WebUI's list, as functions see it: with the parameters of a preset.

@@ -164,8 +164,14 @@ impl Registry {
 
     /// A version of valves that holds `stored`.
     fn valves(&self, stored: Bytes, priority: f64) -> Arc<Valves> {
+        #[derive(serde::Deserialize)]
+        struct Targets {
+            pipelines: Option<Vec<String>>,
+        }
+        let targets = serde_json::from_slice::<Targets>(&stored).ok();
         Arc::new(Valves {
             version: self.next_number(),
+            targets: targets.and_then(|targets| targets.pipelines),
             stored,
             priority,
         })

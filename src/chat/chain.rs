@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::callbacks::Reach;
 use super::context::context;
 use super::events::{self, Events};
+use super::remote::Remotes;
 use super::request::{ChatRequest, Incoming};
+use crate::config::StreamOutlet;
 use crate::host::{Context, Failure, Host, Metadata, Session};
 use crate::models::Model;
 use crate::registry::{Function, Snapshot};
@@ -16,8 +18,10 @@ use crate::telemetry::RequestLog;
 pub struct Chain {
     /// The generation in which the request lives.
     pub snapshot: Arc<Snapshot>,
-    /// The filters, in the order in which they run.
+    /// The filters, in the order in which they run; last the model's own pipe, if that has handlers of a filter.
     pub links: Vec<Link>,
+    /// The filters of Pipelines servers, which run before them.
+    pub remotes: Option<Box<Remotes>>,
     /// What they are told of the request; made only if there are any, or for a pipe.
     pub context: Option<Context>,
     /// What they tell of their work, wherever they are told of the request.
@@ -42,6 +46,7 @@ impl Chain {
         snapshot: &Arc<Snapshot>,
         request: &ChatRequest,
         model: &Model,
+        remotes: Option<Box<Remotes>>,
         incoming: &Incoming<'_>,
     ) -> Self {
         let is_on = |function: &Function| {
@@ -57,13 +62,18 @@ impl Chain {
                 && is_on(filter)
                 && !incoming.within.contains(&filter.id)
         });
+        // A pipe written for the Pipelines server may see its own requests and answers as a filter does.
+        let own = model.function().filter(|pipe| {
+            !incoming.bypasses_filters && (pipe.handles("inlet") || pipe.handles("outlet"))
+        });
         let links: Vec<Link> = filters
-            .map(|filter| Link {
-                function: Arc::clone(filter),
+            .chain(own)
+            .map(|function| Link {
+                function: Arc::clone(function),
                 session: None,
             })
             .collect();
-        let is_told = !links.is_empty() || model.is_pipe();
+        let is_told = !links.is_empty() || remotes.is_some() || model.is_pipe();
         let events = is_told.then(|| {
             let is_inline = request.wants_events || events::are_wanted(incoming.headers);
             let user_id = &incoming.caller.user.id;
@@ -80,15 +90,29 @@ impl Chain {
         Self {
             snapshot: Arc::clone(snapshot),
             links,
+            remotes,
             context,
             events,
             log: Arc::clone(incoming.log),
         }
     }
 
-    /// Whether any filter has this handler.
+    /// Whether a stream is held back until a filter has seen all of it.
+    #[must_use]
+    pub fn holds_streams(&self) -> bool {
+        let is_held = |link: &Link| {
+            link.function.handles("outlet")
+                && link.function.settings.stream_outlet == StreamOutlet::Hold
+        };
+        self.links.iter().any(is_held) || self.remotes.as_deref().is_some_and(Remotes::hold_streams)
+    }
+
+    /// Whether any filter has this handler. Remote ones may have an outlet: that is known only once they are asked.
     #[must_use]
     pub fn handles(&self, handler: &str) -> bool {
+        if self.remotes.is_some() && handler == "outlet" {
+            return true;
+        }
         self.links.iter().any(|link| link.function.handles(handler))
     }
 }

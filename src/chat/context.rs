@@ -31,12 +31,7 @@ pub(super) fn context(
     events: Arc<Events>,
 ) -> Context {
     let caller = incoming.caller;
-    let user = json!({
-        "id": caller.user.id,
-        "email": caller.user.email,
-        "name": caller.user.name,
-        "role": caller.user.role.as_str(),
-    });
+    let user = user(caller);
     let http = json!({
         "method": incoming.method.as_str(),
         "url": address(incoming),
@@ -76,6 +71,16 @@ fn address(incoming: &Incoming<'_>) -> String {
         Some(host) => format!("{scheme}://{host}{target}"),
         None => target.to_owned(),
     }
+}
+
+/// What functions are told of the caller.
+pub(super) fn user(caller: &Caller) -> Value {
+    json!({
+        "id": caller.user.id,
+        "email": caller.user.email,
+        "name": caller.user.name,
+        "role": caller.user.role.as_str(),
+    })
 }
 
 /// The headers that functions may see: no credentials, and no word on who calls but ours (ruling R35).

@@ -11,7 +11,7 @@ use crate::host::{Context, Failure, Hook, Host};
 use crate::models::Model;
 use crate::telemetry::{Outcome, RequestLog};
 
-/// Runs `inlet`, then `request`, of every filter that has them.
+/// Runs the remote filters, then `inlet`, then `request`, of every local one that has them.
 ///
 /// # Errors
 ///
@@ -25,6 +25,10 @@ pub(super) async fn run(
 ) -> Result<ChatRequest> {
     if chain.context.is_some() {
         request.make_metadata(incoming.caller, model)?;
+    }
+    if let (Some(remotes), Some(context)) = (&chain.remotes, &chain.context) {
+        // Boxed, because it is rare and large.
+        Box::pin(remotes.inlet(context, &mut request, &chain.log)).await?;
     }
     for hook in [Hook::Inlet, Hook::Request] {
         run_hook(host, chain, &mut request, hook).await?;

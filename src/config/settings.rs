@@ -177,6 +177,10 @@ pub(super) const UPSTREAM_FIELDS: &[Field] = &[
     field("headers", Kind::Pairs, "Headers sent with every request, over all others."),
     field("affinity", Kind::Choice(Affinity::WORDS), "`conversation` keeps a conversation on one member. Default `none`."),
     field("max_in_flight", whole(0, MANY), "Most requests at a time per member. Default 0: no limit."),
+    field("pipelines", Kind::Bool, "Whether it is a Pipelines server whose filters must run: no request passes until they are known."),
+    field("on_error", Kind::Choice(Closing::WORDS), "Whether a request fails if its filters cannot be asked. Default `closed`."),
+    field("stream_outlet", Kind::Choice(StreamOutlet::WORDS), "Whether a stream is held until its filters have decided. Default `observe`."),
+    field("filter_seconds", LIMIT, "Time limit of each of its filters. Default 30."),
 ];
 
 /// The keys of `[[users]]`.

@@ -72,6 +72,7 @@ async fn check_function(
         number: 0,
         id: id.clone(),
         source: source.into(),
+        valves: Default::default(),
         pocket: Default::default(),
     };
     let resolved = settings_from(settings, config.functions.load);

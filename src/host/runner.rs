@@ -77,10 +77,11 @@ impl Runner {
         }
     }
 
-    /// The process to call, started if there is none.
+    /// The process to call, started if there is none; `valves` are the stored ones that code sees as it starts.
     pub(super) async fn seat(
         self: &Arc<Self>,
         settings: &FunctionSettings,
+        valves: &[u8],
     ) -> Result<Arc<Seat>, Failure> {
         if let Some(seat) = self.trusted_seat().await {
             return Ok(seat);
@@ -91,7 +92,7 @@ impl Runner {
         }
         self.note_crash();
         self.check_quarantine()?;
-        let seat = Arc::new(self.start(settings).await?);
+        let seat = Arc::new(self.start(settings, valves).await?);
         *self
             .seat
             .write()
@@ -160,13 +161,14 @@ impl Runner {
         Ok(())
     }
 
-    async fn start(&self, settings: &FunctionSettings) -> Result<Seat, Failure> {
+    async fn start(&self, settings: &FunctionSettings, valves: &[u8]) -> Result<Seat, Failure> {
         let worker = self.shared.worker_for(&self.requirements, settings).await?;
         let slot = worker.next_id();
         let payload = json!({
             "function_id": self.id.as_str(),
             "source": self.source.as_ref(),
             "threads": settings.threads,
+            "valves": serde_json::from_slice::<serde_json::Value>(valves).unwrap_or_default(),
         });
         worker.output().name(slot, &self.id);
         let mut loading = worker.ask_as(slot, Kind::Load, None, Bytes::from(payload.to_string()));

@@ -332,10 +332,24 @@ impl Registry {
             number: self.next_number(),
             id: id.clone(),
             source: source.into(),
+            valves: self.valves_for(id).await,
             pocket: Default::default(),
         };
         let learnt = self.loader.load(&candidate, &self.settings_of(id)).await?;
         Ok(candidate.into_version(learnt))
+    }
+
+    /// The valves that code of this id will see.
+    async fn valves_for(&self, id: &FunctionId) -> Bytes {
+        if let Some(function) = self.current().function(id.as_str()) {
+            return function.valves.stored.clone();
+        }
+        if let Some(over_api) = self.state.lock().await.folder_valves.get(id) {
+            return over_api.clone();
+        }
+        let configured = self.configured();
+        let values = super::entry_of(&configured, id).valves.clone();
+        Value::Object(values).to_string().into()
     }
 
     /// The order of a new version under the valves that are stored.

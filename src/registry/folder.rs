@@ -17,7 +17,7 @@ use super::function::{
     Function, FunctionId, FunctionKind, FunctionVersion, Learnt, Origin, Record, Valves,
 };
 use super::loader::{Candidate, LoadError};
-use super::{Registry, UserValves};
+use super::{Registry, UserValves, frontmatter};
 use crate::store::ids;
 
 /// How long the folder must be quiet before it is read: an editor's save is several events.
@@ -100,6 +100,18 @@ fn id_of(path: &Path) -> Option<FunctionId> {
 }
 
 impl Registry {
+    /// Reads the functions folder again, as every change in it does by itself.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be read.
+    pub async fn reload_folder(&self) -> std::io::Result<()> {
+        let folder = self.configured().dir.clone();
+        let files = tokio::task::spawn_blocking(move || read(&folder)).await??;
+        self.apply_folder(files, false).await;
+        Ok(())
+    }
+
     /// Makes the functions of the folder those of `files`. A file that does not load changes nothing, unless nothing
     /// of its id serves yet and `is_start`: then it is put in place all the same, so that requests fail closed
     /// rather than pass by a filter that should have been there.
@@ -169,6 +181,7 @@ impl Registry {
             number: self.next_number(),
             id: id.clone(),
             source: source.into(),
+            valves: Bytes::new(),
             pocket: Default::default(),
         };
         candidate.into_version(guess(source))
@@ -255,7 +268,7 @@ fn record(version: &FunctionVersion, current: Option<&Arc<Function>>) -> Record 
 }
 
 fn title(version: &FunctionVersion) -> Option<String> {
-    let pairs = super::frontmatter::parse(&version.source);
+    let pairs = frontmatter::parse(&version.source);
     pairs
         .into_iter()
         .find(|(key, value)| key == "title" && !value.is_empty())
@@ -264,7 +277,11 @@ fn title(version: &FunctionVersion) -> Option<String> {
 
 /// What code that does not load would have been: a pipe if it says so, else a filter on everything.
 fn guess(source: &str) -> Learnt {
-    let is_pipe = source.lines().any(|line| line.starts_with("class Pipe"));
+    let is_pipe = if frontmatter::is_pipeline(source) {
+        !source.contains("type = \"filter\"") && !source.contains("type = 'filter'")
+    } else {
+        source.lines().any(|line| line.starts_with("class Pipe"))
+    };
     let (kind, handler) = if is_pipe {
         (FunctionKind::Pipe, "pipe")
     } else {
@@ -280,6 +297,7 @@ fn guess(source: &str) -> Learnt {
         user_valves_spec: Value::Null,
         has_user_valves: false,
         priority: 0.0,
+        targets: None,
         pipes: Default::default(),
         warnings: Vec::new(),
     }

@@ -124,6 +124,9 @@ pub struct Learnt {
     /// `priority` of its valves where nothing is stored.
     #[serde(default)]
     pub priority: f64,
+    /// The models that a filter written for the Pipelines server names in its own valves; `None` for every other.
+    #[serde(default)]
+    pub targets: Option<Vec<String>>,
     /// How it lists its models.
     #[serde(default)]
     pub pipes: Pipes,
@@ -188,6 +191,8 @@ pub struct Valves {
     pub stored: Bytes,
     /// The order of the function under these values; lower runs first.
     pub priority: f64,
+    /// The models that they name in `pipelines`, which is how filters of the Pipelines server choose theirs.
+    pub targets: Option<Vec<String>>,
 }
 
 /// What happens when a function fails by accident, and what it may use up.
@@ -294,9 +299,19 @@ impl Function {
         self.version.learnt.handles(name)
     }
 
+    /// The models that a filter written for the Pipelines server is for; `None` for every other function.
+    #[must_use]
+    pub fn targets(&self) -> Option<&[String]> {
+        let own = self.version.learnt.targets.as_deref()?;
+        Some(self.valves.targets.as_deref().unwrap_or(own))
+    }
+
     /// Whether it is attached to every request of `model`, toggles aside.
     #[must_use]
     pub fn is_attached_to(&self, model: &str) -> bool {
+        if let Some(targets) = self.targets() {
+            return is_target(targets, model);
+        }
         self.is_global
             || self
                 .settings
@@ -306,9 +321,26 @@ impl Function {
     }
 }
 
+/// Whether a filter of the Pipelines server that names these models is for `model`: a lone `*` means all of them.
+#[must_use]
+pub fn is_target(targets: &[String], model: &str) -> bool {
+    targets == ["*"] || targets.iter().any(|target| target == model)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_are_all_models_or_those_named() {
+        let targets = |names: &[&str]| -> Vec<String> {
+            names.iter().map(|name| (*name).to_owned()).collect()
+        };
+        assert!(is_target(&targets(&["*"]), "m"));
+        assert!(is_target(&targets(&["x", "m"]), "m"));
+        assert!(!is_target(&targets(&["*", "x"]), "m"));
+        assert!(!is_target(&targets(&[]), "m"));
+    }
 
     #[test]
     fn ids_are_identifiers_and_lower_case() {

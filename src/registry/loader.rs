@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
@@ -17,6 +18,8 @@ pub struct Candidate {
     pub id: FunctionId,
     /// The code.
     pub source: Arc<str>,
+    /// The stored valves that it will see, a JSON object; empty if there are none. They may not fit.
+    pub valves: Bytes,
     /// Where the host puts the process in which it tried the code.
     pub pocket: Pocket,
 }
@@ -30,6 +33,7 @@ impl Candidate {
             id,
             source,
             pocket,
+            ..
         } = self;
         FunctionVersion {
             number,

@@ -226,7 +226,7 @@ impl App {
 
 /// Whose manners a path follows (ruling R30).
 fn contract_of(path: &str) -> Contract {
-    if path.starts_with("/api/") {
+    if path.starts_with("/api/") || admin::answers(path) {
         Contract::OpenWebUi
     } else {
         Contract::OpenAi
@@ -238,10 +238,11 @@ fn route(path: &str) -> Route<'_> {
         "/healthz" => Route::Health,
         "/readyz" => Route::Ready,
         "/metrics" => Route::Metrics,
-        "/v1/chat/completions" => Route::Chat(Contract::OpenAi),
+        // Without the prefix too, as the Pipelines server has it.
+        "/v1/chat/completions" | "/chat/completions" => Route::Chat(Contract::OpenAi),
         "/api/chat/completions" | "/api/v1/chat/completions" => Route::Chat(Contract::OpenWebUi),
         "/api/chat/completed" => Route::Completed,
-        "/v1/models" => Route::Models(Contract::OpenAi),
+        "/v1/models" | "/models" => Route::Models(Contract::OpenAi),
         "/api/models" | "/api/v1/models" => Route::Models(Contract::OpenWebUi),
         path if admin::answers(path) => Route::Admin,
         path => {
@@ -311,6 +312,8 @@ mod tests {
         );
         assert_eq!(route("/v1/models/a/b"), Route::Model("a/b"));
         assert_eq!(route("/api/v1/functions/id/x"), Route::Admin);
+        assert_eq!(route("/v1/pipelines"), Route::Admin);
+        assert_eq!(contract_of("/v1/x/valves"), Contract::OpenWebUi);
         assert_eq!(route("/v1/embeddings"), Route::Other);
         assert_eq!(contract_of("/apis"), Contract::OpenAi);
     }

@@ -10,7 +10,9 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use rustls::ClientConfig;
 
-use crate::config::{Affinity, UpstreamConfig, UpstreamKind, UpstreamSettings};
+use crate::config::{
+    Affinity, RemoteFiltersConfig, UpstreamConfig, UpstreamKind, UpstreamSettings,
+};
 use crate::error::Result;
 
 use super::fetch::Fetcher;
@@ -46,6 +48,8 @@ pub(super) struct Upstream {
     pub(super) headers: HeaderMap,
     pub(super) prefix: String,
     pub(super) models: Vec<String>,
+    /// What holds for its filters, if it is a Pipelines server.
+    pub(super) filters: Arc<RemoteFiltersConfig>,
 }
 
 /// Why the upstreams cannot be set up.
@@ -193,6 +197,7 @@ impl Upstream {
             headers: configured_headers(&config.headers).map_err(at_fault)?,
             prefix: config.prefix.clone(),
             models: config.models.clone(),
+            filters: Arc::new(config.filters.clone()),
         })
     }
 

@@ -67,6 +67,9 @@ class Link:
     def _write(self) -> bool:
         try:
             return self.core.flush()
+        except (BrokenPipeError, ConnectionResetError):
+            # The gateway has gone. The worker reads that too, and ends once its functions were told.
+            return True
         except OSError:
             # Nobody reads any more, so nobody waits for an answer.
             _exit(0)

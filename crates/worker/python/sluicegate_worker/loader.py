@@ -6,6 +6,7 @@
 - `handlers`: by name `{"async", "generator", "parameters"}`
 - `toggle`, `file_handler`, `has_valves`, `has_user_valves`, `needs_loop`: booleans
 - `valves_spec`, `user_valves_spec`: JSON schema or null; `priority`: of `Valves()`, 0 if there is none
+- `targets`: the models that a filter of the Pipelines server names in its own valves, else null
 - `pipes`: `none`, `list` or `callable`; `actions`: an action's list of `{"id", "name"?, "icon_url"?}`
 - `warnings`: sentences for the author
 """
@@ -21,7 +22,7 @@ from enum import EnumType
 from types import CodeType, ModuleType
 from typing import Any
 
-from sluicegate_worker import valves
+from sluicegate_worker import pipelines, valves
 from sluicegate_worker.compat.callsites import CALL_SITES, CallSites
 from sluicegate_worker.compat.siblings import LOADED
 
@@ -34,8 +35,14 @@ KINDS = {
     "Tools": ("tools", ()),
 }
 
+#: The class of files for the Pipelines server, looked for after the others.
+PIPELINE = "Pipeline"
+
 #: Top-level names that old sources import from and that live in `open_webui`.
 MOVED_MODULES = ("utils", "apps", "main", "config")
+
+#: The Pipelines server's own below one of these names.
+SERVER_MODULES = "utils.pipelines"
 
 #: Names whose use means that sync code has to stay on the loop's thread.
 LOOP_NAMES = {"create_task", "get_running_loop", "get_event_loop", "ensure_future", "current_task", "sqlite3"}
@@ -57,11 +64,31 @@ class Function:
         self.runs_loops = runs_loops(tree)
         self.needs_loop = not self.runs_loops and needs_loop(tree)
         self.warnings: list[str] = []
+        self.pipeline: pipelines.Adapter | None = None
         self.kind, self._handler_names, make = find_class(module)
         self.instance: Any = make()
+        if isinstance(self.instance, pipelines.Adapter):
+            self._adopt(self.instance)
+            return
+        #: The object the file's own code calls `self`.
+        self.owner: Any = self.instance
         self.valves_model = self._class_named("Valves")
         self.user_valves_model = self._class_named("UserValves")
         self.handlers = self._find_handlers()
+
+    def _adopt(self, pipeline: pipelines.Adapter) -> None:
+        self.pipeline = pipeline
+        self.kind = pipeline.kind
+        self.owner = pipeline.inner
+        self.valves_model = pipeline.valves_model()
+        self.user_valves_model = None
+        self.handlers = pipeline.handlers
+        self.warnings += pipeline.warnings
+
+    @property
+    def own_values(self) -> dict[str, Any]:
+        """The values that stay below the stored ones: those a `Pipeline` was made with."""
+        return {} if self.pipeline is None else self.pipeline.own_values
 
     def learnt(self) -> dict[str, Any]:
         """The part of a `Ready` payload that the module and the instance tell."""
@@ -77,6 +104,7 @@ class Function:
             "valves_spec": self._schema("Valves", self.valves_model),
             "user_valves_spec": self._schema("UserValves", self.user_valves_model),
             "priority": self.priority({}),
+            "targets": None if self.pipeline is None else self.pipeline.targets(),
             "pipes": self._pipes_form(),
             "actions": self._actions(),
             "needs_loop": self.needs_loop,
@@ -85,7 +113,7 @@ class Function:
 
     def priority(self, values: dict[str, Any]) -> float:
         """The function's place in the order under these stored values; 0 where it cannot be told."""
-        return valves.priority(self.valves_model, values, self._attribute("priority"))
+        return valves.priority(self.valves_model, {**self.own_values, **values}, self._attribute("priority"))
 
     def unregister(self) -> None:
         """Takes the module out of `sys.modules`, unless a newer one has its place."""
@@ -129,6 +157,8 @@ def load(id: str, source: str, directory: str) -> Function:
     """Runs a function's source and makes its instance. Whatever it raises is why it cannot be loaded."""
     path = write_source(id, source, directory)
     tree, code = compile_source(source, path)
+    if pipelines.has_pipeline(tree):
+        pipelines.provide_server_modules()
     module = ModuleType(f"function_{id}")
     module.__file__ = path
     module.__dict__[CALL_SITES] = CallSites(tree)
@@ -183,7 +213,8 @@ def rewrite_imports(tree: ast.Module) -> None:
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or node.level > 0 or node.module is None:
             continue
-        if node.module.partition(".")[0] in MOVED_MODULES:
+        is_servers = f"{node.module}.".startswith(f"{SERVER_MODULES}.")
+        if node.module.partition(".")[0] in MOVED_MODULES and not is_servers:
             node.module = f"open_webui.{node.module}"
 
 
@@ -194,6 +225,9 @@ def find_class(module: ModuleType) -> tuple[str, tuple[str, ...], Callable[[], A
         # Toolkits often have an enumeration called `Event` or `Action`.
         if found is not None and not isinstance(found, EnumType):
             return kind, handlers, found
+    if hasattr(module, PIPELINE):
+        make = getattr(module, PIPELINE)
+        return "pipe", (), lambda: pipelines.Adapter(make())
     raise LoadError("No Function class found in the module")
 
 

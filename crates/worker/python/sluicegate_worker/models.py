@@ -42,7 +42,8 @@ def entries(pipes: Any, prefix: str) -> list[dict[str, str]]:
 async def check_valves(call: Call) -> dict[str, Any]:
     """The values to store, and the function's place in the order under them."""
     model = valves_class(call)
-    stored = valves.check(model, call.payload.get("values") or {})
+    own = {} if call.payload.get("user") else call.slot.function.own_values
+    stored = valves.check(model, call.payload.get("values") or {}, own)
     return {"stored": stored, "priority": call.slot.function.priority(stored)}
 
 

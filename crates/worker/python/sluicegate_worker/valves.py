@@ -24,8 +24,10 @@ _stores: dict[int, ValvesStore] = {}
 class ValvesStore:
     """The versions of one function's valves, and the class they are made with."""
 
-    def __init__(self, instance: Any, model: type, drop_none: bool) -> None:
+    def __init__(self, instance: Any, model: type, drop_none: bool, own: Values | None = None) -> None:
         self.model = model
+        # What stays below the stored values.
+        self._own = own or {}
         self._instance = instance
         self._drop_none = drop_none
         self._versions: dict[int, Values] = {}
@@ -90,13 +92,24 @@ class ValvesStore:
         """A fresh instance from a stored version."""
         if version not in self._versions:
             raise Unknown(f"valves version {version} is not there")
-        return hydrate(self.model, self._versions[version], self._drop_none)
+        return self._hydrated(self._versions[version])
+
+    def fits(self, values: Values) -> bool:
+        """Whether an instance can be made of these values."""
+        try:
+            self._hydrated(values)
+        except Exception:
+            return False
+        return True
+
+    def _hydrated(self, values: Values) -> Any:
+        return hydrate(self.model, {**self._own, **values}, self._drop_none)
 
     def newest(self) -> Any:
         """What code outside any call sees."""
         if self._newest_is_stale:
             values = self._versions[max(self._versions)] if self._versions else {}
-            self._newest = hydrate(self.model, values, self._drop_none)
+            self._newest = self._hydrated(values)
             self._newest_is_stale = False
         return self._newest
 
@@ -149,15 +162,15 @@ def hydrate(model: type, values: Values, drop_none: bool) -> Any:
     return model(**given)
 
 
-def check(model: type, values: Values) -> Values:
-    """The values to store: those given explicitly and known to the class; raises if they do not fit."""
+def check(model: type, values: Values, own: Values) -> Values:
+    """The values to store: those given explicitly and known to the class; raises if they do not fit over `own`."""
     given = {name: value for name, value in values.items() if value is not None}
-    valves = model(**given)
+    valves = model(**{**own, **given})
     dump = getattr(valves, "model_dump", None)
     if dump is None:
         return given
     stored: Values = dump(exclude_unset=True)
-    return stored
+    return {name: value for name, value in stored.items() if name in given or name not in own}
 
 
 def priority(model: type | None, values: Values, fallback: Any) -> float:

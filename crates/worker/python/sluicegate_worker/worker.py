@@ -18,6 +18,7 @@ from sluicegate_worker.compat.facade import GATEWAY
 from sluicegate_worker.context import Call, RequestContext
 from sluicegate_worker.failures import Failure, Unknown, describe
 from sluicegate_worker.link import Link
+from sluicegate_worker.pipelines import Lifecycle
 from sluicegate_worker.pipes import FAILED_WHILE_READ, PipeCall
 from sluicegate_worker.scope import CURRENT, NO_SLOT, Scope
 from sluicegate_worker.slots import Slot
@@ -48,6 +49,8 @@ class Worker:
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.pipes: dict[int, PipeCall] = {}
         self.calls: dict[int, Call] = {}
+        self.starts: set[asyncio.Task[None]] = set()
+        self.endings: set[asyncio.Task[None]] = set()
         self._frames: dict[int, Callable[[int, int, Any], None]] = {
             core.LOAD: self._load,
             core.VALVES: self._valves,
@@ -84,6 +87,13 @@ class Worker:
         self.link.loop.remove_reader(self.link.core.fileno())
         for task in self.tasks.values():
             task.cancel()
+        for slot in self.slots.values():
+            if slot.life is not None:
+                self._end_life(slot, slot.life)
+        if self.endings:
+            everything = asyncio.gather(*self.endings, return_exceptions=True)
+            everything.add_done_callback(lambda _: _exit(0))
+            return
         # One turn of the loop delivers the cancellations, the next ends the process.
         self.link.loop.call_soon(self.link.loop.call_soon, _exit, 0)
 
@@ -92,7 +102,10 @@ class Worker:
     def _load(self, id: int, _: int, payload: dict[str, Any]) -> None:
         scope = Scope(id)
         try:
-            self.slots[id] = contextvars.copy_context().run(self._make_slot, scope, payload)
+            slot = contextvars.copy_context().run(self._make_slot, scope, payload)
+            self.slots[id] = slot
+            if slot.life is not None:
+                self._start_life(slot, slot.life, payload.get("valves"))
         except BaseException as error:
             self._send_failure(core.FAILED, id, describe(error, self.directory))
         self.output.finish(scope)
@@ -103,11 +116,42 @@ class Worker:
         function = loader.load(payload["function_id"], payload["source"], self.directory)
         try:
             slot = Slot(scope.slot_id, function, payload.get("threads") or 1)
-            self.link.send(core.READY, scope.slot_id, slot.learnt())
+            if function.pipeline is None:
+                self.link.send(core.READY, scope.slot_id, slot.learnt())
+            else:
+                slot.life = Lifecycle(function.pipeline, slot.id, slot.store, self.output.finish)
         except BaseException:
             function.unregister()
             raise
         return slot
+
+    # A `Pipeline` is told of its start, of new valves and of its end.
+
+    def _start_life(self, slot: Slot, life: Lifecycle, values: dict[str, Any] | None) -> None:
+        async def start() -> None:
+            try:
+                await life.start(values)
+                self.link.send(core.READY, slot.id, slot.learnt())
+            except BaseException as error:
+                self.slots.pop(slot.id, None)
+                slot.unload()
+                self._send_failure(core.FAILED, slot.id, describe(error, self.directory))
+
+        self._keep(self.link.loop.create_task(start(), context=self.link.context.copy()))
+
+    def _end_life(self, slot: Slot, life: Lifecycle) -> None:
+        async def end() -> None:
+            await life.stop()
+            slot.unload()
+
+        task = self.link.loop.create_task(end(), context=self.link.context.copy())
+        self.endings.add(task)
+        task.add_done_callback(self.endings.discard)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        # The loop itself holds tasks weakly.
+        self.starts.add(task)
+        task.add_done_callback(self.starts.discard)
 
     def _name_outside(self) -> None:
         # Output of plain threads: with one function here there is no doubt whose it is.
@@ -117,6 +161,8 @@ class Worker:
         slot = self.slots.get(id)
         if slot is not None and slot.store is not None:
             slot.store.add(payload["version"], payload["values"] or {})
+            if slot.life is not None:
+                slot.life.valves_changed(payload["values"] or {})
 
     def _forget(self, id: int, _: int, payload: dict[str, Any]) -> None:
         slot = self.slots.get(id)
@@ -125,7 +171,9 @@ class Worker:
 
     def _unload(self, id: int, _: int, __: Any) -> None:
         slot = self.slots.pop(id, None)
-        if slot is not None:
+        if slot is not None and slot.life is not None:
+            self._end_life(slot, slot.life)
+        elif slot is not None:
             slot.unload()
         self._name_outside()
 
@@ -214,6 +262,8 @@ class Worker:
     ) -> None:
         async def guarded() -> None:
             try:
+                if call.slot.life is not None:
+                    await call.slot.life.settled()
                 await run()
             except BaseException as error:
                 self._fail(call, error, *details())

@@ -24,6 +24,7 @@ import socket
 import stat
 import sys
 import tempfile
+import time
 import traceback
 from typing import Any, NoReturn
 
@@ -33,6 +34,9 @@ from sluicegate_worker import worker
 
 CONTROL_FD = 3
 MESSAGE_BYTES = 64 * 1024
+
+#: A little longer than a worker takes at most once its socket is closed.
+GRACE_SECONDS = 2.5
 WARM_MODULES = ("asyncio", "pydantic", "fastapi", "httpx", "requests", "aiohttp")
 
 #: What functions import most of the compatibility package, whose records take a moment to make.
@@ -60,6 +64,14 @@ class Zygote:
                 self._reap()
             if self.control in ready and not self._serve():
                 return
+
+    def wait_for_children(self) -> None:
+        """Waits a while for the workers, whose sockets close with the gateway, to end by themselves."""
+        self.selector.unregister(self.control)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self.children and (left := deadline - time.monotonic()) > 0:
+            if self.selector.select(left):
+                self._reap()
 
     def kill_children(self) -> None:
         """Ends every worker, whatever it does."""
@@ -229,6 +241,7 @@ def main() -> None:
     zygote = Zygote(control, scratch)
     try:
         zygote.run()
+        zygote.wait_for_children()
     finally:
         zygote.kill_children()
         shutil.rmtree(scratch, ignore_errors=True)
