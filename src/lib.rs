@@ -12,6 +12,7 @@
 //! - [`server`] accepts connections and finds out what each request wants.
 //! - [`auth`] turns a credential into a caller.
 //! - [`admin`] lets an operator change what is installed.
+//! - [`download`] brings the text of a function in from the web.
 //! - [`store`] remembers it.
 //! - [`config`] says what the operator wrote and what it means.
 //! - [`gateway`] puts the parts together.
@@ -26,6 +27,7 @@ pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod download;
 pub mod error;
 pub mod gateway;
 pub mod host;

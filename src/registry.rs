@@ -7,11 +7,13 @@ mod change;
 pub mod folder;
 pub mod frontmatter;
 pub mod function;
+mod guess;
 pub mod loader;
 mod rows;
+pub mod secrets;
 mod snapshot;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -21,12 +23,12 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
-pub use self::change::{ChangeError, Edit, NewFunction};
+pub use self::change::{ChangeError, Edit, ImportError, Imported, NewFunction, Others};
 pub use self::function::{
     Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt, Origin, Pipes,
     Record, Valves,
 };
-pub use self::loader::{Candidate, CheckedValves, LoadError, Loader};
+pub use self::loader::{Candidate, CheckedValves, LoadError, LoadFault, Loader};
 pub use self::snapshot::Snapshot;
 
 use self::function::Limits;
@@ -200,6 +202,3 @@ pub fn settings_from(config: &FunctionConfig, load: Duration) -> FunctionSetting
         models: config.models.clone(),
     }
 }
-
-/// User valves of a function by user id.
-type UserValves = Arc<HashMap<String, Bytes>>;

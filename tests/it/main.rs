@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod accounts;
 mod asking;
 mod conformance;
 mod drain;
+mod environments;
 mod events;
 mod filters;
 mod folder;
@@ -13,12 +15,14 @@ mod hostile;
 mod keys;
 mod layers;
 mod leaving;
+mod management;
 mod metrics;
 mod outlets;
 mod pass_through;
 mod pipes;
 mod refusals;
 mod sdk;
+mod secrets;
 mod seeds;
 mod start;
 mod suites;
