@@ -17,6 +17,7 @@
 //! - [`config`] says what the operator wrote and what it means.
 //! - [`gateway`] puts the parts together.
 //! - [`demo`] shows what the gateway does, on a model inside the binary.
+//! - [`commands`] tries one function out, and manages those of a gateway that runs.
 //! - [`cli`] reads the command line.
 //! - [`body`], [`error`] and [`telemetry`] are what everybody shares.
 
@@ -25,6 +26,7 @@ pub mod auth;
 pub mod body;
 pub mod chat;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod download;

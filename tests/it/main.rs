@@ -4,6 +4,7 @@
 
 mod accounts;
 mod asking;
+mod commands;
 mod conformance;
 mod drain;
 mod environments;
