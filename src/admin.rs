@@ -1,10 +1,12 @@
-//! The management API: Open WebUI's routes for functions, their valves, users and keys, in its shapes and statuses.
+//! The management API: Open WebUI's routes for functions, their valves, models, users and keys, in its shapes and
+//! statuses.
 
 mod accounts;
 mod environments;
 mod functions;
 mod history;
 mod import;
+mod models;
 mod reply;
 mod valves;
 
@@ -32,8 +34,11 @@ const FUNCTIONS: &str = "/api/v1/functions";
 const AUTHS: &str = "/api/v1/auths";
 const USERS: &str = "/api/v1/users";
 
+/// Where the routes of models begin. The path itself is the list of models, which is not management.
+const MODELS: &str = "/api/v1/models";
+
 /// The paths below which this API answers.
-const ROOTS: &[&str] = &[FUNCTIONS, AUTHS, USERS];
+const ROOTS: &[&str] = &[FUNCTIONS, MODELS, AUTHS, USERS];
 
 /// Longest body of a management request, in bytes.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -135,10 +140,12 @@ impl FromRef<Managed> for Host {
 fn router(managed: Managed) -> Router {
     Router::new()
         .nest(FUNCTIONS, functions())
+        .nest(MODELS, model_routes())
         .nest(AUTHS, auths())
         .nest(USERS, users())
         // Open WebUI's own paths have the slash, which a nested root does not match.
         .route(&format!("{FUNCTIONS}/"), get(functions::list))
+        .route(&format!("{MODELS}/"), get(models::all))
         .route(&format!("{AUTHS}/"), get(accounts::whoami))
         .route(&format!("{USERS}/"), get(accounts::list))
         .fallback(reply::unknown_route)
@@ -195,4 +202,21 @@ fn users() -> Router<Managed> {
         .route("/", get(accounts::list))
         .route("/{id}", delete(accounts::delete))
         .route("/{id}/api_key", post(accounts::create_key_for))
+}
+
+fn model_routes() -> Router<Managed> {
+    Router::new()
+        .route("/list", get(models::list))
+        .route("/base", get(models::base))
+        .route("/tags", get(models::list_tags))
+        .route("/export", get(models::export))
+        .route("/import", post(models::import))
+        .route("/sync", post(models::sync))
+        .route("/create", post(models::create))
+        .route("/model", get(models::read))
+        .route("/model/update", post(models::update))
+        .route("/model/toggle", post(models::toggle))
+        .route("/model/access/update", post(models::update_access))
+        .route("/model/delete", post(models::delete).delete(models::delete))
+        .route("/delete/all", delete(models::delete_all))
 }

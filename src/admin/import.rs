@@ -58,7 +58,7 @@ pub(super) async fn import(
     Form(form): Form<ImportForm>,
 ) -> Answer {
     let (ImportForm::List(functions) | ImportForm::Named { functions }) = form;
-    put(&registry, functions, &caller.user.id, Others::Kept).await
+    put(&registry, functions, &caller.user.id, Others::Keep).await
 }
 
 pub(super) async fn sync(
@@ -67,7 +67,7 @@ pub(super) async fn sync(
     Form(form): Form<SyncForm>,
 ) -> Answer {
     let user_id = &caller.user.id;
-    put(&registry, form.functions, user_id, Others::Removed).await
+    put(&registry, form.functions, user_id, Others::Remove).await
 }
 
 async fn put(registry: &Registry, functions: Vec<Value>, user_id: &str, others: Others) -> Answer {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 pub use self::error::ChangeError;
-pub use self::import::{ImportError, Imported, Others};
+pub use self::import::{ImportError, Imported};
 
 use super::function::{Function, FunctionId, FunctionVersion, Origin, Record, UserValves};
 use super::loader::{Candidate, LoadError};

@@ -11,7 +11,7 @@ use super::{ChangeError, complete_meta};
 use crate::registry::function::{
     Function, FunctionId, FunctionVersion, Origin, Record, UserValves, Valves,
 };
-use crate::registry::{Registry, rows, secrets};
+use crate::registry::{Others, Registry, rows, secrets};
 use crate::store::{StoreError, ids};
 
 /// A function as an export holds it. What is left out stays as it is, or gets its default.
@@ -31,15 +31,6 @@ pub struct Imported {
     pub is_global: Option<bool>,
     /// The values that were set.
     pub valves: Option<Map<String, Value>>,
-}
-
-/// What becomes of the stored functions that an import does not name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Others {
-    /// They stay.
-    Kept,
-    /// They are removed.
-    Removed,
 }
 
 /// Why nothing was imported.
@@ -235,7 +226,7 @@ impl Registry {
         }
         let stored = state.stored.keys();
         let removed: Vec<FunctionId> = stored
-            .filter(|id| others == Others::Removed && !prepared.contains_key(*id))
+            .filter(|id| others == Others::Remove && !prepared.contains_key(*id))
             .cloned()
             .collect();
         let functions: Vec<Arc<Function>> = prepared
