@@ -241,8 +241,10 @@ fn models(config: &Config) -> Models {
     let directory = Arc::new(directory.expect("the upstream is configured"));
     let catalog = Catalog::new(Arc::clone(&directory), runtime.clone(), config.models.cache);
     let python = PythonSettings {
-        requirements: sluicegate::config::Requirements::Off,
-        approved: Vec::new(),
+        leave: sluicegate::host::Leave {
+            policy: sluicegate::config::Requirements::Off,
+            approved: Vec::new(),
+        },
         interpreter: config.python.interpreter.clone(),
         data_dir: config.data_dir.clone(),
         uv: config.python.uv.clone(),
@@ -281,6 +283,16 @@ impl Loader for Learned {
             priority: 0.0,
         };
         std::future::ready(Ok(checked)).boxed()
+    }
+
+    fn valves_spec<'a>(
+        &'a self,
+        _: &'a FunctionVersion,
+        _: &'a FunctionSettings,
+        _: &'a Value,
+        _: bool,
+    ) -> BoxFuture<'a, Result<Value, LoadError>> {
+        std::future::ready(Ok(Value::Null)).boxed()
     }
 }
 

@@ -1,7 +1,11 @@
-//! The management API: Open WebUI's routes for functions, their valves and models, in its shapes and statuses, and those
-//! of the Pipelines server.
+//! The management API: Open WebUI's routes for functions, their valves, models, users and keys, in its shapes and
+//! statuses, and those of the Pipelines server.
 
+mod accounts;
+mod environments;
 mod functions;
+mod history;
+mod import;
 mod models;
 mod pipelines;
 mod reply;
@@ -27,11 +31,15 @@ pub use self::reply::NOT_FOUND;
 /// Where the routes of functions begin.
 const FUNCTIONS: &str = "/api/v1/functions";
 
+/// Where the routes of users and keys begin.
+const AUTHS: &str = "/api/v1/auths";
+const USERS: &str = "/api/v1/users";
+
 /// Where the routes of models begin. The path itself is the list of models, which is not management.
 const MODELS: &str = "/api/v1/models";
 
 /// The paths below which this API answers.
-const ROOTS: &[&str] = &[FUNCTIONS, MODELS];
+const ROOTS: &[&str] = &[FUNCTIONS, MODELS, AUTHS, USERS];
 
 /// Longest body of a management request, in bytes.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -88,6 +96,21 @@ pub struct Managed {
     pub auth: Auth,
     /// What is remembered besides functions and users.
     pub store: Store,
+    /// Whether files may be fetched from the web.
+    pub downloads: Downloads,
+}
+
+/// Whether administrators may have files fetched from the web.
+#[derive(Clone, Copy, Debug)]
+pub struct Downloads {
+    /// Whether they may.
+    pub are_allowed: bool,
+}
+
+impl FromRef<Managed> for Downloads {
+    fn from_ref(managed: &Managed) -> Self {
+        managed.downloads
+    }
 }
 
 impl FromRef<Managed> for Arc<Registry> {
@@ -116,9 +139,43 @@ impl FromRef<Managed> for Host {
 
 /// Every route. axum's own errors (a bad body, a missing member) become Open WebUI's `{"detail"}` in [`reply`].
 fn router(managed: Managed) -> Router {
-    let function = Router::new()
+    Router::new()
+        .nest(FUNCTIONS, functions())
+        .nest(MODELS, model_routes())
+        .nest(AUTHS, auths())
+        .nest(USERS, users())
+        // Open WebUI's own paths have the slash, which a nested root does not match.
+        .route(&format!("{FUNCTIONS}/"), get(functions::list))
+        .route(&format!("{MODELS}/"), get(models::all))
+        .route(&format!("{AUTHS}/"), get(accounts::whoami))
+        .route(&format!("{USERS}/"), get(accounts::list))
+        .merge(pipelines::routes())
+        .fallback(reply::unknown_route)
+        .method_not_allowed_fallback(reply::wrong_method)
+        .with_state(managed)
+}
+
+fn functions() -> Router<Managed> {
+    Router::new()
+        .route("/", get(functions::list))
+        .route("/list", get(functions::list_for_admin))
+        .route("/export", get(functions::export))
+        .route("/create", post(functions::create))
+        .route("/import", post(import::import))
+        .route("/sync", post(import::sync))
+        .route("/load/url", post(import::load_url))
+        .route("/environments", get(environments::list))
+        .nest("/id/{id}", function())
+}
+
+fn function() -> Router<Managed> {
+    let version = get(history::read).delete(history::forget);
+    Router::new()
         .route("/", get(functions::read))
         .route("/update", post(functions::update))
+        .route("/update/version", post(history::restore))
+        .route("/history", get(history::list))
+        .route("/history/{version}", version)
         .route("/delete", delete(functions::delete))
         .route("/toggle", post(functions::toggle))
         .route("/toggle/global", post(functions::toggle_global))
@@ -128,23 +185,25 @@ fn router(managed: Managed) -> Router {
         .route("/valves/update", post(valves::update))
         .route("/valves/user", get(valves::read_user))
         .route("/valves/user/spec", get(valves::user_spec))
-        .route("/valves/user/update", post(valves::update_user));
-    let functions = Router::new()
-        .route("/", get(functions::list))
-        .route("/list", get(functions::list_for_admin))
-        .route("/export", get(functions::export))
-        .route("/create", post(functions::create))
-        .nest("/id/{id}", function);
+        .route("/valves/user/update", post(valves::update_user))
+}
+
+fn auths() -> Router<Managed> {
+    let key = get(accounts::read_key)
+        .post(accounts::create_key)
+        .delete(accounts::delete_key);
     Router::new()
-        .nest(FUNCTIONS, functions)
-        // Open WebUI's own path has the slash, which a nested root does not match.
-        .route(&format!("{FUNCTIONS}/"), get(functions::list))
-        .nest(MODELS, model_routes())
-        .route(&format!("{MODELS}/"), get(models::all))
-        .merge(pipelines::routes())
-        .fallback(reply::unknown_route)
-        .method_not_allowed_fallback(reply::wrong_method)
-        .with_state(managed)
+        .route("/", get(accounts::whoami))
+        .route("/add", post(accounts::add))
+        .route("/api_key", key)
+        .route("/api_key/{id}", delete(accounts::delete_key_by_id))
+}
+
+fn users() -> Router<Managed> {
+    Router::new()
+        .route("/", get(accounts::list))
+        .route("/{id}", delete(accounts::delete))
+        .route("/{id}/api_key", post(accounts::create_key_for))
 }
 
 fn model_routes() -> Router<Managed> {

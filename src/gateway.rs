@@ -22,7 +22,7 @@ use self::parts::{Parts, Renewing};
 use self::reload::Reload;
 use crate::chat::events::EventLogs;
 use crate::config::{Config, HalfClose, Sources};
-use crate::host::{Host, PythonSettings};
+use crate::host::{Host, Leave, PythonSettings};
 use crate::registry::Registry;
 use crate::registry::folder::{self, FolderWatch};
 use crate::server::drain::Shutdown;
@@ -240,16 +240,22 @@ fn listen_settings(config: &Config) -> Result<listen::Settings, GatewayError> {
     })
 }
 
-fn python_settings(config: &Config) -> PythonSettings {
+pub(crate) fn python_settings(config: &Config) -> PythonSettings {
     PythonSettings {
         interpreter: config.python.interpreter.clone(),
         data_dir: config.data_dir.clone(),
         uv: config.python.uv.clone(),
         base: config.python.base,
-        requirements: config.python.requirements,
-        approved: config.python.approved.clone(),
+        leave: leave(config),
         pass_env: config.python.pass_env.clone(),
         log_prints: config.log.prints,
+    }
+}
+
+fn leave(config: &Config) -> Leave {
+    Leave {
+        policy: config.python.requirements,
+        approved: config.python.approved.clone(),
     }
 }
 

@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 pub use self::callbacks::{Alone, Callbacks, Question, Refusal};
-pub use self::environment::PythonSettings;
+pub use self::environment::{EnvironmentReport, EnvironmentState, Leave, PythonSettings};
 pub use self::failure::{Exception, Failure};
 pub use self::output::Output;
 pub use self::pipe::{PipeAnswer, PipeItem, PipeStream};
@@ -99,6 +99,16 @@ impl Host {
         &self.shared.output
     }
 
+    /// Takes over what functions may have installed from now on.
+    pub fn set_leave(&self, leave: Leave) {
+        self.shared.environments.set_leave(leave);
+    }
+
+    /// What is known of the environment that has these requirements.
+    pub async fn environment(&self, requirements: &[String]) -> EnvironmentReport {
+        self.shared.environments.report(requirements).await
+    }
+
     /// Begins a function's part in a request. Its process is started if there is none.
     ///
     /// # Errors
@@ -159,6 +169,8 @@ impl Host {
         settings: &FunctionSettings,
     ) -> Result<Learnt, LoadError> {
         let runner = self.runner(&candidate.pocket, &candidate.id, &candidate.source);
+        // Whoever uploads or activates code asks anew for what it requires.
+        self.shared.environments.retry(runner.requirements());
         let seat = runner
             .seat(settings, &candidate.valves)
             .await
@@ -177,19 +189,49 @@ impl Host {
         values: &Value,
         user: bool,
     ) -> Result<CheckedValves, LoadError> {
-        let runner = self.runner(&version.pocket, &version.id, &version.source);
-        let seat = runner.seat(settings, &[]).await.map_err(load_error)?;
-        let payload = json!({"slot": seat.slot, "values": values, "user": user}).to_string();
-        let limit = settings.limits.load;
-        let reply = runner
-            .call(&seat, Handler::CheckValves, payload.into(), limit)
-            .await
-            .map_err(load_error)?;
-        let reply: Value = serde_json::from_slice(&reply).unwrap_or_default();
+        let payload = json!({"values": values, "user": user});
+        let reply = self
+            .ask_about_valves(version, settings, Handler::CheckValves, payload)
+            .await?;
         Ok(CheckedValves {
             stored: reply.get("stored").cloned().unwrap_or_else(|| json!({})),
             priority: reply.get("priority").and_then(Value::as_f64).unwrap_or(0.0),
         })
+    }
+}
+
+impl Host {
+    /// Asks the process of a version something about its valves.
+    async fn ask_about_valves(
+        &self,
+        version: &FunctionVersion,
+        settings: &FunctionSettings,
+        handler: Handler,
+        mut payload: Value,
+    ) -> Result<Value, LoadError> {
+        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let seat = runner.seat(settings, &[]).await.map_err(load_error)?;
+        payload["slot"] = json!(seat.slot);
+        let limit = settings.limits.load;
+        let reply = runner
+            .call(&seat, handler, payload.to_string().into(), limit)
+            .await
+            .map_err(load_error)?;
+        Ok(serde_json::from_slice(&reply).unwrap_or_default())
+    }
+
+    async fn spec(
+        &self,
+        version: &FunctionVersion,
+        settings: &FunctionSettings,
+        asker: &Value,
+        user: bool,
+    ) -> Result<Value, LoadError> {
+        let payload = json!({"user": user, "user_entry": asker});
+        let mut reply = self
+            .ask_about_valves(version, settings, Handler::ValvesSpec, payload)
+            .await?;
+        Ok(reply["spec"].take())
     }
 }
 
@@ -211,17 +253,31 @@ impl Loader for Host {
     ) -> BoxFuture<'a, Result<CheckedValves, LoadError>> {
         self.check(version, settings, values, user).boxed()
     }
+
+    fn valves_spec<'a>(
+        &'a self,
+        version: &'a FunctionVersion,
+        settings: &'a FunctionSettings,
+        asker: &'a Value,
+        user: bool,
+    ) -> BoxFuture<'a, Result<Value, LoadError>> {
+        self.spec(version, settings, asker, user).boxed()
+    }
 }
 
 /// What a failed load or check says to the author.
 fn load_error(failure: Failure) -> LoadError {
     match failure {
-        Failure::Raised(exception) => LoadError::refused(exception.message),
+        Failure::Raised(exception) => LoadError {
+            line: exception.line(),
+            ..LoadError::refused(exception.message)
+        },
         Failure::Crashed => LoadError::refused("the process ended while the code was loading"),
         Failure::TimedOut(limit) => LoadError::refused(format!(
             "the code took longer than {} s to load",
             limit.as_secs_f64()
         )),
+        Failure::NotInstalled(why) => LoadError::not_installed(why),
         Failure::Unavailable(why) => LoadError::unavailable(why),
         Failure::Garbled => LoadError::unavailable("the worker answered nonsense"),
     }
@@ -268,6 +324,8 @@ impl Shared {
         let nursery = self.nursery(requirements).await.map_err(|error| {
             if requirements::is_refusal(&error) {
                 Failure::requirement(&error)
+            } else if requirements::is_not_installed(&error) {
+                Failure::NotInstalled(error.to_string())
             } else {
                 unavailable(error)
             }

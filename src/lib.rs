@@ -12,10 +12,12 @@
 //! - [`server`] accepts connections and finds out what each request wants.
 //! - [`auth`] turns a credential into a caller.
 //! - [`admin`] lets an operator change what is installed.
+//! - [`download`] brings the text of a function in from the web.
 //! - [`store`] remembers it.
 //! - [`config`] says what the operator wrote and what it means.
 //! - [`gateway`] puts the parts together.
 //! - [`demo`] shows what the gateway does, on a model inside the binary.
+//! - [`commands`] tries one function out, and manages those of a gateway that runs.
 //! - [`cli`] reads the command line.
 //! - [`body`], [`error`] and [`telemetry`] are what everybody shares.
 
@@ -24,8 +26,10 @@ pub mod auth;
 pub mod body;
 pub mod chat;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod demo;
+pub mod download;
 pub mod error;
 pub mod gateway;
 pub mod host;

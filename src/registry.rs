@@ -8,13 +8,15 @@ mod change;
 pub mod folder;
 pub mod frontmatter;
 pub mod function;
+mod guess;
 pub mod loader;
 mod preset;
 mod presets;
 mod rows;
+pub mod secrets;
 mod snapshot;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -25,12 +27,12 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 pub use self::access::{Access, Permission};
-pub use self::change::{ChangeError, Edit, NewFunction};
+pub use self::change::{ChangeError, Edit, ImportError, Imported, NewFunction};
 pub use self::function::{
     Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt, Origin, Pipes,
     Record, Valves,
 };
-pub use self::loader::{Candidate, CheckedValves, LoadError, Loader};
+pub use self::loader::{Candidate, CheckedValves, LoadError, LoadFault, Loader};
 pub use self::preset::{Preset, PresetForm};
 pub use self::presets::{Others, PresetError};
 pub use self::snapshot::Snapshot;
@@ -217,6 +219,3 @@ pub fn settings_from(config: &FunctionConfig, load: Duration) -> FunctionSetting
         models: config.models.clone(),
     }
 }
-
-/// User valves of a function by user id.
-type UserValves = Arc<HashMap<String, Bytes>>;

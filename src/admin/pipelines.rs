@@ -19,6 +19,8 @@ use serde_json::{Map, Value, json};
 use self::form::Upload;
 use super::Managed;
 use super::reply::{Administrator, Answer, Form, Refusal};
+use super::valves::entry_of;
+use crate::registry::secrets;
 use crate::registry::{
     ChangeError, Edit, Function, FunctionId, FunctionKind, NewFunction, Pipes, Registry,
 };
@@ -122,6 +124,7 @@ async fn upload(
                 name: known.record.name.clone(),
                 content: upload.content,
                 meta: known.record.meta.clone(),
+                user_id: caller.user.id.clone(),
             };
             registry.update(id.as_str(), edit).await?
         }
@@ -174,16 +177,17 @@ async fn valves(
     Path(id): Path<String>,
 ) -> Answer {
     let function = with_valves(&registry, &id)?;
-    Ok(Json(Value::Object(values(&function))))
+    Ok(Json(shown_values(&function)))
 }
 
 async fn valves_spec(
     State(registry): State<Arc<Registry>>,
-    _: Administrator,
+    Administrator(caller): Administrator,
     Path(id): Path<String>,
 ) -> Answer {
     let function = with_valves(&registry, &id)?;
-    Ok(Json(function.version.learnt.valves_spec.clone()))
+    let asker = entry_of(&caller);
+    Ok(Json(registry.valves_spec(&function, &asker, false).await?))
 }
 
 /// Stores values. Open WebUI's page sends all of them: one that is the default, and was before, is not kept, so that
@@ -196,10 +200,14 @@ async fn update_valves(
 ) -> Answer {
     let function = with_valves(&registry, &id)?;
     let (stored, defaults) = (stored(&function), defaults(&function));
-    new.retain(|name, value| stored.contains_key(name) || defaults.get(name) != Some(value));
+    let shown = secrets::mask(&Value::Object(defaults.clone()), spec_of(&function));
+    new.retain(|name, value| {
+        let is_default = defaults.get(name) == Some(value) || shown.get(name) == Some(value);
+        stored.contains_key(name) || !is_default
+    });
     registry.set_valves(function.id.as_str(), new).await?;
     let function = with_valves(&registry, &id)?;
-    Ok(Json(Value::Object(values(&function))))
+    Ok(Json(shown_values(&function)))
 }
 
 /// The function of an id; a manifold's model stands for the manifold.
@@ -222,11 +230,15 @@ fn unknown(what: &str, id: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, format!("{what} {id} not found"))
 }
 
-/// All values: the defaults with the stored ones over them.
-fn values(function: &Function) -> Map<String, Value> {
+/// All values, the defaults with the stored ones over them, as they are shown: secrets are masked.
+fn shown_values(function: &Function) -> Value {
     let mut values = defaults(function);
     values.extend(stored(function));
-    values
+    secrets::mask(&Value::Object(values), spec_of(function))
+}
+
+fn spec_of(function: &Function) -> &Value {
+    &function.version.learnt.valves_spec
 }
 
 fn stored(function: &Function) -> Map<String, Value> {

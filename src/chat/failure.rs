@@ -68,7 +68,9 @@ fn wrong_return(contract: Contract, id: &FunctionId, exception: &Exception) -> E
 fn of_process(id: &FunctionId, hook: &str, failure: &Failure) -> Error {
     match failure {
         Failure::TimedOut(limit) => Error::function_timeout(id.as_str(), hook, *limit),
-        Failure::Unavailable(why) => Error::function_unavailable(id.as_str(), why),
+        Failure::Unavailable(why) | Failure::NotInstalled(why) => {
+            Error::function_unavailable(id.as_str(), why)
+        }
         Failure::Crashed => Error::function_crashed(id.as_str(), hook),
         Failure::Raised(_) | Failure::Garbled => Error::function_failed(
             id.as_str(),

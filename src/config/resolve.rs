@@ -164,6 +164,7 @@ fn functions(raw: &Raw, mistakes: &mut Mistakes) -> FunctionsConfig {
             .optional_path("functions.dir")
             .unwrap_or_else(in_data_dir),
         load: settings.seconds("functions.load_seconds"),
+        load_url: settings.bool("functions.load_url"),
         defaults,
         entries,
     }

@@ -135,6 +135,8 @@ pub struct FunctionsConfig {
     pub dir: PathBuf,
     /// Time limit of loading one.
     pub load: Duration,
+    /// Whether administrators may have files fetched from the web.
+    pub load_url: bool,
     /// How a function is set up that has no entry.
     pub defaults: FunctionConfig,
     /// How the others are set up, by id, the defaults already filled in.

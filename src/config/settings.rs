@@ -152,6 +152,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("functions.pipe_first_seconds", LIMIT, "300", "Time limit of a pipe until its first item."),
     setting("functions.pipe_idle_seconds", LIMIT, "120", "Time limit of a pipe between two items."),
     setting("functions.load_seconds", LIMIT, "30", "Time limit of loading a function."),
+    setting("functions.load_url", Kind::Bool, "false", "Whether administrators may have the gateway fetch function files from the web."),
     setting("functions.memory_mib", whole(0, MANY), "1024", "Memory of a function's process in MiB; 0 means no limit."),
     setting("functions.queue", whole(1, MANY), "256", "Calls that may wait for a function."),
 

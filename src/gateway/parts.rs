@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::callbacks::Reception;
 use super::{Base, GatewayError};
-use crate::admin::{Admin, Managed};
+use crate::admin::{Admin, Downloads, Managed};
 use crate::auth::Auth;
 use crate::body::Body;
 use crate::chat::Chat;
@@ -84,6 +84,9 @@ impl Parts {
             host: base.host.clone(),
             auth: auth.clone(),
             store: base.store.clone(),
+            downloads: Downloads {
+                are_allowed: config.functions.load_url,
+            },
         });
         let models = Arc::new(models);
         let reception = Reception {

@@ -77,6 +77,11 @@ impl Runner {
         }
     }
 
+    /// What the code asks to have installed.
+    pub(super) fn requirements(&self) -> &[String] {
+        &self.requirements
+    }
+
     /// The process to call, started if there is none; `valves` are the stored ones that code sees as it starts.
     pub(super) async fn seat(
         self: &Arc<Self>,

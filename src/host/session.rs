@@ -17,6 +17,9 @@ use crate::registry::Function;
 use crate::telemetry::metrics;
 use crate::wire::json::{Document, elements};
 
+/// How long a worker may take to say what it has still to say.
+const SETTLE_LIMIT: Duration = Duration::from_secs(1);
+
 /// What functions are told of a request, the same for all of them. Every member is JSON.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -204,6 +207,13 @@ impl Session {
             .raw("stream", if is_streamed { b"true" } else { b"false" });
         let answers = self.seat.worker.ask_many(Handler::Pipe, payload.finish());
         Ok(PipeStream::new(answers, self))
+    }
+
+    /// Waits until everything that the function has printed and told so far is here.
+    pub async fn settle(&self) {
+        let mut ping = self.seat.worker.ask(Kind::Ping, None, Bytes::new());
+        // A process that does not answer has nothing more to say.
+        let _ = tokio::time::timeout(SETTLE_LIMIT, ping.answer()).await;
     }
 
     pub(super) fn function(&self) -> &Function {

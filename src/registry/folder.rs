@@ -12,12 +12,11 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::change::complete_meta;
-use super::entry_of;
 use super::function::{
-    Function, FunctionId, FunctionKind, FunctionVersion, Learnt, Origin, Record, Valves,
+    Function, FunctionId, FunctionKind, FunctionVersion, Origin, Record, UserValves, Valves,
 };
 use super::loader::{Candidate, LoadError};
-use super::{Registry, UserValves, frontmatter};
+use super::{Registry, entry_of, frontmatter, guess};
 use crate::store::ids;
 
 /// How long the folder must be quiet before it is read: an editor's save is several events.
@@ -120,7 +119,7 @@ impl Registry {
         let mut next = BTreeMap::new();
         for (id, source) in files {
             let current = known.get(&id);
-            match current.filter(|function| *function.version.source == *source) {
+            match current.filter(|function| is_loaded_from(function, &source)) {
                 Some(function) => drop(next.insert(id, Arc::clone(function))),
                 None => {
                     let loaded = self.load_file(&id, &source, current, is_start).await;
@@ -184,7 +183,7 @@ impl Registry {
             valves: Bytes::new(),
             pocket: Default::default(),
         };
-        candidate.into_version(guess(source))
+        candidate.into_version(guess::learnt(source, &error.message))
     }
 
     /// A function of the folder as the configuration wants it; `over_api` are valves that were set over the API.
@@ -250,6 +249,11 @@ impl Registry {
     }
 }
 
+/// Whether a function needs no loading: code that did not load before may do so now.
+fn is_loaded_from(function: &Function, source: &str) -> bool {
+    *function.version.source == *source && function.version.learnt.not_loaded.is_none()
+}
+
 /// What management shows of a function of the folder.
 fn record(version: &FunctionVersion, current: Option<&Arc<Function>>) -> Record {
     let now = ids::unix_seconds();
@@ -273,32 +277,4 @@ fn title(version: &FunctionVersion) -> Option<String> {
         .into_iter()
         .find(|(key, value)| key == "title" && !value.is_empty())
         .map(|(_, title)| title)
-}
-
-/// What code that does not load would have been: a pipe if it says so, else a filter on everything.
-fn guess(source: &str) -> Learnt {
-    let is_pipe = if frontmatter::is_pipeline(source) {
-        !source.contains("type = \"filter\"") && !source.contains("type = 'filter'")
-    } else {
-        source.lines().any(|line| line.starts_with("class Pipe"))
-    };
-    let (kind, handler) = if is_pipe {
-        (FunctionKind::Pipe, "pipe")
-    } else {
-        (FunctionKind::Filter, "inlet")
-    };
-    Learnt {
-        kind,
-        handlers: [(handler.to_owned(), Value::Null)].into(),
-        toggle: false,
-        file_handler: false,
-        icon: None,
-        valves_spec: Value::Null,
-        user_valves_spec: Value::Null,
-        has_user_valves: false,
-        priority: 0.0,
-        targets: None,
-        pipes: Default::default(),
-        warnings: Vec::new(),
-    }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::secrets;
 use crate::config::{Closing, StreamOutlet};
 
 /// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Never joined to a path.
@@ -133,6 +134,9 @@ pub struct Learnt {
     /// What its author should know.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Why the code was never loaded, if it was not: the rest is then a guess by its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_loaded: Option<String>,
 }
 
 impl Learnt {
@@ -181,6 +185,22 @@ pub struct FunctionVersion {
     /// The process in which it runs.
     pub pocket: Pocket,
 }
+
+impl FunctionVersion {
+    /// The same version, whose process starts when somebody calls it.
+    pub(super) fn without_process(&self) -> Self {
+        Self {
+            number: self.number,
+            id: self.id.clone(),
+            source: Arc::clone(&self.source),
+            learnt: self.learnt.clone(),
+            pocket: Pocket::default(),
+        }
+    }
+}
+
+/// User valves of a function by user id.
+pub type UserValves = Arc<HashMap<String, Bytes>>;
 
 /// The stored valves of a function, as of one change.
 #[derive(Debug)]
@@ -275,7 +295,7 @@ pub struct Function {
     /// The valves that apply.
     pub valves: Arc<Valves>,
     /// Stored `UserValves` by user id, each a JSON object.
-    pub user_valves: Arc<HashMap<String, Bytes>>,
+    pub user_valves: UserValves,
     /// How it is set up.
     pub settings: Arc<FunctionSettings>,
     /// Whether it may run at all.
@@ -304,6 +324,28 @@ impl Function {
     pub fn targets(&self) -> Option<&[String]> {
         let own = self.version.learnt.targets.as_deref()?;
         Some(self.valves.targets.as_deref().unwrap_or(own))
+    }
+
+    /// The stored valves as they are shown: secrets are masked.
+    #[must_use]
+    pub fn shown_valves(&self) -> Value {
+        let stored = serde_json::from_slice(&self.valves.stored).unwrap_or_default();
+        secrets::mask(&stored, &self.version.learnt.valves_spec)
+    }
+
+    /// A user's stored valves as they are shown: secrets are masked.
+    #[must_use]
+    pub fn shown_user_valves(&self, user_id: &str) -> Value {
+        let stored = Value::Object(self.stored_user_valves(user_id));
+        secrets::mask(&stored, &self.version.learnt.user_valves_spec)
+    }
+
+    /// A user's stored valves.
+    pub(super) fn stored_user_valves(&self, user_id: &str) -> Map<String, Value> {
+        let stored = self.user_valves.get(user_id);
+        stored
+            .and_then(|stored| serde_json::from_slice(stored).ok())
+            .unwrap_or_default()
     }
 
     /// Whether it is attached to every request of `model`, toggles aside.

@@ -56,7 +56,7 @@ impl From<StoreError> for PresetError {
     }
 }
 
-/// What an import does with presets that it does not name.
+/// What an import does with presets, or functions, that it does not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {
     /// They stay.

@@ -23,6 +23,15 @@ async fn filters_answer_as_recorded() {
 }
 
 #[tokio::test]
+async fn management_answers_as_recorded() {
+    replay(&[
+        "a001", "a002", "a003", "a005", "a010", "a011", "a012", "f024", "f026", "f027", "f028",
+        "f035", "p021",
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn streams_answer_as_recorded() {
     replay(&[
         "s005", "s006", "s007", "s008", "s009", "s010", "s011", "s012", "s013", "s017", "s019",

@@ -70,9 +70,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "error", "body", "config", "auth", "registry", "store", "host", "wire",
+            "error", "body", "config", "auth", "registry", "store", "host", "wire", "download",
         ],
     ),
+    ("download", &[]),
     (
         "server",
         &[
@@ -89,6 +90,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("cli", &["config"]),
     ("gateway", &["*"]),
+    ("commands", &["*"]),
     ("demo", &["*"]),
     ("main", &["*"]),
     ("lib", &["*"]),
@@ -100,7 +102,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper_util", &["server", "upstream"]),
     ("tower", &["server", "upstream", "admin"]),
     ("axum", &["admin"]),
-    ("reqwest", &["upstream", "demo"]),
+    ("reqwest", &["upstream", "download", "commands", "demo"]),
     ("arc_swap", &["registry"]),
     ("rusqlite", &["store"]),
     ("moka", &["auth", "models", "upstream"]),

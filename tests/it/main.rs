@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod accounts;
 mod asking;
+mod commands;
 mod conformance;
 mod drain;
+mod environments;
 mod events;
 mod filters;
 mod folder;
@@ -14,6 +17,7 @@ mod keeping;
 mod keys;
 mod layers;
 mod leaving;
+mod management;
 mod metrics;
 mod outlets;
 mod pass_through;
@@ -24,6 +28,7 @@ mod refusals;
 mod remote_pipelines;
 mod rewriting;
 mod sdk;
+mod secrets;
 mod seeds;
 mod start;
 mod suites;

@@ -150,7 +150,7 @@ wire_enum! {
         /// of the function under them. Values that do not fit are an `Error`.
         CheckValves = 8,
         /// The JSON schema of `Valves` (`UserValves` with `"user": true`), with its options resolved.
-        /// Call `{"slot", "user"}`, reply `{"spec"}`.
+        /// Call `{"slot", "user", "user_entry"}`, reply `{"spec"}`; `user_entry` is `__user__` of who asks.
         ValvesSpec = 9,
         /// A callable of a `Tools` class. Call `{"request", "name", "parameters"}`, reply `{"result"}`.
         Tool = 10,

@@ -130,7 +130,7 @@ fn refusal(function: &Function, hook: Hook, failure: &Failure) -> Refusal {
         Failure::TimedOut(_) => of_process(StatusCode::GATEWAY_TIMEOUT, "took too long"),
         Failure::Crashed => of_process(StatusCode::BAD_GATEWAY, "ended its process"),
         Failure::Garbled => of_process(StatusCode::BAD_GATEWAY, "answered nonsense"),
-        Failure::Unavailable(why) => of_process(
+        Failure::Unavailable(why) | Failure::NotInstalled(why) => of_process(
             StatusCode::SERVICE_UNAVAILABLE,
             &format!("cannot be called: {why}"),
         ),

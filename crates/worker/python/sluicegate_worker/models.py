@@ -50,7 +50,8 @@ async def check_valves(call: Call) -> dict[str, Any]:
 async def valves_spec(call: Call) -> dict[str, Any]:
     """The schema of the valves, with options resolved."""
     model = valves_class(call)
-    return {"spec": valves.spec(model, call.payload.get("user_entry"))}
+    run = SyncSteps(call.slot.lane).run
+    return {"spec": await valves.spec(model, call.payload.get("user_entry"), run)}
 
 
 def valves_class(call: Call) -> type:
