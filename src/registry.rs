@@ -23,8 +23,8 @@ use tokio::sync::Mutex;
 
 pub use self::change::{ChangeError, Edit, NewFunction};
 pub use self::function::{
-    Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt, Origin, Pipes,
-    Record, Valves,
+    ActionEntry, Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt,
+    Origin, Pipes, Record, Valves,
 };
 pub use self::loader::{Candidate, CheckedValves, LoadError, Loader};
 pub use self::snapshot::Snapshot;

@@ -20,7 +20,7 @@ const SECRET_HEADERS: &[&str] = &[
 
 /// What functions are told of the request besides body and metadata.
 #[must_use]
-pub(super) fn context(incoming: &Incoming<'_>, model: &Model) -> Context {
+pub(crate) fn context(incoming: &Incoming<'_>, model: &Model) -> Context {
     let caller = incoming.caller;
     let user = json!({
         "id": caller.user.id,

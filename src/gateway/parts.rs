@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 
 use super::{Base, GatewayError};
+use crate::actions::Actions;
 use crate::admin::{Admin, Managed};
 use crate::auth::Auth;
 use crate::body::Body;
@@ -114,6 +115,10 @@ impl Parts {
                 upstreams,
                 models: Arc::clone(&self.models),
                 ending: base.ending.clone(),
+            },
+            actions: Actions {
+                host: base.host.clone(),
+                models: Arc::clone(&self.models),
             },
             models: Arc::clone(&self.models),
             admin: self.admin.clone(),

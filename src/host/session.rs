@@ -12,7 +12,7 @@ use super::payload::Payload;
 use super::pipe::PipeStream;
 use super::runner::{Runner, Seat};
 use crate::registry::Function;
-use crate::wire::json::{Document, elements};
+use crate::wire::json::{Document, elements, quote};
 
 /// What functions are told of a request, the same for all of them. Every member is JSON.
 #[derive(Clone, Debug)]
@@ -176,6 +176,27 @@ impl Session {
         }
     }
 
+    /// Calls an action, or one `entry` of it, with the chat; gives back its result as JSON.
+    ///
+    /// # Errors
+    ///
+    /// If the action raises, crashes, takes too long or answers nonsense.
+    pub async fn call_action(
+        &mut self,
+        entry: Option<&str>,
+        body: &Bytes,
+    ) -> Result<Bytes, Failure> {
+        let limit = self.function.settings.limits.pipe_first;
+        let mut payload = Payload::new();
+        payload.number("request", u64::from(self.request));
+        payload.raw("body", body);
+        if let Some(entry) = entry {
+            payload.raw("id", &quote(entry));
+        }
+        let reply = self.call(Handler::Action, payload, limit).await?;
+        result_of(reply)
+    }
+
     /// Calls a pipe. The session lives in what it answers.
     ///
     /// # Errors
@@ -252,6 +273,11 @@ impl Session {
             }
         }
     }
+}
+
+fn result_of(reply: Bytes) -> Result<Bytes, Failure> {
+    let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
+    reply.raw("result").ok_or(Failure::Garbled)
 }
 
 impl Drop for Session {

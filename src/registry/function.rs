@@ -95,6 +95,19 @@ pub enum Pipes {
     Callable,
 }
 
+/// One entry of an action that has several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionEntry {
+    /// Its id, unique within the action.
+    pub id: String,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icon_url: Option<String>,
+}
+
 /// What the loader learnt of a version: kept with it, so that a stored function costs nothing until it is used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Learnt {
@@ -112,6 +125,15 @@ pub struct Learnt {
     /// Its picture for menus.
     #[serde(default)]
     pub icon: Option<String>,
+    /// Another name under which functions keep their picture.
+    #[serde(default)]
+    pub icon_url: Option<String>,
+    /// The entries of an action that has several.
+    #[serde(default)]
+    pub actions: Vec<ActionEntry>,
+    /// The callables of a `Tools` class, each `{"name", "description", "parameters"}`.
+    #[serde(default)]
+    pub specs: Vec<Value>,
     /// JSON schema of `Valves`, or null.
     #[serde(default)]
     pub valves_spec: Value,

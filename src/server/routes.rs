@@ -12,6 +12,7 @@ use tracing::{debug, error, warn};
 use super::drain::{Phase, Shutdown};
 use super::listen::{Handler, Peer};
 use super::receive;
+use crate::actions::{self, Actions};
 use crate::admin::{self, Admin};
 use crate::auth::{Auth, Caller};
 use crate::body::Body;
@@ -29,6 +30,8 @@ pub struct App {
     pub auth: Auth,
     /// Chat completions.
     pub chat: Chat,
+    /// Actions.
+    pub actions: Actions,
     /// Lists of models.
     pub models: Arc<Models>,
     /// OpenAI's other routes.
@@ -51,6 +54,7 @@ enum Route<'a> {
     Chat(Contract),
     Models(Contract),
     Model(&'a str),
+    Action(&'a str),
     Admin,
     Other,
 }
@@ -135,6 +139,13 @@ impl App {
                 let snapshot = self.chat.snapshot(incoming);
                 self.models.answer_one(&snapshot, incoming.caller, id).await
             }
+            Route::Action(id) => {
+                expect_method(incoming.method, "POST")?;
+                receive::expect_json(incoming.headers)?;
+                let body = receive::body(body, self.body_limit_bytes).await?;
+                let snapshot = self.chat.snapshot(incoming);
+                self.actions.run(&snapshot, incoming, id, body).await
+            }
             _ => self.pass(incoming, body).await,
         }
     }
@@ -206,9 +217,11 @@ fn route(path: &str) -> Route<'_> {
         "/v1/models" => Route::Models(Contract::OpenAi),
         "/api/models" | "/api/v1/models" => Route::Models(Contract::OpenWebUi),
         path if admin::answers(path) => Route::Admin,
-        path => path
-            .strip_prefix("/v1/models/")
-            .map_or(Route::Other, Route::Model),
+        path => {
+            let model = path.strip_prefix("/v1/models/").map(Route::Model);
+            let action = || path.strip_prefix(actions::ROOT).map(Route::Action);
+            model.or_else(action).unwrap_or(Route::Other)
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 - `toggle`, `file_handler`, `has_valves`, `has_user_valves`, `needs_loop`: booleans
 - `valves_spec`, `user_valves_spec`: JSON schema or null; `priority`: of `Valves()`, 0 if there is none
 - `pipes`: `none`, `list` or `callable`; `actions`: an action's list of `{"id", "name"?, "icon_url"?}`
+- `specs`: a `Tools` class's callables, each `{"name", "description", "parameters"}` as models are told of them
 - `warnings`: sentences for the author
 """
 
@@ -28,8 +29,10 @@ KINDS = {
     "Filter": ("filter", ("inlet", "request", "stream", "outlet")),
     "Action": ("action", ("action",)),
     "Event": ("event", ("event",)),
-    "Tools": ("tools", ()),
 }
+
+#: What the ids of tools begin with, which have names of their own.
+TOOL_PREFIX = "tool:"
 
 #: Top-level names that old sources import from and that live in `open_webui`.
 MOVED_MODULES = ("utils", "apps", "main", "config")
@@ -51,12 +54,12 @@ class LoadError(Exception):
 class Function:
     """A function's module, its instance, and what can be said of them."""
 
-    def __init__(self, id: str, module: ModuleType, tree: ast.Module) -> None:
+    def __init__(self, id: str, module: ModuleType, tree: ast.Module, is_tool: bool = False) -> None:
         self.id = id
         self.module = module
         self.needs_loop = needs_loop(tree)
         self.warnings: list[str] = []
-        self.kind, self._handler_names, make = find_class(module)
+        self.kind, self._handler_names, make = find_tools(module) if is_tool else find_class(module)
         self.instance: Any = make()
         self.valves_model = self._class_named("Valves")
         self.user_valves_model = self._class_named("UserValves")
@@ -78,6 +81,7 @@ class Function:
             "priority": self.priority({}),
             "pipes": self._pipes_form(),
             "actions": self._actions(),
+            "specs": self._specs(),
             "needs_loop": self.needs_loop,
             "warnings": self.warnings,
         }
@@ -92,6 +96,10 @@ class Function:
             del sys.modules[self.module.__name__]
 
     def _find_handlers(self) -> dict[str, Callable[..., Any]]:
+        if self.kind == "tools":
+            from sluicegate_worker import toolspec
+
+            return toolspec.callables(self.instance)
         found = {name: getattr(self.instance, name, None) for name in self._handler_names}
         return {name: handler for name, handler in found.items() if callable(handler)}
 
@@ -116,6 +124,21 @@ class Function:
             return "callable"
         return "none" if pipes is None and not hasattr(self.instance, "pipes") else "list"
 
+    def _specs(self) -> list[dict[str, Any]]:
+        if self.kind != "tools":
+            return []
+        from sluicegate_worker import toolspec
+
+        specs = []
+        for name, tool in self.handlers.items():
+            try:
+                spec = toolspec.spec(name, tool)
+            except Exception as error:
+                self.warnings.append(f"`{name}` cannot be described to a model: {error}")
+                continue
+            specs.append({**spec, "raw_description": toolspec.raw_description(name, tool)})
+        return specs
+
     def _actions(self) -> list[dict[str, str]]:
         actions = getattr(self.instance, "actions", None) if self.kind == "action" else None
         if not isinstance(actions, list):
@@ -126,9 +149,12 @@ class Function:
 
 def load(id: str, source: str, directory: str) -> Function:
     """Runs a function's source and makes its instance. Whatever it raises is why it cannot be loaded."""
-    path = write_source(id, source, directory)
+    is_tool = id.startswith(TOOL_PREFIX)
+    id = id.removeprefix(TOOL_PREFIX)
+    name = f"tool_{id}" if is_tool else f"function_{id}"
+    path = write_source(name, source, directory)
     tree, code = compile_source(source, path)
-    module = ModuleType(f"function_{id}")
+    module = ModuleType(name)
     module.__file__ = path
     module.__dict__[AWAITS_MODELS] = awaits_models(tree)
     previous = sys.modules.get(module.__name__)
@@ -136,7 +162,7 @@ def load(id: str, source: str, directory: str) -> Function:
     sys.modules[module.__name__] = module
     try:
         exec(code, module.__dict__)
-        return Function(id, module, tree)
+        return Function(id, module, tree, is_tool)
     except BaseException:
         restore(module.__name__, previous)
         raise
@@ -150,13 +176,13 @@ def restore(name: str, previous: ModuleType | None) -> None:
         sys.modules[name] = previous
 
 
-def write_source(id: str, source: str, directory: str) -> str:
+def write_source(name: str, source: str, directory: str) -> str:
     """Puts the text in a file, so that `__file__` exists and `inspect` and tracebacks find the lines."""
-    path = os.path.join(directory, f"function_{id}.py")
+    path = os.path.join(directory, f"{name}.py")
     serial = 1
     while os.path.exists(path):
         serial += 1
-        path = os.path.join(directory, f"function_{id}_{serial}.py")
+        path = os.path.join(directory, f"{name}_{serial}.py")
     with open(path, "w", encoding="utf-8", errors="surrogatepass") as file:
         file.write(source)
     return path
@@ -190,6 +216,13 @@ def find_class(module: ModuleType) -> tuple[str, tuple[str, ...], Callable[[], A
         if hasattr(module, name):
             return kind, handlers, getattr(module, name)
     raise LoadError("No Function class found in the module")
+
+
+def find_tools(module: ModuleType) -> tuple[str, tuple[str, ...], Callable[[], Any]]:
+    """The class `Tools`, whose public methods are what it has to offer."""
+    if not hasattr(module, "Tools"):
+        raise LoadError("No Tools class found in the module")
+    return "tools", (), module.Tools
 
 
 def text(found: Any) -> str | None:
