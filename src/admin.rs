@@ -2,12 +2,14 @@
 
 mod functions;
 mod reply;
+mod tools;
 mod valves;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::middleware::from_fn;
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -24,8 +26,11 @@ pub use self::reply::NOT_FOUND;
 /// Where the routes of functions begin.
 const FUNCTIONS: &str = "/api/v1/functions";
 
+/// Where the routes of tools begin.
+const TOOLS: &str = "/api/v1/tools";
+
 /// The paths below which this API answers.
-const ROOTS: &[&str] = &[FUNCTIONS];
+const ROOTS: &[&str] = &[FUNCTIONS, TOOLS];
 
 /// Longest body of a management request, in bytes.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -128,12 +133,34 @@ fn router(managed: Managed) -> Router {
         .route("/list", get(functions::list_for_admin))
         .route("/export", get(functions::export))
         .route("/create", post(functions::create))
-        .nest("/id/{id}", function);
+        .nest("/id/{id}", function.layer(from_fn(reply::functions_only)));
     Router::new()
         .nest(FUNCTIONS, functions)
+        .nest(TOOLS, tool_routes())
+        .route(&format!("{TOOLS}/"), get(tools::list))
         // Open WebUI's own path has the slash, which a nested root does not match.
         .route(&format!("{FUNCTIONS}/"), get(functions::list))
         .fallback(reply::unknown_route)
         .method_not_allowed_fallback(reply::wrong_method)
         .with_state(managed)
+}
+
+fn tool_routes() -> Router<Managed> {
+    let each = Router::new()
+        .route("/", get(tools::read))
+        .route("/update", post(tools::update))
+        .route("/access/update", post(tools::update_access))
+        .route("/delete", delete(tools::delete))
+        .route("/valves", get(tools::read_valves))
+        .route("/valves/spec", get(tools::valves_spec))
+        .route("/valves/update", post(tools::update_valves))
+        .route("/valves/user", get(tools::read_user_valves))
+        .route("/valves/user/spec", get(tools::user_valves_spec))
+        .route("/valves/user/update", post(tools::update_user_valves));
+    Router::new()
+        .route("/", get(tools::list))
+        .route("/list", get(tools::list_to_change))
+        .route("/export", get(tools::export))
+        .route("/create", post(tools::create))
+        .nest("/id/{id}", each)
 }

@@ -7,6 +7,7 @@ mod change;
 pub mod folder;
 pub mod frontmatter;
 pub mod function;
+mod grants;
 pub mod loader;
 mod rows;
 mod snapshot;
@@ -26,6 +27,7 @@ pub use self::function::{
     ActionEntry, Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt,
     Origin, Pipes, Record, Valves,
 };
+pub use self::grants::{GRANTS, Right};
 pub use self::loader::{Candidate, CheckedValves, LoadError, Loader};
 pub use self::snapshot::Snapshot;
 
@@ -173,7 +175,7 @@ impl fmt::Debug for Registry {
 fn entry_of<'a>(configured: &'a FunctionsConfig, id: &FunctionId) -> &'a FunctionConfig {
     configured
         .entries
-        .get(id.as_str())
+        .get(id.shown())
         .unwrap_or(&configured.defaults)
 }
 

@@ -1,7 +1,8 @@
 //! What the management API answers with: JSON, or `{"detail"}` with a status.
 
 use axum::Json;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
@@ -36,6 +37,10 @@ impl Refusal {
             status,
             detail: detail.into(),
         }
+    }
+
+    pub(super) fn prohibited() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, PROHIBITED)
     }
 
     pub(super) fn not_found() -> Self {
@@ -75,10 +80,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Administrator {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
         let caller = parts.extensions.get::<Caller>();
         let admin = caller.filter(|caller| caller.rights == Role::Admin);
-        admin
-            .cloned()
-            .map(Self)
-            .ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, PROHIBITED))
+        admin.cloned().map(Self).ok_or_else(Refusal::prohibited)
     }
 }
 
@@ -96,6 +98,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
         form.map(Self)
             .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     }
+}
+
+/// Lets no route of functions at what is no function: the ids of tools have a colon.
+pub(super) async fn functions_only(
+    parameters: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    if parameters.iter().any(|(_, value)| value.contains(':')) {
+        return Err(Refusal::not_found());
+    }
+    Ok(next.run(request).await)
 }
 
 pub(super) async fn unknown_route() -> Refusal {
