@@ -6,10 +6,13 @@ pub(crate) mod failure;
 mod inlet;
 mod outlet;
 mod pipe;
+mod prompted;
 pub mod request;
 pub mod respond;
+mod rounds;
 pub mod route;
 mod stream;
+mod toolbox;
 
 use std::sync::Arc;
 
@@ -23,7 +26,7 @@ use self::route::Target;
 use crate::body::Body;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::models::Models;
+use crate::models::{Model, Models};
 use crate::registry::{Registry, Snapshot};
 use crate::upstream::{Reply, Upstreams};
 
@@ -41,6 +44,8 @@ pub struct Chat {
     pub upstreams: Upstreams,
     /// Which models there are, and who may use them.
     pub models: Arc<Models>,
+    /// How often a model is asked again after the tools that it called were run, 0 to leave them to the client.
+    pub tool_rounds: u32,
     /// True once streams can be waited for no longer.
     pub ending: watch::Receiver<bool>,
 }
@@ -83,21 +88,49 @@ impl Chat {
         // Chosen after inlet, for the same reason.
         let model =
             route::choose(&self.models, &snapshot, incoming.caller, &request, asked).await?;
-        incoming.log.set_target(self.models.target_name(&model));
-        let reply = match &model.target {
-            Target::Upstream(target) => {
-                route::send(&self.upstreams, target, &request, incoming).await?
-            }
-            Target::Pipe(function) => {
-                pipe::call(&self.host, function, &chain, &request, incoming).await?
-            }
+        let (request, tools) = toolbox::open(&mut chain, request, incoming, &model)?;
+        let part = pipe::Part {
+            context: chain.context.as_ref(),
+            tools: &tools,
         };
+        let found = prompted::run(self, &model, part, request, incoming).await?;
+        let request = inlet::run_last(&self.host, &mut chain, found.request).await?;
+        let model =
+            route::choose(&self.models, &snapshot, incoming.caller, &request, model).await?;
+        incoming.log.set_target(self.models.target_name(&model));
+        let part = pipe::Part {
+            context: chain.context.as_ref(),
+            tools: &tools,
+        };
+        let reply = self.ask(&model, part, &request, incoming).await?;
+        let reply = match rounds::Rounds::begin(self, &model, part, &request, incoming) {
+            Some(rounds) => rounds.run(reply).await?,
+            None => reply,
+        };
+        let reply = prompted::show(&found.sources, reply, request.contract);
         match reply {
             Reply::Whole(answer) => {
                 let answer = outlet::run(&self.host, &mut chain, &request, answer).await?;
                 Ok(respond::whole(answer))
             }
             Reply::Stream(answer) => stream::run(self, chain, request, answer, incoming).await,
+        }
+    }
+    /// Asks the model, wherever it lives.
+    async fn ask(
+        &self,
+        model: &Model,
+        part: pipe::Part<'_>,
+        request: &ChatRequest,
+        incoming: &Incoming<'_>,
+    ) -> Result<Reply> {
+        match &model.target {
+            Target::Upstream(target) => {
+                route::send(&self.upstreams, target, request, incoming).await
+            }
+            Target::Pipe(function) => {
+                pipe::call(&self.host, function, part, request, incoming).await
+            }
         }
     }
 }

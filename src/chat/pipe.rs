@@ -5,20 +5,29 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::chain::Chain;
 use super::failure;
 use super::request::{ChatRequest, Incoming};
 use super::{Contract, respond};
 use crate::body::Body;
 use crate::error::{Error, Kind, Result};
-use crate::host::{Failure, Host, PipeAnswer, PipeItem, PipeStream};
+use crate::host::{Context, Failure, Host, PipeAnswer, PipeItem, PipeStream};
 use crate::registry::{Function, FunctionId};
 use crate::telemetry::Outcome;
+use crate::tools::Toolset;
 use crate::upstream::{Answer, Reply, StreamAnswer};
 use crate::wire::openai::{self, ChunkMaker};
 use crate::wire::sse;
 
 use std::sync::Arc;
+
+/// What a pipe is told of besides the request.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    /// User, model and HTTP request.
+    pub(super) context: Option<&'a Context>,
+    /// Its `__tools__`.
+    pub(super) tools: &'a Toolset,
+}
 
 /// Calls a pipe with the request as its inlet filters left it.
 ///
@@ -28,17 +37,17 @@ use std::sync::Arc;
 pub(super) async fn call(
     host: &Host,
     function: &Arc<Function>,
-    chain: &Chain,
+    part: Part<'_>,
     request: &ChatRequest,
     incoming: &Incoming<'_>,
 ) -> Result<Reply> {
-    let reply = try_call(host, function, chain, request, incoming).await;
+    let reply = try_call(host, function, part, request, incoming).await;
     let outcome = if reply.is_ok() {
         Outcome::Passed
     } else {
         Outcome::Failed
     };
-    chain
+    incoming
         .log
         .function_ran(function.id.as_str(), "pipe", outcome);
     match reply {
@@ -50,14 +59,11 @@ pub(super) async fn call(
 async fn try_call(
     host: &Host,
     function: &Arc<Function>,
-    chain: &Chain,
+    part: Part<'_>,
     request: &ChatRequest,
     incoming: &Incoming<'_>,
 ) -> std::result::Result<Reply, Failure> {
-    let context = chain
-        .context
-        .as_ref()
-        .expect("a request to a pipe has a context");
+    let context = part.context.expect("a request to a pipe has a context");
     let metadata = request
         .metadata
         .as_ref()
@@ -69,7 +75,13 @@ async fn try_call(
         created: incoming.now,
         model,
     };
-    let mut items = session.call_pipe(request.document.bytes(), metadata, request.is_streamed())?;
+    let tools = (!part.tools.is_empty()).then(|| part.tools.for_pipe());
+    let mut items = session.call_pipe(
+        request.document.bytes(),
+        metadata,
+        request.is_streamed(),
+        tools.as_ref(),
+    )?;
     let first = items.next().await.unwrap_or(Ok(PipeItem::End))?;
     match first {
         PipeItem::Answer(answer) => Ok(Reply::Whole(made.whole(answer))),

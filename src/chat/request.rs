@@ -145,6 +145,62 @@ impl ChatRequest {
         Ok(is_changed)
     }
 
+    /// The tools that it names, now: those in the body, as a filter may have changed it.
+    #[must_use]
+    pub fn tool_ids(&self) -> Vec<String> {
+        string_list(&self.document, "tool_ids")
+    }
+
+    /// Whether the client asked for tools to be chosen by a prompt rather than by the model's own means.
+    #[must_use]
+    pub fn chooses_tools_by_prompt(&self) -> bool {
+        let params = self.original.raw("params").map(Document::parse);
+        let mode =
+            params.and_then(|params| Some(params.ok()?.string("function_calling")? == "legacy"));
+        mode.unwrap_or(false)
+    }
+
+    /// A question of the gateway's own in the course of this request.
+    ///
+    /// # Errors
+    ///
+    /// If `body` is no JSON object, which would be a fault of ours.
+    pub fn for_task(&self, task: &str, body: Bytes) -> Result<Self> {
+        let document = parsed(body)?;
+        let mut question = Self {
+            contract: self.contract,
+            original: document.clone(),
+            document,
+            metadata: self.metadata.clone(),
+            filter_ids: Vec::new(),
+        };
+        question.set_in_metadata("task", &task.into());
+        Ok(question)
+    }
+
+    /// Gives a member of the body another value, which is JSON.
+    ///
+    /// # Errors
+    ///
+    /// If the result is no JSON object, which would be a fault of ours.
+    pub fn set(&mut self, key: &str, value: Bytes) -> Result<()> {
+        self.document = parsed(self.document.edit().set(key, value).finish())?;
+        Ok(())
+    }
+
+    /// Gives a member of the metadata another value, if there is metadata.
+    pub fn set_in_metadata(&mut self, key: &str, value: &serde_json::Value) {
+        let Some(known) = &mut self.metadata else {
+            return;
+        };
+        if let Ok(document) = Document::parse(known.json.clone()) {
+            *known = Metadata {
+                json: document.edit().set(key, value.to_string().into()).finish(),
+                version: known.version + 1,
+            };
+        }
+    }
+
     /// Takes uploaded files out, for a function that handles them itself.
     ///
     /// # Errors

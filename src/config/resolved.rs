@@ -44,6 +44,8 @@ pub struct Config {
     pub upstream: UpstreamSettings,
     /// How functions are set up.
     pub functions: FunctionsConfig,
+    /// How tools are used.
+    pub tools: ToolsConfig,
     /// What functions run in.
     pub python: PythonConfig,
     /// The model servers, in the order of the file, then those of Open WebUI's variables.
@@ -139,6 +141,13 @@ pub struct FunctionsConfig {
     pub defaults: FunctionConfig,
     /// How the others are set up, by id, the defaults already filled in.
     pub entries: BTreeMap<String, FunctionConfig>,
+}
+
+/// How tools are used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolsConfig {
+    /// How often a model is asked again after the tools that it called were run, 0 to leave them to the client.
+    pub rounds: u32,
 }
 
 /// What functions run in.

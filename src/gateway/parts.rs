@@ -32,6 +32,7 @@ pub(super) struct Parts {
     passthrough_default: Option<usize>,
     opened_routes: Arc<[String]>,
     body_limit_bytes: usize,
+    tool_rounds: u32,
     // Ends the health checks of these upstreams with the last holder.
     _health: Arc<Task>,
 }
@@ -92,6 +93,7 @@ impl Parts {
             admin,
             opened_routes: config.unfiltered_routes.clone().into(),
             body_limit_bytes: config.limits.body_bytes,
+            tool_rounds: config.tools.rounds,
             _health: Arc::new(Task(health.abort_handle())),
         };
         Ok((parts, first_key.map(|key| key.text.reveal().to_owned())))
@@ -114,6 +116,7 @@ impl Parts {
                 host: base.host.clone(),
                 upstreams,
                 models: Arc::clone(&self.models),
+                tool_rounds: self.tool_rounds,
                 ending: base.ending.clone(),
             },
             actions: Actions {

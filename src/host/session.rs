@@ -197,7 +197,31 @@ impl Session {
         result_of(reply)
     }
 
-    /// Calls a pipe. The session lives in what it answers.
+    /// Calls a tool; gives back its result as JSON. `messages` is the conversation, a JSON array.
+    ///
+    /// # Errors
+    ///
+    /// If the tool raises, crashes, takes too long or answers nonsense.
+    pub async fn call_tool(
+        &mut self,
+        name: &str,
+        parameters: &Bytes,
+        messages: Option<&Bytes>,
+    ) -> Result<Bytes, Failure> {
+        let limit = self.function.settings.limits.pipe_first;
+        let mut payload = Payload::new();
+        payload.number("request", u64::from(self.request));
+        payload
+            .raw("name", &quote(name))
+            .raw("parameters", parameters);
+        if let Some(messages) = messages {
+            payload.raw("messages", messages);
+        }
+        let reply = self.call(Handler::Tool, payload, limit).await?;
+        result_of(reply)
+    }
+
+    /// Calls a pipe; `tools` is what becomes its `__tools__`, a JSON array. The session lives in what it answers.
     ///
     /// # Errors
     ///
@@ -207,12 +231,16 @@ impl Session {
         body: &Bytes,
         metadata: &Metadata,
         is_streamed: bool,
+        tools: Option<&Bytes>,
     ) -> Result<PipeStream, Failure> {
         self.seat.check_queue(self.function.settings.queue)?;
         let mut payload = self.payload(metadata);
         payload
             .raw("body", body)
             .raw("stream", if is_streamed { b"true" } else { b"false" });
+        if let Some(tools) = tools {
+            payload.raw("tools", tools);
+        }
         let answers = self.seat.worker.ask_many(Handler::Pipe, payload.finish());
         Ok(PipeStream::new(answers, self))
     }

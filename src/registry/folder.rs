@@ -291,6 +291,7 @@ fn guess(id: &FunctionId, source: &str) -> Learnt {
             .collect(),
         toggle: false,
         file_handler: false,
+        citation: true,
         icon: None,
         icon_url: None,
         actions: Vec::new(),

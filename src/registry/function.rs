@@ -154,6 +154,9 @@ pub struct Learnt {
     /// Takes uploaded files over: they leave the request after all inlets.
     #[serde(default)]
     pub file_handler: bool,
+    /// Whether what its tools find may be shown as sources.
+    #[serde(default = "yes")]
+    pub citation: bool,
     /// Its picture for menus.
     #[serde(default)]
     pub icon: Option<String>,
@@ -184,6 +187,10 @@ pub struct Learnt {
     /// What its author should know.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Learnt {

@@ -4,7 +4,7 @@
 
 - `kind`: `pipe`, `filter`, `action`, `event` or `tools`; `name`, `icon`, `icon_url`: text or null
 - `handlers`: by name `{"async", "generator", "parameters"}`
-- `toggle`, `file_handler`, `has_valves`, `has_user_valves`, `needs_loop`: booleans
+- `toggle`, `file_handler`, `citation`, `has_valves`, `has_user_valves`, `needs_loop`: booleans
 - `valves_spec`, `user_valves_spec`: JSON schema or null; `priority`: of `Valves()`, 0 if there is none
 - `pipes`: `none`, `list` or `callable`; `actions`: an action's list of `{"id", "name"?, "icon_url"?}`
 - `specs`: a `Tools` class's callables, each `{"name", "description", "parameters"}` as models are told of them
@@ -74,6 +74,7 @@ class Function:
             "icon_url": text(self._attribute("icon_url")),
             "toggle": bool(self._attribute("toggle")),
             "file_handler": bool(self._attribute("file_handler")),
+            "citation": self._attribute("citation") in (None, True),
             "has_valves": self.valves_model is not None,
             "has_user_valves": self.user_valves_model is not None,
             "valves_spec": self._schema("Valves", self.valves_model),
