@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde_json::{Value, json};
 use sluicegate::auth::{Auth, Caller};
 use sluicegate::chat::Contract;
+use sluicegate::chat::callbacks::{Reach, Within};
 use sluicegate::chat::chain::Chain;
 use sluicegate::chat::request::{ChatRequest, Incoming};
 use sluicegate::config::{self, Config, Sources};
@@ -119,9 +120,10 @@ fn chain(criterion: &mut Criterion) {
     let incoming = house.incoming();
     let body = chat_body(1024);
     let request = ChatRequest::parse(&incoming, body.clone()).expect("the body is valid");
+    let reach = Reach::nothing();
     let mut group = criterion.benchmark_group("chain");
     group.bench_function(format!("select/{ATTACHED} of {FUNCTIONS}"), |bencher| {
-        bencher.iter(|| Chain::select(&house.snapshot, &request, &house.model, &incoming));
+        bencher.iter(|| Chain::select(&reach, &house.snapshot, &request, &house.model, &incoming));
     });
     group.bench_function("request/1KiB", |bencher| {
         bencher.iter(|| ChatRequest::parse(&incoming, black_box(body.clone())));
@@ -185,7 +187,10 @@ impl House {
             uri: &self.uri,
             headers: &self.headers,
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            is_encrypted: false,
             log: &self.log,
+            within: Within::default(),
+            bypasses_filters: false,
             now: 1_700_000_000,
         }
     }

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::auth::Caller;
 use crate::body::Body;
+use crate::chat::callbacks::Reach;
+use crate::chat::events::Events;
 use crate::chat::request::Incoming;
 use crate::chat::{self, respond};
 use crate::config::Role;
@@ -31,6 +33,8 @@ pub struct Actions {
     pub host: Host,
     /// Which models there are, and who may use them.
     pub models: Arc<Models>,
+    /// What functions can reach.
+    pub reach: Reach,
 }
 
 impl Actions {
@@ -41,7 +45,7 @@ impl Actions {
     /// If there is no such action for this caller and model, or it fails.
     pub async fn run(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         incoming: &Incoming<'_>,
         path: &str,
         body: Bytes,
@@ -69,7 +73,14 @@ impl Actions {
         if !function.handles("action") {
             return Ok(respond::json(StatusCode::OK, document.bytes().clone()));
         }
-        let context = chat::context(incoming, &model);
+        let user_id = &incoming.caller.user.id;
+        let events = Events::new(
+            self.reach.event_logs.clone(),
+            incoming.log.id(),
+            user_id,
+            false,
+        );
+        let context = chat::context(&self.reach, snapshot, incoming, &model, events);
         let metadata = metadata(&document, incoming.caller);
         let result = self
             .call(function, &context, &metadata, entry, document.bytes())

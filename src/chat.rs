@@ -1,7 +1,10 @@
 //! A chat completion, from an authenticated caller to the response. This file is the product in about one screen.
 
+pub mod callbacks;
 pub mod chain;
+mod completed;
 mod context;
+pub mod events;
 pub(crate) mod failure;
 mod inlet;
 mod outlet;
@@ -17,14 +20,17 @@ mod toolbox;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use tokio::sync::watch;
 
+use self::callbacks::Reach;
 use self::chain::Chain;
 use self::request::{ChatRequest, Incoming};
 use self::route::Target;
+use crate::auth::Caller;
 use crate::body::Body;
-use crate::error::{Error, Result};
+use crate::config::Role;
+use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::models::{Model, Models};
 use crate::registry::{Registry, Snapshot};
@@ -46,6 +52,8 @@ pub struct Chat {
     pub models: Arc<Models>,
     /// How often a model is asked again after the tools that it called were run, 0 to leave them to the client.
     pub tool_rounds: u32,
+    /// What functions can reach.
+    pub reach: Reach,
     /// True once streams can be waited for no longer.
     pub ending: watch::Receiver<bool>,
 }
@@ -75,7 +83,28 @@ impl Chat {
         }
     }
 
+    /// What functions told while a request lived, for whoever sent it, and for administrators.
+    ///
+    /// # Errors
+    ///
+    /// If no function told anything, or it was too long ago, or the request is another user's.
+    pub fn events_of(&self, caller: &Caller, request_id: &str) -> Result<Response<Body>> {
+        let user = (caller.rights != Role::Admin).then_some(caller.user.id.as_str());
+        let events = self
+            .reach
+            .event_logs
+            .read(request_id, user)
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::NotFound,
+                    format!("no events are kept of request `{request_id}`"),
+                )
+            })?;
+        Ok(respond::json(StatusCode::OK, events.to_string()))
+    }
+
     async fn answer(&self, incoming: &Incoming<'_>, body: Bytes) -> Result<Response<Body>> {
+        callbacks::check_depth(incoming)?;
         let snapshot = self.snapshot(incoming);
         let request = ChatRequest::parse(incoming, body)?;
         let asked = self
@@ -83,14 +112,15 @@ impl Chat {
             .find(&snapshot, incoming.caller, &request.model())
             .await?;
         // Chosen before inlet: a filter may rewrite `model`, which must not choose the filters.
-        let mut chain = Chain::select(&snapshot, &request, &asked, incoming);
+        let mut chain = Chain::select(&self.reach, &snapshot, &request, &asked, incoming);
         let request = inlet::run(&self.host, &mut chain, request, incoming, &asked).await?;
         // Chosen after inlet, for the same reason.
         let model =
             route::choose(&self.models, &snapshot, incoming.caller, &request, asked).await?;
-        let (request, tools) = toolbox::open(&mut chain, request, incoming, &model)?;
+        let (request, tools) = toolbox::open(&self.reach, &mut chain, request, incoming, &model)?;
         let part = pipe::Part {
             context: chain.context.as_ref(),
+            events: chain.events.as_ref(),
             tools: &tools,
         };
         let found = prompted::run(self, &model, part, request, incoming).await?;
@@ -100,6 +130,7 @@ impl Chat {
         incoming.log.set_target(self.models.target_name(&model));
         let part = pipe::Part {
             context: chain.context.as_ref(),
+            events: chain.events.as_ref(),
             tools: &tools,
         };
         let reply = self.ask(&model, part, &request, incoming).await?;

@@ -1,5 +1,6 @@
 //! Puts the parts together: builds each, hands it what it needs, and runs until told to stop.
 
+mod callbacks;
 pub mod check;
 mod parts;
 mod reload;
@@ -19,6 +20,7 @@ use tracing::{error, info, warn};
 
 use self::parts::{Parts, Renewing};
 use self::reload::Reload;
+use crate::chat::events::EventLogs;
 use crate::config::{Config, HalfClose, Sources};
 use crate::host::{Host, PythonSettings};
 use crate::registry::Registry;
@@ -81,6 +83,7 @@ struct Base {
     control: Handle,
     shutdown: Shutdown,
     ending: watch::Receiver<bool>,
+    event_logs: EventLogs,
 }
 
 impl Gateway {
@@ -108,6 +111,7 @@ impl Gateway {
             control,
             shutdown,
             ending,
+            event_logs: EventLogs::default(),
         };
         let (parts, first_key) = Parts::build(&config, &base).await?;
         // Watched before it is read: what changes in between is read again.

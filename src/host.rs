@@ -4,6 +4,7 @@
 //! before the first function is used, so a gateway without functions needs no Python.
 
 mod call;
+mod callbacks;
 mod environment;
 mod failure;
 mod interpreter;
@@ -30,6 +31,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
+pub use self::callbacks::{Alone, Callbacks, Question, Refusal};
 pub use self::environment::PythonSettings;
 pub use self::failure::{Exception, Failure};
 pub use self::output::Output;

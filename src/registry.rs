@@ -198,6 +198,7 @@ pub fn settings_from(config: &FunctionConfig, load: Duration) -> FunctionSetting
         threads: config.threads,
         queue: config.queue,
         group: config.group.clone(),
+        bypass_filter: config.bypass_filter,
         models: config.models.clone(),
     }
 }

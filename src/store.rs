@@ -3,6 +3,7 @@
 
 mod check;
 mod copy;
+mod documents;
 mod error;
 mod file;
 mod function_versions;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, TransactionBehavior};
 use tracing::warn;
 
+pub use self::documents::DocumentRow;
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::function_versions::FunctionVersionRow;
 pub use self::functions::FunctionRow;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::callbacks::Reach;
 use super::context::context;
+use super::events::{self, Events};
 use super::request::{ChatRequest, Incoming};
 use crate::host::{Context, Failure, Host, Metadata, Session};
 use crate::models::Model;
@@ -18,6 +20,8 @@ pub struct Chain {
     pub links: Vec<Link>,
     /// What they are told of the request; made only if there are any, or for a pipe.
     pub context: Option<Context>,
+    /// What they tell of their work, wherever they are told of the request.
+    pub events: Option<Arc<Events>>,
     /// Where it is noted what they did.
     pub log: Arc<RequestLog>,
 }
@@ -34,6 +38,7 @@ impl Chain {
     /// The filters for `request`: active, attached to its model or global, and, if they are toggles, turned on.
     #[must_use]
     pub fn select(
+        reach: &Reach,
         snapshot: &Arc<Snapshot>,
         request: &ChatRequest,
         model: &Model,
@@ -46,23 +51,50 @@ impl Chain {
                     .iter()
                     .any(|id| id == function.id.as_str())
         };
-        let filters = snapshot
-            .filters()
-            .iter()
-            .filter(|filter| filter.is_attached_to(&model.id) && is_on(filter));
+        let filters = snapshot.filters().iter().filter(|filter| {
+            !incoming.bypasses_filters
+                && filter.is_attached_to(&model.id)
+                && is_on(filter)
+                && !incoming.within.contains(&filter.id)
+        });
         let links: Vec<Link> = filters
             .map(|filter| Link {
                 function: Arc::clone(filter),
                 session: None,
             })
             .collect();
-        let context = (!links.is_empty() || model.is_pipe()).then(|| context(incoming, model));
-        Self {
+        let is_told = !links.is_empty() || model.is_pipe();
+        let mut chain = Self {
             snapshot: Arc::clone(snapshot),
             links,
-            context,
+            context: None,
+            events: None,
             log: Arc::clone(incoming.log),
+        };
+        if is_told {
+            chain.tell(reach, request, model, incoming);
         }
+        chain
+    }
+
+    /// Makes what functions are told of the request, once there is one that is.
+    pub fn tell(
+        &mut self,
+        reach: &Reach,
+        request: &ChatRequest,
+        model: &Model,
+        incoming: &Incoming<'_>,
+    ) {
+        let is_inline = request.wants_events || events::are_wanted(incoming.headers);
+        let events = Events::new(
+            reach.event_logs.clone(),
+            incoming.log.id(),
+            &incoming.caller.user.id,
+            is_inline,
+        );
+        let told = context(reach, &self.snapshot, incoming, model, Arc::clone(&events));
+        self.context = Some(told);
+        self.events = Some(events);
     }
 
     /// Whether any filter has this handler.

@@ -1,12 +1,17 @@
 //! What functions are told of a request besides its body.
 
-use http::HeaderMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
-use super::request::Incoming;
+use super::callbacks::{Asking, Reach};
+use super::events::Events;
+use super::request::{ChatRequest, Incoming};
 use crate::auth::Caller;
-use crate::host::Context;
+use crate::host::{Context, Metadata};
 use crate::models::Model;
+use crate::registry::Snapshot;
 use crate::wire::json::Document;
 
 /// Headers that carry credentials.
@@ -20,7 +25,13 @@ const SECRET_HEADERS: &[&str] = &[
 
 /// What functions are told of the request besides body and metadata.
 #[must_use]
-pub(crate) fn context(incoming: &Incoming<'_>, model: &Model) -> Context {
+pub(crate) fn context(
+    reach: &Reach,
+    snapshot: &Arc<Snapshot>,
+    incoming: &Incoming<'_>,
+    model: &Model,
+    events: Arc<Events>,
+) -> Context {
     let caller = incoming.caller;
     let user = json!({
         "id": caller.user.id,
@@ -30,15 +41,45 @@ pub(crate) fn context(incoming: &Incoming<'_>, model: &Model) -> Context {
     });
     let http = json!({
         "method": incoming.method.as_str(),
-        "url": incoming.uri.to_string(),
+        "url": address(incoming),
         "headers": visible_headers(incoming.headers),
         "client": incoming.peer.to_string(),
     });
+    let asking = Asking {
+        caller: caller.clone(),
+        peer: incoming.peer,
+        request_id: Arc::clone(incoming.log.id()),
+        within: incoming.within.clone(),
+        events,
+        snapshot: Arc::downgrade(snapshot),
+        model: model.entry(),
+        http: http.to_string().into(),
+    };
     Context {
+        callbacks: reach.callbacks.open(asking),
         user_id: caller.user.id.clone(),
         user: user.to_string().into(),
         model: model.entry(),
         http: http.to_string().into(),
+    }
+}
+
+/// The address that was asked, whole: HTTP/1 has it in two places.
+fn address(incoming: &Incoming<'_>) -> String {
+    let field = || incoming.headers.get(header::HOST)?.to_str().ok();
+    let named = incoming.uri.authority().map(|host| host.as_str());
+    let scheme = if incoming.is_encrypted {
+        "https"
+    } else {
+        "http"
+    };
+    let target = incoming
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    match named.or_else(field) {
+        Some(host) => format!("{scheme}://{host}{target}"),
+        None => target.to_owned(),
     }
 }
 
@@ -50,6 +91,38 @@ fn visible_headers(headers: &HeaderMap) -> Value {
     let text =
         visible.filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?))));
     Value::Object(text.collect())
+}
+
+/// `__metadata__` for a pipe: with what the real product has added by the time it calls one.
+pub(super) fn metadata_for_pipe(request: &ChatRequest, known: &Metadata) -> Metadata {
+    let Ok(document) = Document::parse(known.json.clone()) else {
+        return known.clone();
+    };
+    let messages = request.document.raw("messages");
+    let messages: Vec<Value> = messages
+        .and_then(|raw| serde_json::from_slice(&raw).ok())
+        .unwrap_or_default();
+    let last_text = |role: &str| {
+        let message = messages.iter().rfind(|message| message["role"] == role);
+        message.map_or(Value::Null, |message| message["content"].clone())
+    };
+    let mut edit = document.edit();
+    for (key, value) in [
+        ("base_system_prompt", last_text("system")),
+        ("base_user_prompt", last_text("user")),
+        ("model_id", json!(request.model())),
+        ("skill_ids", json!([])),
+        ("sources", json!([])),
+        ("terminal_id", Value::Null),
+    ] {
+        if document.kind(key).is_none() {
+            edit.set(key, value.to_string().into());
+        }
+    }
+    Metadata {
+        json: edit.finish(),
+        version: known.version + 1,
+    }
 }
 
 /// `__metadata__` as Open WebUI builds it for a caller without a browser session.

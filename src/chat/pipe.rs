@@ -5,6 +5,8 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::context::metadata_for_pipe;
+use super::events::Events;
 use super::failure;
 use super::request::{ChatRequest, Incoming};
 use super::{Contract, respond};
@@ -25,6 +27,8 @@ use std::sync::Arc;
 pub(super) struct Part<'a> {
     /// User, model and HTTP request.
     pub(super) context: Option<&'a Context>,
+    /// What functions tell of their work.
+    pub(super) events: Option<&'a Arc<Events>>,
     /// Its `__tools__`.
     pub(super) tools: &'a Toolset,
 }
@@ -68,6 +72,7 @@ async fn try_call(
         .metadata
         .as_ref()
         .expect("a request to a pipe has metadata");
+    let metadata = &metadata_for_pipe(request, metadata);
     let session = host.open(function, context, metadata).await?;
     let model = request.model().into_owned();
     let made = Made {
@@ -82,8 +87,17 @@ async fn try_call(
         request.is_streamed(),
         tools.as_ref(),
     )?;
-    let first = items.next().await.unwrap_or(Ok(PipeItem::End))?;
-    match first {
+    let told = part.events.filter(|_| request.is_streamed());
+    let first = match told {
+        // The client hears what a pipe tells before its first item, at the price of a status for what fails later.
+        Some(told) => tokio::select! {
+            biased;
+            first = items.next() => first,
+            () = told.arrival() => Some(Ok(PipeItem::Text(Bytes::new()))),
+        },
+        None => items.next().await,
+    };
+    match first.unwrap_or(Ok(PipeItem::End))? {
         PipeItem::Answer(answer) => Ok(Reply::Whole(made.whole(answer))),
         PipeItem::Head(head) => own_response(&head, items).await,
         first => Ok(Reply::Stream(made.stream(
@@ -178,6 +192,13 @@ impl Chunks {
                 None => self.items.next().await?,
             };
             match item {
+                Ok(PipeItem::Head(head)) if !is_stream(&head) => {
+                    self.is_over = true;
+                    let text =
+                        "it answered with a response of its own after it had told of its work";
+                    let error = Error::function_failed(self.function.as_str(), "pipe", text);
+                    return Some(Err(error));
+                }
                 Ok(item) => {
                     if let Some(event) = self.event(item) {
                         return Some(Ok(event));
@@ -216,6 +237,14 @@ impl Chunks {
             }
         }
     }
+}
+
+/// Whether a response of a pipe's own is a stream that was answered well.
+fn is_stream(head: &[u8]) -> bool {
+    let head: Value = serde_json::from_slice(head).unwrap_or_default();
+    let is_success = head["status"].as_u64().is_none_or(|status| status < 300);
+    let kind = head["content_type"].as_str().unwrap_or_default();
+    is_success && kind.starts_with("text/event-stream")
 }
 
 fn is_done(raw: &[u8]) -> bool {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
 
 use super::Contract;
+use super::callbacks::Within;
 use super::context::metadata;
 use crate::auth::Caller;
 use crate::error::{Error, Kind, Result};
@@ -30,6 +31,9 @@ const HOST_ONLY: &[&str] = &[
     "metadata",
 ];
 
+/// The member of `stream_options` by which a client asks for events.
+const EVENT_OPTION: &str = "include_events";
+
 /// Members that functions see and model servers do not.
 const FUNCTIONS_ONLY: &[&str] = &["files", "features", "tool_ids", "filter_ids"];
 
@@ -48,8 +52,14 @@ pub struct Incoming<'a> {
     pub headers: &'a HeaderMap,
     /// Where it came from.
     pub peer: IpAddr,
+    /// Whether it came encrypted.
+    pub is_encrypted: bool,
     /// Its line in the access log.
     pub log: &'a Arc<RequestLog>,
+    /// The functions within whose calls it is made, outermost first; none for a client's own request.
+    pub within: Within,
+    /// Whether it passes no filter: asked for by a function that the operator trusts with that.
+    pub bypasses_filters: bool,
     /// The time, in seconds since 1970.
     pub now: u64,
 }
@@ -63,6 +73,8 @@ pub struct ChatRequest {
     pub document: Document,
     /// `__metadata__`, made when the first function needs it.
     pub metadata: Option<Metadata>,
+    /// Whether the client asks for events within the stream.
+    pub wants_events: bool,
     /// The toggles that the client turned on.
     pub filter_ids: Vec<String>,
     /// The body as it came, for what functions are told of the original request.
@@ -86,12 +98,36 @@ impl ChatRequest {
             Contract::OpenAi => original.clone(),
             Contract::OpenWebUi => without_host_keys(&original)?,
         };
+        let (document, wants_events) = without_event_option(document)?;
         let filter_ids = string_list(&original, "filter_ids");
         Ok(Self {
             contract,
+            wants_events,
             document,
             metadata: None,
             filter_ids,
+            original,
+        })
+    }
+
+    /// Reads the body of `/api/chat/completed`: a conversation that a client holds, with the answer's message named.
+    ///
+    /// # Errors
+    ///
+    /// If it is no JSON that we accept, or names no message.
+    pub fn parse_conversation(incoming: &Incoming<'_>, body: Bytes) -> Result<Self> {
+        let original = Document::parse(body).map_err(invalid_json)?;
+        let model = original.string("model").unwrap_or_default();
+        incoming.log.set_model(&model);
+        if original.string("id").is_none_or(|id| id.is_empty()) {
+            return Err(Error::invalid_request("id", "Missing message id"));
+        }
+        Ok(Self {
+            contract: incoming.contract,
+            document: original.clone(),
+            metadata: None,
+            wants_events: false,
+            filter_ids: string_list(&original, "filter_ids"),
             original,
         })
     }
@@ -173,6 +209,7 @@ impl ChatRequest {
             document,
             metadata: self.metadata.clone(),
             filter_ids: Vec::new(),
+            wants_events: false,
         };
         question.set_in_metadata("task", &task.into());
         Ok(question)
@@ -344,6 +381,26 @@ fn without_host_keys(original: &Document) -> Result<Document> {
         edit.set("messages", Bytes::from_static(b"[]"));
     }
     parsed(edit.finish())
+}
+
+/// The body without `stream_options.include_events`, which is ours, and whether it was on.
+fn without_event_option(document: Document) -> Result<(Document, bool)> {
+    const KEY: &str = "stream_options";
+    let options = document
+        .raw(KEY)
+        .map(Document::parse)
+        .and_then(|options| options.ok());
+    let Some(options) = options.filter(|options| options.kind(EVENT_OPTION).is_some()) else {
+        return Ok((document, false));
+    };
+    let is_on = options.boolean(EVENT_OPTION).unwrap_or(false);
+    let rest = options.edit().remove(EVENT_OPTION).finish();
+    let mut edit = document.edit();
+    match rest.contains(&b':') {
+        true => edit.set(KEY, rest),
+        false => edit.remove(KEY),
+    };
+    parsed(edit.finish()).map(|document| (document, is_on))
 }
 
 fn edited(document: &Document, without: &[&str]) -> Result<Document> {

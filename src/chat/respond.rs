@@ -21,6 +21,12 @@ const GENERATION: HeaderName = HeaderName::from_static("x-sluicegate-generation"
 /// Names the request, in the access log as well.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Names the request where `x-request-id` is the model server's.
+const OWN_REQUEST_ID: HeaderName = HeaderName::from_static("x-sluicegate-request-id");
+
+/// The model server's name for the request.
+const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
+
 /// Names the function that refused or failed.
 const FUNCTION_ID: HeaderName = HeaderName::from_static("x-function-id");
 
@@ -75,8 +81,22 @@ fn response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body
 
 /// Says which request this answers, in which generation it lived, and which functions failed on the way.
 #[must_use]
-pub fn with_request(mut response: Response<Body>, log: &RequestLog) -> Response<Body> {
-    set(response.headers_mut(), REQUEST_ID, log.id());
+pub fn with_request(
+    contract: Contract,
+    mut response: Response<Body>,
+    log: &RequestLog,
+) -> Response<Body> {
+    let headers = response.headers_mut();
+    match contract {
+        Contract::OpenAi => set(headers, REQUEST_ID, log.id()),
+        // There the name belongs to the model server's own, as in Open WebUI.
+        Contract::OpenWebUi => {
+            set(headers, OWN_REQUEST_ID, log.id());
+            if let Some(id) = headers.get(UPSTREAM_REQUEST_ID).cloned() {
+                headers.insert(REQUEST_ID, id);
+            }
+        }
+    }
     if let Some(generation) = log.generation() {
         response.headers_mut().insert(GENERATION, generation.into());
     }
@@ -169,10 +189,15 @@ fn webui_text(error: &Error) -> &str {
     }
 }
 
+/// Whether a header tells when to try again, or what is left of a limit.
+pub(super) fn is_advice(name: &HeaderName) -> bool {
+    *name == header::RETRY_AFTER || name.as_str().starts_with("x-ratelimit-")
+}
+
 /// When to try again, and what is left of a limit, is for the caller even where the body is not.
 fn keep_advice(from: &HeaderMap, to: &mut HeaderMap) {
     for (name, value) in from {
-        if *name == header::RETRY_AFTER || name.as_str().starts_with("x-ratelimit-") {
+        if is_advice(name) {
             to.insert(name.clone(), value.clone());
         }
     }

@@ -9,6 +9,8 @@ use http::{HeaderMap, Method, Uri};
 use serde_json::{Value, json};
 
 use self::streamed::Streamed;
+use super::callbacks::Within;
+use super::events::Events;
 use super::pipe::Part;
 use super::request::{ChatRequest, Incoming};
 use super::{Chat, Contract};
@@ -27,6 +29,7 @@ pub(super) struct Rounds {
     chat: Chat,
     model: Model,
     context: Context,
+    events: Option<Arc<Events>>,
     metadata: Metadata,
     tools: Toolset,
     request: ChatRequest,
@@ -43,7 +46,10 @@ struct Origin {
     uri: Uri,
     headers: HeaderMap,
     peer: std::net::IpAddr,
+    is_encrypted: bool,
     log: Arc<RequestLog>,
+    within: Within,
+    bypasses_filters: bool,
     now: u64,
 }
 
@@ -56,7 +62,10 @@ impl Origin {
             uri: incoming.uri.clone(),
             headers: incoming.headers.clone(),
             peer: incoming.peer,
+            is_encrypted: incoming.is_encrypted,
             log: Arc::clone(incoming.log),
+            within: incoming.within.clone(),
+            bypasses_filters: incoming.bypasses_filters,
             now: incoming.now,
         }
     }
@@ -69,7 +78,10 @@ impl Origin {
             uri: &self.uri,
             headers: &self.headers,
             peer: self.peer,
+            is_encrypted: self.is_encrypted,
             log: &self.log,
+            within: self.within.clone(),
+            bypasses_filters: self.bypasses_filters,
             now: self.now,
         }
     }
@@ -92,6 +104,7 @@ impl Rounds {
             chat: chat.clone(),
             model: model.clone(),
             context: part.context?.clone(),
+            events: part.events.cloned(),
             metadata: request.metadata.clone()?,
             tools: part.tools.clone(),
             request: request.clone(),
@@ -152,6 +165,7 @@ impl Rounds {
         self.request.set("messages", joined(&next))?;
         let part = Part {
             context: Some(&self.context),
+            events: self.events.as_ref(),
             tools: &self.tools,
         };
         let incoming = self.origin.incoming();

@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use serde_json::json;
+
 use super::request::{ChatRequest, Incoming};
+use super::{Contract, respond};
 use crate::auth::Caller;
 use crate::error::Result;
 use crate::models::{Model, Models};
 use crate::registry::Snapshot;
-use crate::upstream::{self, Outgoing, Reply, Upstreams};
+use crate::upstream::{self, Answer, Outgoing, Reply, Upstreams};
+use crate::wire::json::Document;
 
 pub use crate::models::Target;
 
@@ -56,5 +62,31 @@ pub(super) async fn send(
         answer_id: &format!("chatcmpl-{}", incoming.log.id()),
         created: incoming.now,
     };
-    upstreams.send(target, &outgoing).await
+    let reply = upstreams.send(target, &outgoing).await?;
+    Ok(match reply {
+        Reply::Whole(answer) if request.contract == Contract::OpenWebUi => {
+            Reply::Whole(as_json(answer))
+        }
+        reply => reply,
+    })
+}
+
+/// A whole answer as Open WebUI passes it on: always JSON, text as a JSON string, without the server's own headers.
+fn as_json(mut answer: Answer) -> Answer {
+    if !answer.body.is_empty() && Document::parse(answer.body.clone()).is_err() {
+        let text = String::from_utf8_lossy(&answer.body);
+        answer.body = json!(text).to_string().into();
+    }
+    let keeps_type = answer.body.is_empty();
+    let headers = answer.headers.into_iter();
+    let kept = headers.filter_map(|(name, value)| Some((name?, value)));
+    answer.headers = kept
+        .filter(|(name, _)| respond::is_advice(name) || keeps_type && *name == CONTENT_TYPE)
+        .collect();
+    if !keeps_type {
+        answer
+            .headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    answer
 }

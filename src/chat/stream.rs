@@ -2,6 +2,7 @@
 
 mod batch;
 mod filtered;
+mod interleaved;
 mod plain;
 
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use http::Response;
 use tokio::sync::watch;
 
 use self::filtered::Filtered;
+use self::interleaved::Interleaved;
 use self::plain::Plain;
 use super::chain::Chain;
 use super::outlet::{Effect, Talk};
@@ -51,6 +53,7 @@ pub(super) async fn run(
         link.function.handles("outlet")
             && link.function.settings.stream_outlet == StreamOutlet::Hold
     });
+    let told = chain.events.clone().filter(|told| told.are_inline());
     let mut events = if !chain.handles("stream") && !chain.handles("outlet") {
         Events::Plain(Box::new(Plain::new(chain, answer.body, contract)))
     } else {
@@ -65,6 +68,9 @@ pub(super) async fn run(
     if let (Events::Filtered(filtered), true) = (&mut events, is_held) {
         let held = hold(filtered).await?;
         events = Events::Held(held.into_iter());
+    }
+    if let Some(told) = told {
+        events = Events::Interleaved(Box::new(Interleaved::new(events, told)));
     }
     let first = events.next().await.transpose()?;
     let ending: Ending = Box::pin(ending(chat.ending.clone()));
@@ -134,6 +140,8 @@ enum Events {
     Filtered(Box<Filtered>),
     /// From memory, after they were held back.
     Held(std::vec::IntoIter<Bytes>),
+    /// Any of these, with what functions tell in between.
+    Interleaved(Box<Interleaved>),
 }
 
 impl Events {
@@ -142,6 +150,7 @@ impl Events {
             Self::Plain(plain) => plain.next().await,
             Self::Filtered(filtered) => filtered.next().await,
             Self::Held(events) => events.next().map(Ok),
+            Self::Interleaved(events) => events.next().await,
         }
     }
 }

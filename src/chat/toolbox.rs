@@ -1,7 +1,7 @@
 //! The tools of a request: which the caller may use of those that it or its model names.
 
+use super::callbacks::Reach;
 use super::chain::Chain;
-use super::context::context;
 use super::request::{ChatRequest, Incoming};
 use crate::error::Result;
 use crate::models::{Model, attached_ids};
@@ -14,6 +14,7 @@ use crate::tools::Toolset;
 ///
 /// If the result is no JSON object, which would be a fault of ours.
 pub(super) fn open(
+    reach: &Reach,
     chain: &mut Chain,
     mut request: ChatRequest,
     incoming: &Incoming<'_>,
@@ -29,7 +30,7 @@ pub(super) fn open(
         return Ok((request, tools));
     }
     if chain.context.is_none() {
-        chain.context = Some(context(incoming, model));
+        chain.tell(reach, &request, model, incoming);
         request.make_metadata(incoming.caller, model)?;
     }
     request.set_in_metadata("tools", &tools.for_metadata());

@@ -195,6 +195,7 @@ fn function_defaults(settings: &Settings<'_>) -> FunctionConfig {
         queue: settings.size("functions.queue"),
         threads: 1,
         group: String::new(),
+        bypass_filter: false,
     }
 }
 

@@ -213,4 +213,5 @@ pub(super) const FUNCTION_FIELDS: &[Field] = &[
     field("queue", whole(1, MANY), "Default: `functions.queue`."),
     field("threads", whole(1, 64), "Synchronous calls at a time. Default 1; more only if it keeps nothing on `self`."),
     field("group", Kind::Text, "Functions of one group share a process. Default: none."),
+    field("bypass_filter", Kind::Bool, "Whether it may ask for completions that no filter sees. Default `false`."),
 ];

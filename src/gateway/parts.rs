@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
+use super::callbacks::Reception;
 use super::{Base, GatewayError};
 use crate::actions::Actions;
 use crate::admin::{Admin, Managed};
@@ -29,6 +30,7 @@ pub(super) struct Parts {
     pub(super) models: Arc<Models>,
     directory: Arc<Directory>,
     admin: Admin,
+    reception: Arc<Reception>,
     passthrough_default: Option<usize>,
     opened_routes: Arc<[String]>,
     body_limit_bytes: usize,
@@ -85,9 +87,22 @@ impl Parts {
             auth: auth.clone(),
             store: base.store.clone(),
         });
+        let models = Arc::new(models);
+        let reception = Reception {
+            registry: Arc::clone(&base.registry),
+            host: base.host.clone(),
+            auth: auth.clone(),
+            store: base.store.clone(),
+            models: Arc::clone(&models),
+            upstreams: Upstreams::new(Arc::clone(&directory)),
+            event_logs: base.event_logs.clone(),
+            control: base.control.clone(),
+            ending: base.ending.clone(),
+        };
         let parts = Self {
             auth,
-            models: Arc::new(models),
+            models,
+            reception: Arc::new(reception),
             passthrough_default: passthrough.and_then(|name| directory.index_of(name)),
             directory,
             admin,
@@ -117,11 +132,13 @@ impl Parts {
                 upstreams,
                 models: Arc::clone(&self.models),
                 tool_rounds: self.tool_rounds,
+                reach: self.reception.reach(),
                 ending: base.ending.clone(),
             },
             actions: Actions {
                 host: base.host.clone(),
                 models: Arc::clone(&self.models),
+                reach: self.reception.reach(),
             },
             models: Arc::clone(&self.models),
             admin: self.admin.clone(),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use frames::{Handler, Kind};
 
 use super::call::Question;
+use super::callbacks::{Callbacks, Desk};
 use super::failure::Failure;
 use super::payload::Payload;
 use super::pipe::PipeStream;
@@ -25,6 +26,8 @@ pub struct Context {
     pub model: Bytes,
     /// The HTTP request: `{"method", "url", "headers", "client"}`.
     pub http: Bytes,
+    /// Where functions ask for more.
+    pub callbacks: Arc<dyn Callbacks>,
 }
 
 /// `__metadata__`, which functions may change and which travels from one to the next.
@@ -110,6 +113,11 @@ impl Session {
         if let Some(values) = function.user_valves.get(&context.user_id) {
             payload.raw("user_valves", values);
         }
+        let desk = Desk {
+            function: function.id.clone(),
+            callbacks: Arc::clone(&context.callbacks),
+        };
+        seat.worker.open_desk(request, desk);
         seat.worker.tell(Kind::Open, request, &payload.finish());
         Self {
             function,
@@ -311,5 +319,6 @@ fn result_of(reply: Bytes) -> Result<Bytes, Failure> {
 impl Drop for Session {
     fn drop(&mut self) {
         self.seat.worker.tell(Kind::Close, self.request, &[]);
+        self.seat.worker.close_desk(self.request);
     }
 }

@@ -15,11 +15,17 @@ use rustix::process::{Signal, pidfd_send_signal};
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use super::call::{Answers, Question};
+use super::callbacks::{Desk, Desks, Refusal};
 use super::output::SlotOutput;
 use super::zygote::Process;
+
+/// Questions of one worker's functions that are answered at once; more are refused. They do not wait: a completion
+/// that a function asked for may lead back to the same worker.
+const MAX_QUESTIONS: usize = 1024;
 
 /// Room for one read from a worker's socket, in bytes.
 const READ_BYTES: usize = 32 * 1024;
@@ -45,6 +51,9 @@ pub(super) struct Connection {
     died: Notify,
     idle: Notify,
     output: SlotOutput,
+    desks: Desks,
+    /// Questions of functions that are being answered. Held for map operations, and the spawn of a task.
+    questions: Mutex<HashMap<u32, AbortHandle>>,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +93,8 @@ impl Worker {
             died: Notify::new(),
             idle: Notify::new(),
             output,
+            desks: Desks::default(),
+            questions: Mutex::default(),
         });
         // Both end when the socket closes: the worker's end of it, or ours when the last handle is dropped.
         runtime.spawn(Arc::clone(&connection).read());
@@ -174,6 +185,16 @@ impl Worker {
             }
             idle.await;
         }
+    }
+
+    /// Begins a request in which functions may ask through `desk`.
+    pub(super) fn open_desk(&self, request: u32, desk: Desk) {
+        self.connection.desks.open(request, desk);
+    }
+
+    /// Ends what [`Worker::open_desk`] began.
+    pub(super) fn close_desk(&self, request: u32) {
+        self.connection.desks.close(request);
     }
 
     /// Ends the process at once.
@@ -278,7 +299,7 @@ impl Connection {
         self.bury();
     }
 
-    async fn read_all(&self, decoder: &mut Decoder) -> io::Result<()> {
+    async fn read_all(self: &Arc<Self>, decoder: &mut Decoder) -> io::Result<()> {
         loop {
             self.stream.readable().await?;
             decoder.buffer.reserve(READ_BYTES);
@@ -292,7 +313,7 @@ impl Connection {
         }
     }
 
-    fn take_frames(&self, decoder: &mut Decoder) -> io::Result<()> {
+    fn take_frames(self: &Arc<Self>, decoder: &mut Decoder) -> io::Result<()> {
         while let Some(frame) = decoder.next_frame().map_err(io::Error::other)? {
             match frame.kind {
                 Kind::Chunk => self.deliver(frame, false),
@@ -300,8 +321,8 @@ impl Connection {
                     self.deliver(frame, true);
                 }
                 Kind::Log => self.log(&frame),
-                Kind::Callback => self.refuse_callback(&frame),
-                Kind::Emit => {}
+                Kind::Callback => self.answer_callback(frame),
+                Kind::Emit => self.desks.take_event(frame.id, frame.payload),
                 _ => {
                     return Err(io::Error::other(
                         "the worker sent a frame that only the gateway sends",
@@ -350,13 +371,37 @@ impl Connection {
             .write(frame.id, source, &String::from_utf8_lossy(&frame.payload));
     }
 
-    fn refuse_callback(&self, frame: &Frame) {
-        let answer = br#"{"error":{"type":"NotImplementedError","message":"this call is not available here"}}"#;
-        self.send(&Frame::new(
-            Kind::CallbackReply,
-            frame.id,
-            Bytes::from_static(answer),
-        ));
+    /// Answers a function's question in a task of its own, which ends when nobody wants the answer any more.
+    fn answer_callback(self: &Arc<Self>, frame: Frame) {
+        let mut questions = self.questions();
+        if frame.flags == frames::GIVEN_UP {
+            if let Some(question) = questions.remove(&frame.id) {
+                question.abort();
+            }
+            return;
+        }
+        if questions.len() >= MAX_QUESTIONS {
+            drop(questions);
+            let refusal = Refusal::new("too many questions at once");
+            return self.reply(frame.id, refusal.to_json());
+        }
+        let connection = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let answer = connection.desks.answer(frame.payload).await;
+            connection.questions().remove(&frame.id);
+            connection.reply(frame.id, answer);
+        });
+        questions.insert(frame.id, task.abort_handle());
+    }
+
+    fn reply(&self, id: u32, answer: Bytes) {
+        self.send(&Frame::new(Kind::CallbackReply, id, answer));
+    }
+
+    fn questions(&self) -> MutexGuard<'_, HashMap<u32, AbortHandle>> {
+        self.questions
+            .lock()
+            .expect("no code that holds this lock panics")
     }
 
     /// Marks the connection dead and tells everybody who waits, by dropping their senders.
@@ -366,6 +411,9 @@ impl Connection {
         let calls = std::mem::take(&mut waiting.calls);
         drop(waiting);
         drop(calls);
+        for (_, question) in self.questions().drain() {
+            question.abort();
+        }
         self.idle.notify_waiters();
         self.died.notify_waiters();
         // The writer may be about to wait.

@@ -270,6 +270,8 @@ pub struct FunctionSettings {
     pub queue: usize,
     /// Name of the process that it shares with other functions, empty for one of its own.
     pub group: String,
+    /// Whether it may ask for completions that no filter sees.
+    pub bypass_filter: bool,
     /// Models that it is attached to besides being global.
     pub models: Vec<String>,
 }

@@ -16,6 +16,7 @@ use crate::actions::{self, Actions};
 use crate::admin::{self, Admin};
 use crate::auth::{Auth, Caller};
 use crate::body::Body;
+use crate::chat::callbacks::Within;
 use crate::chat::request::Incoming;
 use crate::chat::{Chat, Contract, respond};
 use crate::error::{Error, Fault, Kind, Result};
@@ -52,6 +53,8 @@ enum Route<'a> {
     Health,
     Ready,
     Chat(Contract),
+    Completed,
+    Events(&'a str),
     Models(Contract),
     Model(&'a str),
     Action(&'a str),
@@ -83,7 +86,7 @@ impl Handler for App {
         if matches!(response.body(), Body::Whole(_)) {
             log.complete();
         }
-        respond::with_request(response, &log)
+        respond::with_request(contract_of(head.uri.path()), response, &log)
     }
 }
 
@@ -105,7 +108,10 @@ impl App {
             uri: &head.uri,
             headers: &head.headers,
             peer: peer.addr.ip(),
+            is_encrypted: peer.tls,
             log,
+            within: Within::default(),
+            bypasses_filters: false,
             now: now(),
         };
         if route == Route::Admin {
@@ -126,6 +132,16 @@ impl App {
                 receive::expect_json(incoming.headers)?;
                 let body = receive::body(body, self.body_limit_bytes).await?;
                 self.chat.complete(incoming, body).await
+            }
+            Route::Completed => {
+                expect_method(incoming.method, "POST")?;
+                receive::expect_json(incoming.headers)?;
+                let body = receive::body(body, self.body_limit_bytes).await?;
+                self.chat.completed(incoming, body).await
+            }
+            Route::Events(id) => {
+                expect_method(incoming.method, "GET")?;
+                self.chat.events_of(incoming.caller, id)
             }
             Route::Models(_) => {
                 expect_method(incoming.method, "GET")?;
@@ -214,13 +230,15 @@ fn route(path: &str) -> Route<'_> {
         "/readyz" => Route::Ready,
         "/v1/chat/completions" => Route::Chat(Contract::OpenAi),
         "/api/chat/completions" | "/api/v1/chat/completions" => Route::Chat(Contract::OpenWebUi),
+        "/api/chat/completed" => Route::Completed,
         "/v1/models" => Route::Models(Contract::OpenAi),
         "/api/models" | "/api/v1/models" => Route::Models(Contract::OpenWebUi),
         path if admin::answers(path) => Route::Admin,
         path => {
             let model = path.strip_prefix("/v1/models/").map(Route::Model);
-            let action = || path.strip_prefix(actions::ROOT).map(Route::Action);
-            model.or_else(action).unwrap_or(Route::Other)
+            let events = path.strip_prefix("/api/chat/events/").map(Route::Events);
+            let action = path.strip_prefix(actions::ROOT).map(Route::Action);
+            model.or(events).or(action).unwrap_or(Route::Other)
         }
     }
 }

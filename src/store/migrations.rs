@@ -8,7 +8,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::{StoreError, StoreErrorKind};
 use super::sql;
 
-const STEPS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_documents.sql"),
+];
 
 /// Brings the schema up to date. `user_version` counts the steps that were taken.
 pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {

@@ -47,7 +47,7 @@ async fn actions_answer_as_recorded() {
 
 #[tokio::test]
 async fn tools_answer_as_recorded() {
-    replay(&["t001", "t002", "t003"]).await;
+    replay(&["t001", "t002", "t003", "t004"]).await;
 }
 
 /// Replays cases against a gateway of their own, set up as the recorded product was.

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod asking;
 mod conformance;
 mod drain;
+mod events;
 mod filters;
 mod folder;
+mod habits;
 mod hostile;
 mod keys;
 mod layers;
@@ -15,6 +18,7 @@ mod pass_through;
 mod pipes;
 mod refusals;
 mod sdk;
+mod seeds;
 mod start;
 mod suites;
 mod support;

@@ -310,6 +310,43 @@ class Filter:
         assert worker.result(Handler.INLET, request=worker.open(slot), body={})["body"] == {"main": True}
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["asyncio.run(later())", "asyncio.new_event_loop().run_until_complete(later())"]
+    + ["asyncio.get_event_loop().run_until_complete(later())"],
+)
+def test_sync_code_may_run_loops_of_its_own(worker: Worker, statement: str) -> None:
+    source = f"""
+import asyncio
+from contextvars import ContextVar
+user = ContextVar("user")
+async def later():
+    await asyncio.sleep(0)
+    return user.get()
+class Filter:
+    def inlet(self, body, __user__):
+        user.set(__user__["name"])
+        return {{"found": {statement}}}
+"""
+    slot = worker.load(source)
+    for _ in range(2):
+        assert worker.result(Handler.INLET, request=worker.open(slot), body={})["body"] == {"found": "Ann"}
+
+
+def test_sync_code_that_asks_for_the_running_loop_first_finds_it(worker: Worker) -> None:
+    source = """
+import asyncio
+async def later():
+    pass
+class Filter:
+    def inlet(self, body):
+        if asyncio.get_event_loop().is_running():
+            return {"running": True}
+        asyncio.run(later())
+"""
+    assert worker.inlet(source) == {"running": True}
+
+
 def test_threads_run_that_many_at_a_time(worker: Worker) -> None:
     source = """
 import threading

@@ -241,7 +241,10 @@ def test_a_pipe_calls_tools_by_way_of_the_gateway(worker: Worker, answer: dict[s
     call = worker.start(Handler.PIPE, request=request, body={}, stream=False, tools=[entry()])
     question = worker.wait(Kind.CALLBACK)
     assert question.json["method"] == "tools.call"
-    assert question.json["arguments"] == {"tool_id": "box", "name": "add", "parameters": {"a": 1, "b": 5}}
+    arguments = question.json["arguments"]
+    assert arguments["metadata"]["chat_id"] == ""
+    asked = {name: arguments[name] for name in ("tool_id", "name", "parameters", "messages")}
+    assert asked == {"tool_id": "box", "name": "add", "parameters": {"a": 1, "b": 5}, "messages": None}
     worker.send(Kind.CALLBACK_REPLY, question.id, answer)
     given = worker.wait(Kind.REPLY, Kind.ERROR, id=call).json["data"]
     assert given == {

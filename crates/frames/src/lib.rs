@@ -35,6 +35,9 @@ pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
 /// Chunks a pipe call may send before it needs a `Credit` frame.
 pub const INITIAL_CREDIT: u32 = 64;
 
+/// Flags of a `Callback` whose answer is not wanted any more.
+pub const GIVEN_UP: u8 = 1;
+
 macro_rules! wire_enum {
     ($(#[$meta:meta])* $name:ident: $repr:ty { $($(#[$variant_meta:meta])* $variant:ident = $value:literal,)+ }) => {
         $(#[$meta])*
@@ -113,8 +116,8 @@ wire_enum! {
         Log = 72,
         /// Answer to `Ping`.
         Pong = 73,
-        /// A function asks the gateway for something. Id: callback.
-        /// Payload: `{"request", "method", "arguments"}`.
+        /// A function asks the gateway for something. Id: callback. Payload: `{"request", "method", "arguments"}`.
+        /// Answered by a `CallbackReply`. Flags [`GIVEN_UP`], without payload: it wants the answer no longer.
         Callback = 74,
     }
 }

@@ -46,6 +46,8 @@ pub struct FunctionConfig {
     pub threads: usize,
     /// The functions of one group share a process; empty for none.
     pub group: String,
+    /// Whether it may ask for completions that no filter sees.
+    pub bypass_filter: bool,
 }
 
 impl fmt::Debug for FunctionConfig {
@@ -90,6 +92,9 @@ impl FunctionConfig {
             queue: fields.size("queue").unwrap_or(defaults.queue),
             threads: fields.size("threads").unwrap_or(defaults.threads),
             group: name_or_empty(fields, "group", mistakes),
+            bypass_filter: fields
+                .bool("bypass_filter")
+                .unwrap_or(defaults.bypass_filter),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::management::Management;
 use super::ports::free_port;
 use super::process::Process;
-use super::python::python;
+use super::python::{python, uv};
 use super::wait::within;
 use crate::PATIENCE;
 
@@ -61,6 +61,8 @@ pub(crate) struct Setup {
     tables: String,
     environment: Vec<(String, String)>,
     python: Option<PathBuf>,
+    approved: Vec<String>,
+    pass_env: Vec<String>,
 }
 
 impl TestGateway {
@@ -75,6 +77,8 @@ impl TestGateway {
             tables: USERS.to_owned(),
             environment: vec![("PATH".to_owned(), path)],
             python: None,
+            approved: Vec::new(),
+            pass_env: Vec::new(),
         }
     }
 
@@ -184,6 +188,21 @@ impl Setup {
         self
     }
 
+    /// These requirements may be installed, from a cache that all runs share.
+    pub(crate) fn approving(mut self, names: &[&str]) -> Self {
+        self.approved = names.iter().map(|&name| name.to_owned()).collect();
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("uv-cache");
+        let reaching = std::env::vars().filter(|(name, _)| reaches_the_index(name));
+        self.environment.extend(reaching);
+        self.environment("UV_CACHE_DIR", &cache.display().to_string())
+    }
+
+    /// A variable of the gateway's environment that functions see.
+    pub(crate) fn passing(mut self, name: &str, value: &str) -> Self {
+        self.pass_env.push(name.to_owned());
+        self.environment(name, value)
+    }
+
     /// A file in the functions folder.
     pub(crate) fn function(self, id: &str, code: &str) -> Self {
         write_function(self.home.path(), id, code);
@@ -234,6 +253,8 @@ impl Setup {
         std::fs::write(&config, self.text(port)).unwrap();
         let mut command = Command::new(BINARY);
         command.arg("serve").arg("--config").arg(&config);
+        // What functions write beside them is not to stay.
+        command.current_dir(self.home.path());
         command
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -251,14 +272,26 @@ impl Setup {
         }
     }
 
+    fn python_table(&self, python: &Path) -> String {
+        let mut table = format!(
+            "[python]\ninterpreter = \"{}\"\nbase = false\npass_env = {:?}\n",
+            python.display(),
+            self.pass_env
+        );
+        if !self.approved.is_empty() {
+            let uv = uv();
+            table += &format!(
+                "approved = {:?}\nuv = \"{}\"\n",
+                self.approved,
+                uv.display()
+            );
+        }
+        table
+    }
+
     fn text(&self, port: u16) -> String {
         let data_dir = self.home.path().join("data");
-        let python = self.python.as_ref().map(|python| {
-            format!(
-                "[python]\ninterpreter = \"{}\"\nbase = false\n",
-                python.display()
-            )
-        });
+        let python = self.python.as_ref().map(|python| self.python_table(python));
         let listen = match self.settings.contains("listen = ") {
             true => String::new(),
             false => format!("listen = \"127.0.0.1:{port}\"\n"),
@@ -271,6 +304,12 @@ impl Setup {
             python.unwrap_or_default()
         )
     }
+}
+
+/// Whether a variable says how the index of packages is reached.
+fn reaches_the_index(variable: &str) -> bool {
+    let begins = |prefix: &&str| variable.starts_with(prefix);
+    ["PIP_", "UV_", "SSL_"].iter().any(begins) || variable.to_lowercase().ends_with("_proxy")
 }
 
 /// Puts a file in place at once, so that no half of it is ever read.

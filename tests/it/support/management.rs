@@ -40,6 +40,12 @@ impl Management {
         self.0.call(Method::DELETE, &path, Default::default()).await
     }
 
+    /// What the function has printed and logged, oldest first.
+    pub(crate) async fn output(&self, id: &str) -> Vec<String> {
+        let answer = self.0.get(&format!("{FUNCTIONS}/id/{id}/output")).await;
+        serde_json::from_value(answer.expect(200).json()["lines"].take()).unwrap()
+    }
+
     /// Uploads a filter and lets it run on every model.
     pub(crate) async fn install_filter(&self, id: &str, code: &str) {
         self.install(id, code).await;

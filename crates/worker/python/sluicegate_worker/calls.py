@@ -109,14 +109,15 @@ class Lane:
     """Where a function's sync code runs: on the loop's thread while it is fast, then on a thread of its own.
 
     Either way one piece at a time, because many functions keep a request's values on `self`; `threads` above 1
-    is the operator's word that this one does not.
+    is the operator's word that this one does not. Code that runs loops of its own is on its thread from the start.
     """
 
-    def __init__(self, threads: int, movable: bool) -> None:
+    def __init__(self, threads: int, movable: bool, runs_loops: bool = False) -> None:
         self._threads = max(threads, 1)
         self._movable = movable
+        self._call = with_event_loop if runs_loops else without_stop_iteration
         self._pool: ThreadPoolExecutor | None = None
-        if threads > 1:
+        if threads > 1 or runs_loops:
             self._move()
 
     @property
@@ -133,7 +134,7 @@ class Lane:
         """Runs a piece on the lane's thread, after those before it."""
         if self._pool is None:
             raise RuntimeError("the lane has no thread yet")
-        return self._pool.submit(context.run, without_stop_iteration, function)
+        return self._pool.submit(context.run, self._call, function)
 
     def close(self) -> None:
         """Lets the thread end once it is idle."""
@@ -151,6 +152,17 @@ def without_stop_iteration(function: Callable[[], Any]) -> Any:
         return function()
     except StopIteration as error:
         raise RuntimeError("function raised StopIteration") from error
+
+
+def with_event_loop(function: Callable[[], Any]) -> Any:
+    """Calls the function on a thread where `get_event_loop` gives a loop that does not run, as scripts expect."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return without_stop_iteration(function)
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 async def unless_left_running(piece: Future[Any]) -> Any:

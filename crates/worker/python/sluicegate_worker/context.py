@@ -155,7 +155,7 @@ SUPPLIERS: dict[str, Supplier] = {
     "__session_id__": _metadata("session_id"),
     "__task__": _metadata("task"),
     "__task_body__": _metadata("task_body"),
-    "__tools__": lambda call, request: toolset.toolset(call.payload.get("tools"), request),
+    "__tools__": lambda call, request: toolset.toolset(call.payload.get("tools"), request, _messages(call, request)),
     "__user__": lambda _, request: request.user,
     "__valves__": _valves,
     "valves": _valves,

@@ -40,6 +40,9 @@ MOVED_MODULES = ("utils", "apps", "main", "config")
 #: Names whose use means that sync code has to stay on the loop's thread.
 LOOP_NAMES = {"create_task", "get_running_loop", "get_event_loop", "ensure_future", "current_task", "sqlite3"}
 
+#: Names whose use beside loops of its own means that sync code looks for the running loop all the same.
+RUNNING_LOOP_NAMES = (LOOP_NAMES - {"get_event_loop"}) | {"is_running", "run_coroutine_threadsafe", "call_soon", "call_later"}
+
 #: Classes of the compatibility package whose methods answer plainly or by awaiting, as the module expects.
 MODEL_CLASSES = {"Users", "Chats", "Files", "Functions", "Models", "Memories", "Tools", "Groups", "Knowledges"}
 
@@ -57,7 +60,8 @@ class Function:
     def __init__(self, id: str, module: ModuleType, tree: ast.Module, is_tool: bool = False) -> None:
         self.id = id
         self.module = module
-        self.needs_loop = needs_loop(tree)
+        self.runs_loops = runs_loops(tree)
+        self.needs_loop = not self.runs_loops and needs_loop(tree)
         self.warnings: list[str] = []
         self.kind, self._handler_names, make = find_tools(module) if is_tool else find_class(module)
         self.instance: Any = make()
@@ -237,6 +241,16 @@ def needs_loop(tree: ast.Module) -> bool:
         isinstance(node, ast.Attribute) and node.attr == "local" and names_in(node.value) == ["threading"]
         for node in ast.walk(tree)
     )
+
+
+def runs_loops(tree: ast.Module) -> bool:
+    """Whether sync code of the module runs loops of its own, which asyncio refuses on a thread whose loop runs."""
+    nodes = list(ast.walk(tree))
+    names = {name for node in nodes for name in names_in(node)}
+    runs = "run_until_complete" in names or any(
+        isinstance(node, ast.Attribute) and node.attr == "run" and names_in(node.value) == ["asyncio"] for node in nodes
+    )
+    return runs and not names & RUNNING_LOOP_NAMES
 
 
 def names_in(node: ast.AST) -> list[str]:

@@ -23,7 +23,7 @@ class Slot:
         has_valves = self.store is not None
         given_as = "tool" if function.kind == "tools" else None
         self.plans = {name: Plan(name, handler, has_valves, given_as) for name, handler in function.handlers.items()}
-        self.lane = Lane(threads, movable=not function.needs_loop)
+        self.lane = Lane(threads, movable=not function.needs_loop, runs_loops=function.runs_loops)
 
     def learnt(self) -> dict[str, Any]:
         """What the gateway keeps of the function, so that it need not be loaded to be known."""

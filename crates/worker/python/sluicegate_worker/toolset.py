@@ -16,12 +16,14 @@ METHOD = "tools.call"
 TYPES = {"integer": int, "number": float, "string": str, "boolean": bool, "array": list, "object": dict}
 
 
-def toolset(tools: list[dict[str, Any]] | None, request: RequestContext) -> dict[str, dict[str, Any]]:
-    """The tools by name: `{"tool_id", "callable", "spec", "metadata"}`."""
+def toolset(
+    tools: list[dict[str, Any]] | None, request: RequestContext, messages: Any
+) -> dict[str, dict[str, Any]]:
+    """The tools by name: `{"tool_id", "callable", "spec", "metadata"}`. `messages` are what the tools are told of."""
     return {
         tool["name"]: {
             "tool_id": tool["tool_id"],
-            "callable": make_callable(tool, request),
+            "callable": make_callable(tool, request, messages),
             "spec": tool["spec"],
             "metadata": tool["metadata"],
         }
@@ -29,7 +31,7 @@ def toolset(tools: list[dict[str, Any]] | None, request: RequestContext) -> dict
     }
 
 
-def make_callable(tool: dict[str, Any], request: RequestContext) -> Callable[..., Awaitable[Any]]:
+def make_callable(tool: dict[str, Any], request: RequestContext, messages: Any) -> Callable[..., Awaitable[Any]]:
     """An async function that takes the tool's own parameters and gives its result."""
     signature = signature_of(tool["spec"])
 
@@ -37,7 +39,8 @@ def make_callable(tool: dict[str, Any], request: RequestContext) -> Callable[...
         chosen = {name: value for name, value in kwargs.items() if not name.startswith("__")}
         bound = signature.bind(*args, **chosen)
         question = {"tool_id": tool["tool_id"], "name": tool["method"], "parameters": bound.arguments}
-        return await request.callbacks.ask(request.id, METHOD, question)
+        told = {"metadata": request.travelling_metadata(), "messages": messages}
+        return await request.callbacks.ask(request.id, METHOD, {**question, **told})
 
     call.__name__ = call.__qualname__ = tool["name"]
     call.__doc__ = tool["spec"].get("description")
