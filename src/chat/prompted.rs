@@ -75,7 +75,7 @@ pub(super) async fn run(
     for (tool, parameters) in calls_in(&chosen.unwrap_or_default(), part.tools) {
         let text = call(chat, tool, &told, &parameters, incoming).await;
         if !text.is_empty() {
-            sources.push(source(tool, &text, parameters));
+            sources.push(source(tool, &text, &parameters));
         }
     }
     if sources.is_empty() {
@@ -206,7 +206,7 @@ async fn call(
     }
 }
 
-fn source(tool: &Tool, text: &str, parameters: Map<String, Value>) -> Value {
+fn source(tool: &Tool, text: &str, parameters: &Map<String, Value>) -> Value {
     let name = format!("{}/{}", tool.tool_id(), tool.name);
     json!({
         "source": {"name": name},

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod actions;
 mod asking;
 mod conformance;
 mod drain;
@@ -23,6 +24,7 @@ mod start;
 mod suites;
 mod support;
 mod swap;
+mod tools;
 mod valves;
 
 use std::time::Duration;

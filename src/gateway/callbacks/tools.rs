@@ -34,7 +34,7 @@ impl Desk {
         let host = &self.reception.host;
         // Boxed: a tool may ask the gateway in its turn.
         let called = tools::call(host, &snapshot, caller, &told, name, &parameters);
-        let result = Box::pin(called).await.map_err(refusal)?;
+        let result = Box::pin(called).await.map_err(|error| refusal(&error))?;
         serde_json::from_slice(&result).map_err(|error| Refusal::new(error.to_string()))
     }
 
@@ -66,8 +66,8 @@ impl Desk {
 }
 
 /// The exception that the function sees: the tool's own text, with the status that it carries.
-fn refusal(error: CallError) -> Refusal {
-    let status = match &error {
+fn refusal(error: &CallError) -> Refusal {
+    let status = match error {
         CallError::Failed(Failure::Raised(exception)) => exception.status,
         _ => None,
     };
