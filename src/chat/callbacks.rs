@@ -71,8 +71,12 @@ impl Within {
             .is_some_and(|functions| functions.contains(function))
     }
 
-    fn depth(&self) -> usize {
-        self.0.as_ref().map_or(0, |functions| functions.len())
+    /// Whether calls lie too deep within each other to be meant.
+    #[must_use]
+    pub fn is_too_deep(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|functions| functions.len() > MAX_DEPTH)
     }
 }
 
@@ -99,7 +103,7 @@ pub struct Asking {
 
 /// Refuses a request that lies too deep within others: functions that ask for each other would never end.
 pub(super) fn check_depth(incoming: &Incoming<'_>) -> Result<()> {
-    if incoming.within.depth() <= MAX_DEPTH {
+    if !incoming.within.is_too_deep() {
         return Ok(());
     }
     let message = format!(

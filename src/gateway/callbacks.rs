@@ -146,7 +146,7 @@ impl Desk {
             "functions.valves" => self.valves_of(&read(&question)?),
             "functions.user_valves" => self.user_valves_of(&read(&question)?),
             "functions.set_valves" => self.set_valves(read(&question)?).await,
-            "tools.call" => self.call_tool(read(&question)?).await,
+            "tools.call" => self.call_tool(asker, read(&question)?).await,
             "documents.get" => documents::find(store, read(&question)?).await,
             "documents.list" => documents::list(store, read(&question)?).await,
             "documents.put" => documents::put(store, read(&question)?).await,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Desk, described};
 use crate::host::{Context, Failure, Metadata, Refusal};
+use crate::registry::FunctionId;
 use crate::tools::{self, CallError, Told};
 
 #[derive(Deserialize)]
@@ -23,11 +24,20 @@ pub(super) struct Wanted {
 }
 
 impl Desk {
-    /// The result of a tool.
-    pub(super) async fn call_tool(&self, wanted: Wanted) -> Answer {
+    /// The result of a tool that `asker` calls.
+    pub(super) async fn call_tool(&self, asker: &FunctionId, wanted: Wanted) -> Answer {
+        let mut asking = self.asking.clone();
+        asking.within = asking.within.call_of(asker);
+        if asking.within.is_too_deep() {
+            return Err(Refusal::new("calls lie too deep within each other"));
+        }
         let snapshot = self.asking.snapshot.upgrade();
         let snapshot = snapshot.unwrap_or_else(|| self.reception.registry.current());
-        let told = self.told(&wanted);
+        let inner = Self {
+            reception: Arc::clone(&self.reception),
+            asking,
+        };
+        let told = inner.told(&wanted);
         let name = (&*wanted.tool_id, &*wanted.name);
         let parameters = Bytes::from(wanted.parameters.to_string());
         let caller = &self.asking.caller;
@@ -39,19 +49,19 @@ impl Desk {
     }
 
     /// What the tool is told of the request: what the function that calls it knows.
-    fn told(&self, wanted: &Wanted) -> Told {
+    fn told(self, wanted: &Wanted) -> Told {
         let metadata = match &wanted.metadata {
             Value::Object(_) => wanted.metadata.to_string(),
             _ => json!({}).to_string(),
         };
-        let user = &self.asking.caller.user;
+        let user = Arc::clone(&self.asking.caller.user);
         Told {
             context: Context {
                 user_id: user.id.clone(),
-                user: described(user).to_string().into(),
+                user: described(&user).to_string().into(),
                 model: self.asking.model.clone(),
                 http: self.asking.http.clone(),
-                callbacks: Arc::new(self.clone()),
+                callbacks: Arc::new(self),
             },
             metadata: Metadata {
                 json: metadata.into(),
