@@ -14,6 +14,7 @@ mod hostile;
 mod keys;
 mod layers;
 mod leaving;
+mod metrics;
 mod outlets;
 mod pass_through;
 mod pipes;
