@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use self::callbacks::Reach;
 use self::chain::Chain;
+use self::pipe::Part;
 use self::request::{ChatRequest, Incoming};
 use self::route::Target;
 use crate::auth::Caller;
@@ -117,27 +118,16 @@ impl Chat {
         // Chosen after inlet, for the same reason.
         let model =
             route::choose(&self.models, &snapshot, incoming.caller, &request, asked).await?;
+        // Named by the request as its filters left it, and by the model that it goes to.
         let (request, tools) = toolbox::open(&self.reach, &mut chain, request, incoming, &model)?;
-        let part = pipe::Part {
-            context: chain.context.as_ref(),
-            events: chain.events.as_ref(),
-            tools: &tools,
-        };
+        let part = Part::of(&chain, &tools);
         let found = prompted::run(self, &model, part, request, incoming).await?;
         let request = inlet::run_last(&self.host, &mut chain, found.request).await?;
         let model =
             route::choose(&self.models, &snapshot, incoming.caller, &request, model).await?;
         incoming.log.set_target(self.models.target_name(&model));
-        let part = pipe::Part {
-            context: chain.context.as_ref(),
-            events: chain.events.as_ref(),
-            tools: &tools,
-        };
-        let reply = self.ask(&model, part, &request, incoming).await?;
-        let reply = match rounds::Rounds::begin(self, &model, part, &request, incoming) {
-            Some(rounds) => rounds.run(reply).await?,
-            None => reply,
-        };
+        let part = Part::of(&chain, &tools);
+        let reply = rounds::run(self, &model, part, &request, incoming).await?;
         let reply = prompted::show(&found.sources, reply, request.contract);
         match reply {
             Reply::Whole(answer) => {
@@ -147,11 +137,12 @@ impl Chat {
             Reply::Stream(answer) => stream::run(self, chain, request, answer, incoming).await,
         }
     }
+
     /// Asks the model, wherever it lives.
     async fn ask(
         &self,
         model: &Model,
-        part: pipe::Part<'_>,
+        part: Part<'_>,
         request: &ChatRequest,
         incoming: &Incoming<'_>,
     ) -> Result<Reply> {

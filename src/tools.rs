@@ -13,8 +13,9 @@ use crate::auth::Caller;
 use crate::config::Role;
 use crate::host::{Context, Failure, Host, Metadata};
 use crate::registry::{Function, Right, Snapshot};
+use crate::telemetry::{Outcome, RequestLog};
 
-pub use self::result::text_of;
+use self::result::text_of;
 
 /// The tools of one request, in the order in which they were named. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -154,6 +155,26 @@ impl Tool {
             .await
     }
 
+    /// Runs it for a model: the text of the result, or why there is none.
+    pub async fn answer(
+        &self,
+        host: &Host,
+        told: &Told,
+        parameters: &Bytes,
+        log: &RequestLog,
+    ) -> String {
+        let result = self.call(host, told, parameters).await;
+        let outcome = match &result {
+            Ok(_) => Outcome::Passed,
+            Err(_) => Outcome::Failed,
+        };
+        log.function_ran(self.function.id.as_str(), "tool", outcome);
+        match result {
+            Ok(result) => text_of(&result),
+            Err(failure) => failure_text(&failure),
+        }
+    }
+
     fn described(&self) -> Value {
         let learnt = &self.function.version.learnt;
         json!({
@@ -208,8 +229,7 @@ pub async fn call(
 }
 
 /// What a failed tool tells the model, in the place of a result: an exception's own text.
-#[must_use]
-pub fn failure_text(failure: &Failure) -> String {
+fn failure_text(failure: &Failure) -> String {
     match failure {
         Failure::Raised(exception) => exception.text(),
         Failure::TimedOut(limit) => format!("the tool took longer than {} s", limit.as_secs_f64()),

@@ -39,6 +39,11 @@ impl Refusal {
         }
     }
 
+    /// The same words with another status, where Open WebUI has one.
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     pub(super) fn prohibited() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, PROHIBITED)
     }

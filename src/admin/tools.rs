@@ -224,7 +224,10 @@ pub(super) async fn update_valves(
     Path(id): Path<String>,
     Form(values): Form<Map<String, Value>>,
 ) -> Answer {
-    let tools = find(&registry, &caller, &id, Right::Write)?;
+    let tools = find(&registry, &caller, &id, Right::Read)?;
+    if !may(&caller, &tools, Right::Write) {
+        return Err(Refusal::prohibited().with_status(StatusCode::BAD_REQUEST));
+    }
     Ok(Json(registry.set_valves(tools.id.as_str(), values).await?))
 }
 

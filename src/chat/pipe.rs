@@ -5,6 +5,7 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::chain::Chain;
 use super::context::metadata_for_pipe;
 use super::events::Events;
 use super::failure;
@@ -31,6 +32,17 @@ pub(super) struct Part<'a> {
     pub(super) events: Option<&'a Arc<Events>>,
     /// Its `__tools__`.
     pub(super) tools: &'a Toolset,
+}
+
+impl<'a> Part<'a> {
+    /// What the target of a chain's request is told of.
+    pub(super) fn of(chain: &'a Chain, tools: &'a Toolset) -> Self {
+        Self {
+            context: chain.context.as_ref(),
+            events: chain.events.as_ref(),
+            tools,
+        }
+    }
 }
 
 /// Calls a pipe with the request as its inlet filters left it.

@@ -14,8 +14,7 @@ use super::{Chat, Contract};
 use crate::body::Body;
 use crate::error::{Error, Kind, Result};
 use crate::models::Model;
-use crate::telemetry::Outcome;
-use crate::tools::{Told, Tool, Toolset, failure_text, text_of};
+use crate::tools::{Told, Tool, Toolset};
 use crate::upstream::{Reply, StreamAnswer};
 use crate::wire::sse;
 
@@ -41,7 +40,16 @@ pub(super) struct Found {
     pub(super) sources: Vec<Value>,
 }
 
-/// Has the model choose tools, runs them and puts what they said into the request.
+impl Found {
+    fn nothing(request: ChatRequest) -> Self {
+        Self {
+            request,
+            sources: Vec::new(),
+        }
+    }
+}
+
+/// Has the model choose tools, runs them and puts what they said into the request, if the client asked for that.
 ///
 /// # Errors
 ///
@@ -53,15 +61,22 @@ pub(super) async fn run(
     request: ChatRequest,
     incoming: &Incoming<'_>,
 ) -> Result<Found> {
-    let none = |request| Found {
-        request,
-        sources: Vec::new(),
-    };
     if part.tools.is_empty() || !request.chooses_tools_by_prompt() {
-        return Ok(none(request));
+        return Ok(Found::nothing(request));
     }
+    // Boxed, because it is rare and as large as all the rest of a request's future.
+    Box::pin(choose_and_run(chat, model, part, request, incoming)).await
+}
+
+async fn choose_and_run(
+    chat: &Chat,
+    model: &Model,
+    part: Part<'_>,
+    request: ChatRequest,
+    incoming: &Incoming<'_>,
+) -> Result<Found> {
     let (Some(context), Some(metadata)) = (part.context, request.metadata.clone()) else {
-        return Ok(none(request));
+        return Ok(Found::nothing(request));
     };
     let raw_messages = request.document.raw("messages").unwrap_or_default();
     let messages: Vec<Value> = serde_json::from_slice(&raw_messages).unwrap_or_default();
@@ -73,13 +88,14 @@ pub(super) async fn run(
     };
     let mut sources = Vec::new();
     for (tool, parameters) in calls_in(&chosen.unwrap_or_default(), part.tools) {
-        let text = call(chat, tool, &told, &parameters, incoming).await;
+        let json = Value::Object(parameters.clone()).to_string().into();
+        let text = tool.answer(&chat.host, &told, &json, incoming.log).await;
         if !text.is_empty() {
             sources.push(source(tool, &text, &parameters));
         }
     }
     if sources.is_empty() {
-        return Ok(none(request));
+        return Ok(Found::nothing(request));
     }
     let mut request = request;
     let messages = Value::Array(with_sources(messages, &sources));
@@ -182,28 +198,6 @@ fn calls_in<'a>(words: &str, tools: &'a Toolset) -> Vec<(&'a Tool, Map<String, V
         Some((tool, parameters))
     };
     calls.into_iter().filter_map(known).collect()
-}
-
-/// Runs a tool. One that fails says why in the place of a result.
-async fn call(
-    chat: &Chat,
-    tool: &Tool,
-    told: &Told,
-    parameters: &Map<String, Value>,
-    incoming: &Incoming<'_>,
-) -> String {
-    let parameters = Value::Object(parameters.clone()).to_string().into();
-    let result = tool.call(&chat.host, told, &parameters).await;
-    let outcome = if result.is_ok() {
-        Outcome::Passed
-    } else {
-        Outcome::Failed
-    };
-    incoming.log.function_ran(tool.tool_id(), "tool", outcome);
-    match result {
-        Ok(result) => text_of(&result),
-        Err(failure) => failure_text(&failure),
-    }
 }
 
 fn source(tool: &Tool, text: &str, parameters: &Map<String, Value>) -> Value {

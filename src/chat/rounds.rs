@@ -19,8 +19,8 @@ use crate::body::Body;
 use crate::error::Result;
 use crate::host::{Context, Metadata};
 use crate::models::Model;
-use crate::telemetry::{Outcome, RequestLog};
-use crate::tools::{Told, Toolset, failure_text, text_of};
+use crate::telemetry::RequestLog;
+use crate::tools::{Told, Toolset};
 use crate::upstream::{Answer, Reply, StreamAnswer};
 use crate::wire::json::elements;
 
@@ -87,9 +87,29 @@ impl Origin {
     }
 }
 
+/// Asks a model, and answers the calls of tools in its reply where that is the gateway's to do.
+///
+/// # Errors
+///
+/// If the model cannot be asked.
+pub(super) async fn run(
+    chat: &Chat,
+    model: &Model,
+    part: Part<'_>,
+    request: &ChatRequest,
+    incoming: &Incoming<'_>,
+) -> Result<Reply> {
+    let reply = chat.ask(model, part, request, incoming).await?;
+    match Rounds::begin(chat, model, part, request, incoming) {
+        // Boxed, because it is rare and as large as all the rest of a request's future.
+        Some(rounds) => Box::pin(rounds.run(reply)).await,
+        None => Ok(reply),
+    }
+}
+
 impl Rounds {
     /// The rounds of a request; `None` where the client runs the tools that its model calls, or there are none.
-    pub(super) fn begin(
+    fn begin(
         chat: &Chat,
         model: &Model,
         part: Part<'_>,
@@ -119,7 +139,7 @@ impl Rounds {
     /// # Errors
     ///
     /// If the model cannot be asked again.
-    pub(super) async fn run(self, reply: Reply) -> Result<Reply> {
+    async fn run(self, reply: Reply) -> Result<Reply> {
         match reply {
             Reply::Whole(answer) => self.run_whole(answer).await.map(Reply::Whole),
             Reply::Stream(answer) => Ok(Reply::Stream(StreamAnswer {
@@ -181,21 +201,13 @@ impl Rounds {
         let Some(tool) = self.tools.find(name) else {
             return format!("there is no tool `{name}`");
         };
-        let result = tool
-            .call(&self.chat.host, told, &arguments_of(function))
-            .await;
-        let outcome = if result.is_ok() {
-            Outcome::Passed
-        } else {
-            Outcome::Failed
-        };
-        self.origin
-            .log
-            .function_ran(tool.tool_id(), "tool", outcome);
-        match result {
-            Ok(result) => text_of(&result),
-            Err(failure) => failure_text(&failure),
-        }
+        tool.answer(
+            &self.chat.host,
+            told,
+            &arguments_of(function),
+            &self.origin.log,
+        )
+        .await
     }
 }
 

@@ -134,9 +134,10 @@ fn models(settings: &Settings<'_>) -> ModelsConfig {
 }
 
 fn tools(settings: &Settings<'_>) -> ToolsConfig {
-    let most = u32::try_from(settings.integer("tools.max_rounds")).unwrap_or(u32::MAX);
+    let most = settings.integer("tools.max_rounds");
     ToolsConfig {
-        rounds: if settings.bool("tools.loop") { most } else { 0 },
+        is_looping: settings.bool("tools.loop"),
+        max_rounds: u32::try_from(most).unwrap_or(u32::MAX),
     }
 }
 

@@ -146,8 +146,10 @@ pub struct FunctionsConfig {
 /// How tools are used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolsConfig {
-    /// How often a model is asked again after the tools that it called were run, 0 to leave them to the client.
-    pub rounds: u32,
+    /// Whether the gateway runs the tools that a model calls, or leaves them to the client.
+    pub is_looping: bool,
+    /// How often it does so for one request at most.
+    pub max_rounds: u32,
 }
 
 /// What functions run in.

@@ -108,7 +108,10 @@ impl Parts {
             admin,
             opened_routes: config.unfiltered_routes.clone().into(),
             body_limit_bytes: config.limits.body_bytes,
-            tool_rounds: config.tools.rounds,
+            tool_rounds: match &config.tools {
+                tools if tools.is_looping => tools.max_rounds,
+                _ => 0,
+            },
             _health: Arc::new(Task(health.abort_handle())),
         };
         Ok((parts, first_key.map(|key| key.text.reveal().to_owned())))

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 /// The text of a result. Objects and lists are JSON with an indent of 2, a list under `results`; pictures and other
 /// data URLs in a list are nothing to read and are left out.
-#[must_use]
-pub fn text_of(result: &[u8]) -> String {
+pub(super) fn text_of(result: &[u8]) -> String {
     match serde_json::from_slice(result) {
         Ok(Value::String(text)) => text,
         Ok(Value::Null) => String::new(),

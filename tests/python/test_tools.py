@@ -174,6 +174,19 @@ def test_an_unknown_callable_is_an_error(worker: Worker) -> None:
     assert failure["type"] == "Unknown"
 
 
+def test_a_property_that_fails_is_no_tool(worker: Worker) -> None:
+    source = """
+    class Tools:
+        @property
+        def user(self):
+            raise LookupError("no request")
+
+        def works(self):
+            return 1
+    """
+    assert [spec["name"] for spec in learnt(worker, source)["specs"]] == ["works"]
+
+
 def test_a_page_goes_to_the_user_and_a_word_to_the_model(worker: Worker) -> None:
     source = """
     class Page:

@@ -20,6 +20,8 @@ pub(super) struct Streamed {
     answer: AnswerText,
     /// The members that all chunks of one answer share, as the first round's had them.
     head: Option<Vec<(&'static str, Value)>>,
+    /// Whether the round is over and its calls wait to be answered.
+    is_turn: bool,
     is_over: bool,
 }
 
@@ -34,6 +36,7 @@ impl Streamed {
             decoder: Decoder::new(),
             answer: AnswerText::new(),
             head: None,
+            is_turn: false,
             is_over: false,
         }
     }
@@ -62,46 +65,46 @@ impl Streamed {
 
     /// Takes the next piece of the model's stream, or begins the next round; gives back what is for the client.
     async fn advance(&mut self) -> Result<Bytes> {
-        let Some(piece) = self.body.next().await.transpose()? else {
-            let mut out = BytesMut::new();
-            if let Some(rest) = self.decoder.finish()
-                && self.take(&rest, &mut out)
-            {
-                self.turn().await?;
-            } else if self.calls() {
-                self.turn().await?;
-            } else {
-                self.is_over = true;
-            }
-            return Ok(out.freeze());
-        };
-        let too_long = |error: crate::wire::sse::EventTooLong| {
-            Error::new(Kind::UpstreamInvalid, error.to_string())
-        };
-        self.decoder.push(piece).map_err(too_long)?;
+        if self.is_turn {
+            self.is_turn = false;
+            self.turn().await?;
+        }
         let mut out = BytesMut::new();
-        while let Some(event) = self.decoder.next_event() {
-            if self.take(&event, &mut out) {
-                self.turn().await?;
+        match self.body.next().await.transpose()? {
+            Some(piece) => {
+                let pushed = self.decoder.push(piece);
+                pushed.map_err(|error| Error::new(Kind::UpstreamInvalid, error.to_string()))?;
+                while !self.is_turn
+                    && let Some(event) = self.decoder.next_event()
+                {
+                    self.take(&event, &mut out);
+                }
+            }
+            None => {
+                if let Some(rest) = self.decoder.finish() {
+                    self.take(&rest, &mut out);
+                }
+                self.is_turn |= self.calls();
+                self.is_over = !self.is_turn;
             }
         }
         Ok(out.freeze())
     }
 
-    /// Puts what the client is to see of an event into `out`; whether it ends a round.
-    fn take(&mut self, event: &Event, out: &mut BytesMut) -> bool {
-        if self.rounds.left == 0 || event.data.is_none() {
-            self.pass(event, out);
-            return false;
-        }
+    /// Puts what the client is to see of an event into `out`.
+    fn take(&mut self, event: &Event, out: &mut BytesMut) {
+        let data = match &event.data {
+            Some(data) if self.rounds.left > 0 => data,
+            _ => return self.pass(event, out),
+        };
         if event.is_done() {
-            let is_turn = self.calls();
-            if !is_turn {
+            // What the model has said so far reaches the client before the tools run.
+            self.is_turn = self.calls();
+            if !self.is_turn {
                 out.extend_from_slice(&event.raw);
             }
-            return is_turn;
+            return;
         }
-        let data = event.data.as_deref().unwrap_or_default();
         self.answer.push(data);
         if !self.calls() {
             self.pass(event, out);
@@ -111,7 +114,6 @@ impl Streamed {
                 out,
             );
         }
-        false
     }
 
     /// Whether the model has called tools in this round.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{calling, chat_with_tools, gateway_with, streaming};
-use crate::support::{FakeUpstream, Recorded, Script, answer_of, chat};
+use crate::support::{FakeUpstream, Gate, Recorded, Script, Step, answer_of, chat};
 
 const LOOP: &str = "[tools]\nloop = true";
 
@@ -168,6 +168,47 @@ async fn a_stream_goes_on_over_the_rounds() {
             .all(|event| !event.contains("tool_calls") && !event.contains("a2"))
     );
     assert_eq!(upstream.request_count(), 2);
+}
+
+#[tokio::test]
+async fn what_a_model_says_before_it_calls_does_not_wait_for_the_tool() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let call =
+        json!({"index": 0, "id": "c1", "function": {"name": "add", "arguments": "{\"a\": 1}"}});
+    let deltas = [
+        json!({"content": "Let me see."}),
+        json!({"tool_calls": [call]}),
+    ];
+    let upstream = FakeUpstream::start(move |request: &Recorded| {
+        let messages = request.json();
+        if messages["messages"].as_array().unwrap().len() > 1 {
+            let answer = streaming("a2", &[json!({"content": " Done."})], "stop");
+            return [vec![Step::Wait(held.clone())], answer].concat();
+        }
+        let events = streaming("a1", &deltas, "tool_calls");
+        // All of it in one piece.
+        let [head, pieces @ .., tail] = &events[..] else {
+            panic!("a stream has a head and an end");
+        };
+        let sent = pieces.iter().filter_map(|step| match step {
+            Step::Send(bytes) => Some(&bytes[..]),
+            _ => None,
+        });
+        let pieces = Step::Send(sent.collect::<Vec<_>>().concat());
+        vec![head.clone(), pieces, tail.clone()]
+    })
+    .await;
+    let gateway = gateway_with(&upstream, &[], LOOP).await;
+    let mut body = chat_with_tools("hi");
+    body["stream"] = json!(true);
+    let mut events = gateway.user().stream(&body).await;
+    let first = events.next().await.unwrap();
+    assert!(first.contains("Let me see."), "{first}");
+    gate.open();
+    let rest = events.rest().await;
+    assert!(rest[0].contains(" Done."), "{rest:?}");
+    assert!(!events.is_broken);
 }
 
 /// A model that chooses by prompt: it names `add` where it is asked to choose, else says what it was asked.

@@ -33,7 +33,12 @@ def callables(instance: Any) -> dict[str, Callable[..., Any]]:
     for name in dir(instance):
         if name.startswith("_"):
             continue
-        attribute = getattr(instance, name, None)
+        try:
+            attribute = getattr(instance, name, None)
+        except Exception as error:
+            # A property that works only within a request is no tool.
+            print(f"`{name}` is left out: {type(error).__name__}")
+            continue
         if callable(attribute) and not inspect.isclass(attribute):
             found[name] = attribute
     return found
