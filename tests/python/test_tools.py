@@ -174,6 +174,25 @@ def test_an_unknown_callable_is_an_error(worker: Worker) -> None:
     assert failure["type"] == "Unknown"
 
 
+def test_hints_may_name_nested_classes_and_nothing_that_is_known(worker: Worker) -> None:
+    source = """
+    from pydantic import BaseModel
+
+    class Tools:
+        class Place(BaseModel):
+            city: str
+
+        def list(self, place: Place, names: list[str], lost: Unknown = None):
+            return place
+    """
+    properties = learnt(worker, source)["specs"][0]["parameters"]["properties"]
+    assert properties == {
+        "place": {"properties": {"city": {"type": "string"}}, "required": ["city"], "type": "object"},
+        "names": {"items": {"type": "string"}, "type": "array"},
+        "lost": {"type": "string"},
+    }
+
+
 def test_a_property_that_fails_is_no_tool(worker: Worker) -> None:
     source = """
     class Tools:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -102,18 +102,20 @@ def type_hints(tool: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
     except Exception:
-        return evaluated_one_by_one(function)
+        return evaluated_one_by_one(function, vars(type(getattr(tool, "__self__", None))))
 
 
-def evaluated_one_by_one(function: Any) -> dict[str, Any]:
-    """The annotations of which the names are known."""
-    known = {}
+def evaluated_one_by_one(function: Any, nested: Mapping[str, Any]) -> dict[str, Any]:
+    """The annotations of which the names are known, to the module or else to the class that the function is in."""
+    known: dict[str, Any] = {}
     for name, annotation in getattr(function, "__annotations__", {}).items():
-        try:
-            alone = type("Alone", (), {"__annotations__": {name: annotation}, "__module__": function.__module__})
-            known.update(typing.get_type_hints(alone, function.__globals__, include_extras=True))
-        except Exception:
-            continue
+        alone = type("Alone", (), {"__annotations__": {name: annotation}, "__module__": function.__module__})
+        for local in ({}, dict(nested)):
+            try:
+                known.update(typing.get_type_hints(alone, function.__globals__, local, include_extras=True))
+                break
+            except Exception:
+                continue
     return known
 
 
