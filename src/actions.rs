@@ -15,7 +15,7 @@ use crate::chat::{self, respond};
 use crate::config::Role;
 use crate::error::{Error, Kind, Result};
 use crate::host::{Failure, Host, Metadata};
-use crate::models::{Models, attached_ids};
+use crate::models::{Model, Models};
 use crate::registry::{ActionEntry, Function, FunctionKind, Snapshot};
 use crate::telemetry::Outcome;
 use crate::wire::json::Document;
@@ -63,7 +63,7 @@ impl Actions {
         let model = document.string("model").unwrap_or_default();
         incoming.log.set_model(&model);
         let model = self.models.find(snapshot, incoming.caller, &model).await?;
-        if !may_call(snapshot, function, &model.id, incoming.caller) {
+        if !may_call(function, &model, incoming.caller) {
             return Err(refused(format!("Action not available: {path}")));
         }
         if let Some(missing) = REQUIRED.iter().find(|key| document.kind(key).is_none()) {
@@ -122,26 +122,17 @@ fn parts_of(path: &str) -> Result<(&str, Option<&str>)> {
 
 /// Whether a caller may call a function as an action on a model: it is an active action and the model offers it.
 /// Administrators may also try out actions that no model offers yet.
-fn may_call(snapshot: &Snapshot, function: &Function, model: &str, caller: &Caller) -> bool {
+fn may_call(function: &Function, model: &Model, caller: &Caller) -> bool {
     let is_action = function.is_active && function.kind() == FunctionKind::Action;
-    is_action && (caller.rights == Role::Admin || is_offered(snapshot, function, model))
-}
-
-/// Whether a model offers an action.
-fn is_offered(snapshot: &Snapshot, function: &Function, model: &str) -> bool {
-    let is_named = |id: &String| id == function.id.as_str();
-    function.is_attached_to(model)
-        || attached_ids(snapshot, model, "actionIds")
-            .iter()
-            .any(is_named)
+    is_action && (caller.rights == Role::Admin || model.has_action(function))
 }
 
 /// The actions that a model offers, for clients' menus.
 #[must_use]
-pub fn menu(snapshot: &Snapshot, model: &str) -> Vec<Value> {
+pub fn menu(snapshot: &Snapshot, model: &Model) -> Vec<Value> {
     let actions = snapshot.functions().filter(|function| {
         let is_action = function.is_active && function.kind() == FunctionKind::Action;
-        is_action && is_offered(snapshot, function, model)
+        is_action && model.has_action(function)
     });
     actions.flat_map(|function| entries(function)).collect()
 }

@@ -7,11 +7,14 @@ mod context;
 pub mod events;
 pub(crate) mod failure;
 mod inlet;
+mod messages;
 mod outlet;
 mod pipe;
+mod preset;
 mod prompted;
 pub mod request;
 pub mod respond;
+mod rewrite;
 mod rounds;
 pub mod route;
 mod stream;
@@ -112,6 +115,7 @@ impl Chat {
             .models
             .find(&snapshot, incoming.caller, &request.model())
             .await?;
+        let request = rewrite::before_inlet(request, incoming, &self.models, &asked)?;
         // Chosen before inlet: a filter may rewrite `model`, which must not choose the filters.
         let mut chain = Chain::select(&self.reach, &snapshot, &request, &asked, incoming);
         let request = inlet::run(&self.host, &mut chain, request, incoming, &asked).await?;
@@ -146,12 +150,13 @@ impl Chat {
         request: &ChatRequest,
         incoming: &Incoming<'_>,
     ) -> Result<Reply> {
+        let outgoing = rewrite::for_target(request, incoming, &self.models, model)?;
         match &model.target {
             Target::Upstream(target) => {
-                route::send(&self.upstreams, target, request, incoming).await
+                route::send(&self.upstreams, target, &outgoing, incoming).await
             }
             Target::Pipe(function) => {
-                pipe::call(&self.host, function, part, request, incoming).await
+                pipe::call(&self.host, function, part, &outgoing, incoming).await
             }
         }
     }

@@ -4,7 +4,7 @@ use super::callbacks::Reach;
 use super::chain::Chain;
 use super::request::{ChatRequest, Incoming};
 use crate::error::Result;
-use crate::models::{Model, attached_ids};
+use crate::models::Model;
 use crate::tools::Toolset;
 
 /// Finds the tools of a request, and puts them into its body for the model to choose from. A client that declares
@@ -21,7 +21,7 @@ pub(super) fn open(
     model: &Model,
 ) -> Result<(ChatRequest, Toolset)> {
     let mut ids = request.tool_ids();
-    ids.extend(attached_ids(&chain.snapshot, &model.id, "toolIds"));
+    ids.extend(model.tool_ids().iter().cloned());
     if ids.is_empty() || request.document.kind("tools").is_some() {
         return Ok((request, Toolset::default()));
     }

@@ -293,6 +293,32 @@ async fn a_choice_without_sense_is_none() {
 }
 
 #[tokio::test]
+async fn a_preset_brings_its_tools_and_actions_along() {
+    let mut upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with(
+        &upstream,
+        &["buttons"],
+        "[function.buttons]\nglobal = false",
+    )
+    .await;
+    let preset = json!({
+        "id": "helper", "name": "Helper", "base_model_id": "echo", "params": {},
+        "meta": {"toolIds": ["toolbox"], "actionIds": ["buttons"]}, "is_active": true,
+    });
+    gateway
+        .admin()
+        .post("/api/v1/models/create", &preset)
+        .await
+        .expect(200);
+    gateway.user().chat(&chat("helper", "hi")).await.expect(200);
+    let sent = upstream.request().await.json();
+    assert_eq!(sent["tools"][0]["function"]["name"], "add");
+    let pressed = json!({"model": "helper", "chat_id": "c", "id": "m", "session_id": "s", "messages": [{"content": "x"}]});
+    let path = "/api/chat/actions/buttons.up";
+    gateway.user().post(path, &pressed).await.expect(200);
+}
+
+#[tokio::test]
 async fn unknown_tools_change_nothing() {
     let mut upstream = FakeUpstream::echo().await;
     let gateway = gateway_with(&upstream, &[], "").await;
