@@ -9,12 +9,14 @@ mod import;
 mod models;
 mod pipelines;
 mod reply;
+mod tools;
 mod valves;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::middleware::from_fn;
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -35,11 +37,14 @@ const FUNCTIONS: &str = "/api/v1/functions";
 const AUTHS: &str = "/api/v1/auths";
 const USERS: &str = "/api/v1/users";
 
+/// Where the routes of tools begin.
+const TOOLS: &str = "/api/v1/tools";
+
 /// Where the routes of models begin. The path itself is the list of models, which is not management.
 const MODELS: &str = "/api/v1/models";
 
 /// The paths below which this API answers.
-const ROOTS: &[&str] = &[FUNCTIONS, MODELS, AUTHS, USERS];
+const ROOTS: &[&str] = &[FUNCTIONS, TOOLS, MODELS, AUTHS, USERS];
 
 /// Longest body of a management request, in bytes.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -141,11 +146,13 @@ impl FromRef<Managed> for Host {
 fn router(managed: Managed) -> Router {
     Router::new()
         .nest(FUNCTIONS, functions())
+        .nest(TOOLS, tool_routes())
         .nest(MODELS, model_routes())
         .nest(AUTHS, auths())
         .nest(USERS, users())
         // Open WebUI's own paths have the slash, which a nested root does not match.
         .route(&format!("{FUNCTIONS}/"), get(functions::list))
+        .route(&format!("{TOOLS}/"), get(tools::list))
         .route(&format!("{MODELS}/"), get(models::all))
         .route(&format!("{AUTHS}/"), get(accounts::whoami))
         .route(&format!("{USERS}/"), get(accounts::list))
@@ -165,7 +172,7 @@ fn functions() -> Router<Managed> {
         .route("/sync", post(import::sync))
         .route("/load/url", post(import::load_url))
         .route("/environments", get(environments::list))
-        .nest("/id/{id}", function())
+        .nest("/id/{id}", function().layer(from_fn(reply::functions_only)))
 }
 
 fn function() -> Router<Managed> {
@@ -204,6 +211,26 @@ fn users() -> Router<Managed> {
         .route("/", get(accounts::list))
         .route("/{id}", delete(accounts::delete))
         .route("/{id}/api_key", post(accounts::create_key_for))
+}
+
+fn tool_routes() -> Router<Managed> {
+    let each = Router::new()
+        .route("/", get(tools::read))
+        .route("/update", post(tools::update))
+        .route("/access/update", post(tools::update_access))
+        .route("/delete", delete(tools::delete))
+        .route("/valves", get(tools::read_valves))
+        .route("/valves/spec", get(tools::valves_spec))
+        .route("/valves/update", post(tools::update_valves))
+        .route("/valves/user", get(tools::read_user_valves))
+        .route("/valves/user/spec", get(tools::user_valves_spec))
+        .route("/valves/user/update", post(tools::update_user_valves));
+    Router::new()
+        .route("/", get(tools::list))
+        .route("/list", get(tools::list_to_change))
+        .route("/export", get(tools::export))
+        .route("/create", post(tools::create))
+        .nest("/id/{id}", each)
 }
 
 fn model_routes() -> Router<Managed> {

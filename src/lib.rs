@@ -4,7 +4,8 @@
 //! The modules, in reading order:
 //!
 //! - [`chat`] is the product in about one screen: from an authenticated caller to the response.
-//! - [`models`] and [`passthrough`] are the other ways in, of the same shape.
+//! - [`models`], [`passthrough`] and [`actions`] are the other ways in, of the same shape; [`tools`] are callables
+//!   that models and pipes may use on the way.
 //! - [`registry`] holds what is installed and configured now, one immutable snapshot at a time.
 //! - [`host`] is the gateway's half of Python: processes, and calls to the functions in them.
 //! - [`upstream`] talks to model servers.
@@ -21,6 +22,7 @@
 //! - [`cli`] reads the command line.
 //! - [`body`], [`error`] and [`telemetry`] are what everybody shares.
 
+pub mod actions;
 pub mod admin;
 pub mod auth;
 pub mod body;
@@ -39,5 +41,6 @@ pub mod registry;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod tools;
 pub mod upstream;
 pub mod wire;

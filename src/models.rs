@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::warn;
 
+use crate::actions;
 use crate::auth::Caller;
 use crate::body::Body;
 use crate::chat::request::Incoming;
@@ -194,9 +195,11 @@ impl Models {
                 list
             }
             Contract::OpenWebUi => {
-                let listed = models
-                    .iter()
-                    .map(|model| model.listed(&toggles(snapshot, model)));
+                let listed = models.iter().map(|model| {
+                    let mut listed = model.listed(&toggles(snapshot, model));
+                    listed["actions"] = actions::menu(snapshot, model).into();
+                    listed
+                });
                 json!({"data": listed.collect::<Vec<Value>>()})
             }
         };

@@ -8,6 +8,7 @@ mod change;
 pub mod folder;
 pub mod frontmatter;
 pub mod function;
+mod grants;
 mod guess;
 pub mod loader;
 mod preset;
@@ -29,9 +30,10 @@ use tokio::sync::Mutex;
 pub use self::access::{Access, Permission};
 pub use self::change::{ChangeError, Edit, ImportError, Imported, NewFunction};
 pub use self::function::{
-    Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt, Origin, Pipes,
-    Record, Valves,
+    ActionEntry, Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt,
+    Origin, Pipes, Record, Valves,
 };
+pub use self::grants::{GRANTS, Right};
 pub use self::loader::{Candidate, CheckedValves, LoadError, LoadFault, Loader};
 pub use self::preset::{Preset, PresetForm};
 pub use self::presets::{Others, PresetError};
@@ -192,7 +194,7 @@ impl fmt::Debug for Registry {
 fn entry_of<'a>(configured: &'a FunctionsConfig, id: &FunctionId) -> &'a FunctionConfig {
     configured
         .entries
-        .get(id.as_str())
+        .get(id.shown())
         .unwrap_or(&configured.defaults)
 }
 

@@ -1,7 +1,8 @@
 //! What the management API answers with: JSON, or `{"detail"}` with a status.
 
 use axum::Json;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
@@ -48,6 +49,11 @@ impl Refusal {
             more: Some((name, value)),
             ..self
         }
+    }
+
+    /// The same words with another status, where Open WebUI has one.
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 
     pub(super) fn prohibited() -> Self {
@@ -133,6 +139,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
         form.map(Self)
             .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     }
+}
+
+/// Lets no route of functions at what is no function: the ids of tools have a colon.
+pub(super) async fn functions_only(
+    parameters: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    if parameters.iter().any(|(_, value)| value.contains(':')) {
+        return Err(Refusal::not_found());
+    }
+    Ok(next.run(request).await)
 }
 
 pub(super) async fn unknown_route() -> Refusal {

@@ -74,27 +74,38 @@ impl Chain {
             })
             .collect();
         let is_told = !links.is_empty() || remotes.is_some() || model.is_pipe();
-        let events = is_told.then(|| {
-            let is_inline = request.wants_events || events::are_wanted(incoming.headers);
-            let user_id = &incoming.caller.user.id;
-            Events::new(
-                reach.event_logs.clone(),
-                incoming.log.id(),
-                user_id,
-                is_inline,
-            )
-        });
-        let context = events
-            .as_ref()
-            .map(|events| context(reach, incoming, model, Arc::clone(events)));
-        Self {
+        let mut chain = Self {
             snapshot: Arc::clone(snapshot),
             links,
             remotes,
-            context,
-            events,
+            context: None,
+            events: None,
             log: Arc::clone(incoming.log),
+        };
+        if is_told {
+            chain.tell(reach, request, model, incoming);
         }
+        chain
+    }
+
+    /// Makes what functions are told of the request, once there is one that is.
+    pub fn tell(
+        &mut self,
+        reach: &Reach,
+        request: &ChatRequest,
+        model: &Model,
+        incoming: &Incoming<'_>,
+    ) {
+        let is_inline = request.wants_events || events::are_wanted(incoming.headers);
+        let events = Events::new(
+            reach.event_logs.clone(),
+            incoming.log.id(),
+            &incoming.caller.user.id,
+            is_inline,
+        );
+        let told = context(reach, &self.snapshot, incoming, model, Arc::clone(&events));
+        self.context = Some(told);
+        self.events = Some(events);
     }
 
     /// Whether a stream is held back until a filter has seen all of it.

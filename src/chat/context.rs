@@ -11,6 +11,7 @@ use super::request::{ChatRequest, Incoming};
 use crate::auth::Caller;
 use crate::host::{Context, Metadata};
 use crate::models::Model;
+use crate::registry::Snapshot;
 use crate::wire::json::Document;
 
 /// Headers that carry credentials.
@@ -24,8 +25,9 @@ const SECRET_HEADERS: &[&str] = &[
 
 /// What functions are told of the request besides body and metadata.
 #[must_use]
-pub(super) fn context(
+pub(crate) fn context(
     reach: &Reach,
+    snapshot: &Arc<Snapshot>,
     incoming: &Incoming<'_>,
     model: &Model,
     events: Arc<Events>,
@@ -44,6 +46,9 @@ pub(super) fn context(
         request_id: Arc::clone(incoming.log.id()),
         within: incoming.within.clone(),
         events,
+        snapshot: Arc::downgrade(snapshot),
+        model: model.entry(),
+        http: http.to_string().into(),
     };
     Context {
         callbacks: reach.callbacks.open(asking),

@@ -9,7 +9,7 @@ use crate::registry::FunctionId;
 use crate::telemetry::Outcome;
 
 /// The error of a failed `inlet` or `request`: any exception there is the function's way to refuse (ruling R3).
-pub(super) fn of_request_hook(
+pub(crate) fn of_request_hook(
     contract: Contract,
     id: &FunctionId,
     hook: &str,
@@ -26,7 +26,7 @@ pub(super) fn of_request_hook(
 }
 
 /// The error of a failed `stream`, `outlet` or pipe: only an exception that carries a status is a refusal.
-pub(super) fn of_answer_hook(
+pub(crate) fn of_answer_hook(
     contract: Contract,
     id: &FunctionId,
     hook: &str,
@@ -41,7 +41,7 @@ pub(super) fn of_answer_hook(
 }
 
 /// The word for a failure in the access log.
-pub(super) fn outcome(error: &Error) -> Outcome {
+pub(crate) fn outcome(error: &Error) -> Outcome {
     match error.kind() {
         Kind::FunctionRefused => Outcome::Refused,
         _ => Outcome::Failed,

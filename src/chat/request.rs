@@ -1,5 +1,7 @@
 //! A chat request: its body as it stands, and what functions are told of it.
 
+mod tools;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -199,6 +201,29 @@ impl ChatRequest {
             };
         }
         Ok(is_changed)
+    }
+
+    /// Gives a member of the body another value, which is JSON.
+    ///
+    /// # Errors
+    ///
+    /// If the result is no JSON object, which would be a fault of ours.
+    pub fn set(&mut self, key: &str, value: Bytes) -> Result<()> {
+        self.document = parsed(self.document.edit().set(key, value).finish())?;
+        Ok(())
+    }
+
+    /// Gives a member of the metadata another value, if there is metadata.
+    pub fn set_in_metadata(&mut self, key: &str, value: &serde_json::Value) {
+        let Some(known) = &mut self.metadata else {
+            return;
+        };
+        if let Ok(document) = Document::parse(known.json.clone()) {
+            *known = Metadata {
+                json: document.edit().set(key, value.to_string().into()).finish(),
+                version: known.version + 1,
+            };
+        }
     }
 
     /// Takes uploaded files out, for a function that handles them itself.

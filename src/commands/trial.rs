@@ -367,7 +367,7 @@ impl<'a> Run<'a> {
         let sent = Bytes::from(body.to_string());
         let began = Instant::now();
         let session = self.session.take()?;
-        let answer = match session.call_pipe(&sent, &self.metadata, is_streamed) {
+        let answer = match session.call_pipe(&sent, &self.metadata, is_streamed, None) {
             Ok(mut items) => collect(&mut items).await,
             Err(failure) => Err(failure),
         };

@@ -16,7 +16,7 @@ use super::open_webui;
 use super::raw::Raw;
 use super::resolved::{
     AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, ModelsConfig, PythonConfig,
-    TlsConfig, UpstreamSettings,
+    TlsConfig, ToolsConfig, UpstreamSettings,
 };
 use super::secret::Secret;
 use super::tables::{FunctionConfig, UpstreamConfig, UserConfig};
@@ -45,6 +45,7 @@ pub(super) fn resolve(
         models: models(&settings),
         upstream: upstream_settings(&settings),
         functions: functions(raw, mistakes),
+        tools: tools(&settings),
         python: python(&settings, mistakes),
         upstreams: upstreams(raw, env, mistakes),
         users: users(raw, env, mistakes),
@@ -129,6 +130,14 @@ fn models(settings: &Settings<'_>) -> ModelsConfig {
     ModelsConfig {
         access: settings.choice("models.access"),
         cache: settings.seconds("models.cache_seconds"),
+    }
+}
+
+fn tools(settings: &Settings<'_>) -> ToolsConfig {
+    let most = settings.integer("tools.max_rounds");
+    ToolsConfig {
+        is_looping: settings.bool("tools.loop"),
+        max_rounds: u32::try_from(most).unwrap_or(u32::MAX),
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Config {
     pub upstream: UpstreamSettings,
     /// How functions are set up.
     pub functions: FunctionsConfig,
+    /// How tools are used.
+    pub tools: ToolsConfig,
     /// What functions run in.
     pub python: PythonConfig,
     /// The model servers, in the order of the file, then those of Open WebUI's variables.
@@ -141,6 +143,15 @@ pub struct FunctionsConfig {
     pub defaults: FunctionConfig,
     /// How the others are set up, by id, the defaults already filled in.
     pub entries: BTreeMap<String, FunctionConfig>,
+}
+
+/// How tools are used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolsConfig {
+    /// Whether the gateway runs the tools that a model calls, or leaves them to the client.
+    pub is_looping: bool,
+    /// How often it does so for one request at most.
+    pub max_rounds: u32,
 }
 
 /// What functions run in.

@@ -156,6 +156,9 @@ pub const SETTINGS: &[Setting] = &[
     setting("functions.memory_mib", whole(0, MANY), "1024", "Memory of a function's process in MiB; 0 means no limit."),
     setting("functions.queue", whole(1, MANY), "256", "Calls that may wait for a function."),
 
+    setting("tools.loop", Kind::Bool, "false", "Whether the gateway runs the tools that a model calls and asks it again, for tools that the gateway added."),
+    setting("tools.max_rounds", whole(1, MANY), "30", "How often it does so for one request at most."),
+
     setting("python.interpreter", Kind::Path, "python3", "Python (3.11 or later) that functions run in."),
     setting("python.requirements", Kind::Choice(Requirements::WORDS), "approved", "Which requirements of functions are installed: those in python.approved, all, or none."),
     setting("python.approved", Kind::List, "", "Names of requirements that functions may have installed."),

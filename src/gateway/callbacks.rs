@@ -3,6 +3,7 @@
 mod completion;
 mod documents;
 mod installed;
+mod tools;
 
 use std::fmt;
 use std::sync::Arc;
@@ -71,6 +72,8 @@ impl Reception {
             upstreams: self.upstreams.clone(),
             models: Arc::clone(&self.models),
             reach: self.reach(),
+            // Functions see the calls of the models that they ask.
+            tool_rounds: 0,
             ending: self.ending.clone(),
         }
     }
@@ -143,6 +146,7 @@ impl Desk {
             "functions.valves" => self.valves_of(&read(&question)?),
             "functions.user_valves" => self.user_valves_of(&read(&question)?),
             "functions.set_valves" => self.set_valves(read(&question)?).await,
+            "tools.call" => self.call_tool(asker, read(&question)?).await,
             "documents.get" => documents::find(store, read(&question)?).await,
             "documents.list" => documents::list(store, read(&question)?).await,
             "documents.put" => documents::put(store, read(&question)?).await,

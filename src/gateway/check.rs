@@ -53,7 +53,7 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
         let settings = config
             .functions
             .entries
-            .get(id.as_str())
+            .get(id.shown())
             .unwrap_or(&config.functions.defaults);
         check_function(&host, config, &id, &source, settings, &mut findings).await;
     }

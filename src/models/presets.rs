@@ -79,6 +79,24 @@ impl Model {
         base.unwrap_or(&self.id)
     }
 
+    /// Whether it offers an action: a global one, or one that is attached to it.
+    #[must_use]
+    pub fn has_action(&self, action: &Function) -> bool {
+        let is_named = |preset: &Arc<Preset>| {
+            preset
+                .action_ids()
+                .iter()
+                .any(|id| id == action.id.as_str())
+        };
+        action.is_attached_to(&self.id) || self.preset().is_some_and(is_named)
+    }
+
+    /// The tools that it brings along.
+    #[must_use]
+    pub fn tool_ids(&self) -> &[String] {
+        self.preset().map_or(&[], |preset| preset.tool_ids())
+    }
+
     /// Whether a filter runs on every request to it, toggles aside. What the operator configured for a model runs on
     /// the presets that use it, too: they are no way round a filter.
     #[must_use]

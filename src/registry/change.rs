@@ -56,6 +56,25 @@ impl Registry {
     /// If the id is bad or taken, or the code does not load.
     pub async fn create(&self, new: NewFunction) -> Result<Arc<Function>, ChangeError> {
         let id = FunctionId::parse(&new.id).ok_or(ChangeError::InvalidId)?;
+        self.add(id, new, false).await
+    }
+
+    /// Adds tools to the store. They have no switch: they are active.
+    ///
+    /// # Errors
+    ///
+    /// If the id is bad or taken, or the code does not load.
+    pub async fn create_tools(&self, new: NewFunction) -> Result<Arc<Function>, ChangeError> {
+        let id = FunctionId::tool(&new.id).ok_or(ChangeError::InvalidId)?;
+        self.add(id, new, true).await
+    }
+
+    async fn add(
+        &self,
+        id: FunctionId,
+        new: NewFunction,
+        is_active: bool,
+    ) -> Result<Arc<Function>, ChangeError> {
         self.ensure_free(&id)?;
         let version = self.try_out_or_wait(&id, &new.content).await?;
         let mut state = self.state.lock().await;
@@ -77,7 +96,7 @@ impl Registry {
             version: Arc::new(version),
             valves: self.valves(Bytes::from_static(b"{}"), priority),
             user_valves: UserValves::default(),
-            is_active: false,
+            is_active,
             is_global: false,
             record: Arc::new(record),
         };
@@ -198,6 +217,25 @@ impl Registry {
             .await
     }
 
+    /// Sets one member of what is said of a stored function or of stored tools.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such function in the store.
+    pub async fn set_meta(
+        &self,
+        id: &str,
+        key: &str,
+        value: Value,
+    ) -> Result<Arc<Function>, ChangeError> {
+        self.alter(id, |function| {
+            let mut record = Record::clone(&function.record);
+            record.meta[key] = value;
+            function.record = Arc::new(record);
+        })
+        .await
+    }
+
     /// Loads code in a process of its own.
     pub(super) async fn try_out(
         &self,
@@ -262,7 +300,7 @@ impl Registry {
 
     fn function(&self, id: &str) -> Result<Arc<Function>, ChangeError> {
         self.current()
-            .function(id)
+            .entry(id)
             .cloned()
             .ok_or(ChangeError::UnknownFunction)
     }
@@ -276,7 +314,7 @@ impl Registry {
     }
 
     fn ensure_free(&self, id: &FunctionId) -> Result<(), ChangeError> {
-        match self.current().function(id.as_str()) {
+        match self.current().entry(id.as_str()) {
             Some(_) => Err(ChangeError::IdTaken),
             None => Ok(()),
         }

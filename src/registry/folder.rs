@@ -76,7 +76,7 @@ pub fn read(folder: &Path) -> std::io::Result<BTreeMap<FunctionId, String>> {
         let path = entry?.path();
         let Some(id) = id_of(&path) else { continue };
         match std::fs::read_to_string(&path) {
-            Ok(source) => drop(files.insert(id, source)),
+            Ok(source) => drop(files.insert(as_tools_if_so(id, &source), source)),
             Err(error) => {
                 warn!(%error, path = %path.display(), "function file cannot be read, skipped")
             }
@@ -96,6 +96,19 @@ fn id_of(path: &Path) -> Option<FunctionId> {
         warn!(path = %path.display(), "file name is no function id ([a-z_][a-z0-9_]*.py), skipped");
     }
     id
+}
+
+/// The id of what a file holds: with a class `Tools` and no other that makes a function, it holds tools.
+fn as_tools_if_so(id: FunctionId, source: &str) -> FunctionId {
+    let has = |class: &str| {
+        let mut after = source
+            .lines()
+            .filter_map(|line| line.strip_prefix("class ")?.strip_prefix(class));
+        after.any(|rest| rest.trim_start().starts_with(['(', ':']))
+    };
+    let is_tools = has("Tools") && !["Pipe", "Filter", "Action", "Event"].into_iter().any(has);
+    let tools = FunctionId::tool(id.as_str()).filter(|_| is_tools);
+    tools.unwrap_or(id)
 }
 
 impl Registry {
@@ -183,7 +196,7 @@ impl Registry {
             valves: Bytes::new(),
             pocket: Default::default(),
         };
-        candidate.into_version(guess::learnt(source, &error.message))
+        candidate.into_version(guess::learnt(id, source, &error.message))
     }
 
     /// A function of the folder as the configuration wants it; `over_api` are valves that were set over the API.
@@ -263,7 +276,7 @@ fn record(version: &FunctionVersion, current: Option<&Arc<Function>>) -> Record 
     }
     Record {
         user_id: String::new(),
-        name: title(version).unwrap_or_else(|| version.id.as_str().to_owned()),
+        name: title(version).unwrap_or_else(|| version.id.shown().to_owned()),
         meta: complete_meta(json!({"description": ""}), version),
         version_id: ids::uuid_v4(),
         created_at: current.map_or(now, |current| current.record.created_at),
@@ -277,4 +290,21 @@ fn title(version: &FunctionVersion) -> Option<String> {
         .into_iter()
         .find(|(key, value)| key == "title" && !value.is_empty())
         .map(|(_, title)| title)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_tools_only_holds_tools() {
+        let id = |source| as_tools_if_so(FunctionId::parse("x").unwrap(), source).is_tool();
+        assert!(id("import os\n\nclass Tools:\n    pass\n"));
+        assert!(id(
+            "class Helper:\n    pass\nclass Tools(Helper):\n    pass\n"
+        ));
+        assert!(!id("class Toolset:\n    pass\n"));
+        assert!(!id("class Tools:\n    pass\nclass Filter:\n    pass\n"));
+        assert!(!id("# class Tools:\n"));
+    }
 }

@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use super::secrets;
 use crate::config::{Closing, StreamOutlet};
 
-/// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Never joined to a path.
+/// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Never joined to a path. Tools have names of their own: their
+/// ids begin with `tool:`, which no function's can.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FunctionId(Arc<str>);
 
@@ -34,12 +35,43 @@ impl FunctionId {
         (begins && goes_on && text.len() <= Self::MAX_BYTES).then(|| Self(text.into()))
     }
 
+    /// The id of the tools written as `text`, lower-cased, if it is one.
+    #[must_use]
+    pub fn tool(text: &str) -> Option<Self> {
+        let plain = Self::parse(text)?;
+        Some(Self(format!("{TOOL_PREFIX}{plain}").into()))
+    }
+
+    /// The id that [`FunctionId::as_str`] gave, of a function or of tools.
+    #[must_use]
+    pub fn stored(text: &str) -> Option<Self> {
+        match text.strip_prefix(TOOL_PREFIX) {
+            Some(plain) => Self::tool(plain),
+            None => Self::parse(text),
+        }
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id as people know it: of tools without what tells them from functions.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        self.0.strip_prefix(TOOL_PREFIX).unwrap_or(&self.0)
+    }
+
+    /// Whether it is the id of tools.
+    #[must_use]
+    pub fn is_tool(&self) -> bool {
+        self.0.starts_with(TOOL_PREFIX)
+    }
 }
+
+/// What the ids of tools begin with.
+const TOOL_PREFIX: &str = "tool:";
 
 impl std::borrow::Borrow<str> for FunctionId {
     fn borrow(&self) -> &str {
@@ -96,6 +128,19 @@ pub enum Pipes {
     Callable,
 }
 
+/// One entry of an action that has several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionEntry {
+    /// Its id, unique within the action.
+    pub id: String,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icon_url: Option<String>,
+}
+
 /// What the loader learnt of a version: kept with it, so that a stored function costs nothing until it is used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Learnt {
@@ -110,9 +155,21 @@ pub struct Learnt {
     /// Takes uploaded files over: they leave the request after all inlets.
     #[serde(default)]
     pub file_handler: bool,
+    /// Whether what its tools find may be shown as sources.
+    #[serde(default = "yes")]
+    pub citation: bool,
     /// Its picture for menus.
     #[serde(default)]
     pub icon: Option<String>,
+    /// Another name under which functions keep their picture.
+    #[serde(default)]
+    pub icon_url: Option<String>,
+    /// The entries of an action that has several.
+    #[serde(default)]
+    pub actions: Vec<ActionEntry>,
+    /// The callables of a `Tools` class, each `{"name", "description", "parameters", "raw_description"}`.
+    #[serde(default)]
+    pub specs: Vec<Value>,
     /// JSON schema of `Valves`, or null.
     #[serde(default)]
     pub valves_spec: Value,
@@ -137,6 +194,10 @@ pub struct Learnt {
     /// Why the code was never loaded, if it was not: the rest is then a guess by its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_loaded: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Learnt {
@@ -399,8 +460,23 @@ mod tests {
                 "{text:?}"
             );
         }
+        assert!(FunctionId::parse("tool:a").is_none());
         assert!(FunctionId::parse(&"a".repeat(64)).is_some());
         assert!(FunctionId::parse(&"a".repeat(65)).is_none());
         assert!(FunctionId::parse("../etc").is_none() && FunctionId::parse("a\0").is_none());
+    }
+
+    #[test]
+    fn tools_have_names_of_their_own() {
+        let (tool, function) = (
+            FunctionId::tool("Box").unwrap(),
+            FunctionId::parse("box").unwrap(),
+        );
+        assert_ne!(tool, function);
+        assert_eq!((tool.shown(), function.shown()), ("box", "box"));
+        assert!(tool.is_tool() && !function.is_tool());
+        assert_eq!(FunctionId::stored(tool.as_str()), Some(tool));
+        assert_eq!(FunctionId::stored(function.as_str()), Some(function));
+        assert!(FunctionId::tool("tool:box").is_none() && FunctionId::stored("tool:a-b").is_none());
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::frontmatter;
-use super::function::{FunctionKind, Learnt, Pipes};
+use super::function::{FunctionId, FunctionKind, Learnt, Pipes};
 
 /// The classes that make a module a function, in the order in which the loader looks for them, with the handler that
 /// stands for the rest.
@@ -17,9 +17,12 @@ const CLASSES: &[(&str, FunctionKind, &str)] = &[
 
 /// What stands for code that was not loaded, for the reason `why`: a filter if its text does not say what it is, so
 /// that requests fail rather than pass by it.
-pub(super) fn learnt(source: &str, why: &str) -> Learnt {
+pub(super) fn learnt(id: &FunctionId, source: &str, why: &str) -> Learnt {
     let filter = (FunctionKind::Filter, "inlet");
-    let (kind, handler) = class_of(source).unwrap_or(filter);
+    let (kind, handler) = match id.is_tool() {
+        true => (FunctionKind::Tools, ""),
+        false => class_of(source).unwrap_or(filter),
+    };
     let handlers = [handler].into_iter().filter(|handler| !handler.is_empty());
     Learnt {
         kind,
@@ -28,7 +31,11 @@ pub(super) fn learnt(source: &str, why: &str) -> Learnt {
             .collect(),
         toggle: false,
         file_handler: false,
+        citation: true,
         icon: None,
+        icon_url: None,
+        actions: Vec::new(),
+        specs: Vec::new(),
         valves_spec: Value::Null,
         user_valves_spec: Value::Null,
         has_user_valves: false,
@@ -75,7 +82,8 @@ mod tests {
 
     #[test]
     fn the_text_tells_the_kind() {
-        let kind = |source| learnt(source, "why").kind;
+        let id = FunctionId::parse("x").unwrap();
+        let kind = |source| learnt(&id, source, "why").kind;
         assert_eq!(
             kind("class Filter:\n    pass\nclass Pipe(Base):\n"),
             FunctionKind::Pipe

@@ -47,12 +47,32 @@ impl Snapshot {
     /// The function with this id, active or not.
     #[must_use]
     pub fn function(&self, id: &str) -> Option<&Arc<Function>> {
-        self.functions.get(id)
+        self.entry(id).filter(|function| !function.id.is_tool())
     }
 
-    /// Every function, by id.
+    /// Every function, by id; tools are none.
     pub fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
-        self.functions.values()
+        self.functions
+            .values()
+            .filter(|function| !function.id.is_tool())
+    }
+
+    /// The tools with this id, as people write it.
+    #[must_use]
+    pub fn tool(&self, id: &str) -> Option<&Arc<Function>> {
+        self.functions.get(&FunctionId::tool(id)?)
+    }
+
+    /// All tools, by id.
+    pub fn tools(&self) -> impl Iterator<Item = &Arc<Function>> {
+        self.functions
+            .values()
+            .filter(|function| function.id.is_tool())
+    }
+
+    /// The function or the tools with this id.
+    pub(super) fn entry(&self, id: &str) -> Option<&Arc<Function>> {
+        self.functions.get(id)
     }
 
     /// The active filters in the order in which they run.

@@ -12,6 +12,7 @@ use tracing::{debug, error, warn};
 use super::drain::{Phase, Shutdown};
 use super::listen::{Handler, Peer};
 use super::receive;
+use crate::actions::{self, Actions};
 use crate::admin::{self, Admin};
 use crate::auth::{Auth, Caller};
 use crate::body::Body;
@@ -31,6 +32,8 @@ pub struct App {
     pub auth: Auth,
     /// Chat completions.
     pub chat: Chat,
+    /// Actions.
+    pub actions: Actions,
     /// Lists of models.
     pub models: Arc<Models>,
     /// OpenAI's other routes.
@@ -56,6 +59,7 @@ enum Route<'a> {
     Events(&'a str),
     Models(Contract),
     Model(&'a str),
+    Action(&'a str),
     Admin,
     Other,
 }
@@ -171,6 +175,13 @@ impl App {
                 let snapshot = self.chat.snapshot(incoming);
                 self.models.answer_one(&snapshot, incoming.caller, id).await
             }
+            Route::Action(id) => {
+                expect_method(incoming.method, "POST")?;
+                receive::expect_json(incoming.headers)?;
+                let body = receive::body(body, self.body_limit_bytes).await?;
+                let snapshot = self.chat.snapshot(incoming);
+                self.actions.run(&snapshot, incoming, id, body).await
+            }
             _ => self.pass(incoming, body).await,
         }
     }
@@ -248,7 +259,8 @@ fn route(path: &str) -> Route<'_> {
         path => {
             let model = path.strip_prefix("/v1/models/").map(Route::Model);
             let events = path.strip_prefix("/api/chat/events/").map(Route::Events);
-            model.or(events).unwrap_or(Route::Other)
+            let action = path.strip_prefix(actions::ROOT).map(Route::Action);
+            model.or(events).or(action).unwrap_or(Route::Other)
         }
     }
 }

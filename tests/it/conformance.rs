@@ -49,6 +49,16 @@ async fn pipes_and_upstreams_answer_as_recorded() {
     .await;
 }
 
+#[tokio::test]
+async fn actions_answer_as_recorded() {
+    replay(&["x001", "x002", "x003"]).await;
+}
+
+#[tokio::test]
+async fn tools_answer_as_recorded() {
+    replay(&["t001", "t002", "t003", "t004"]).await;
+}
+
 /// Replays cases against a gateway of their own, set up as the recorded product was.
 async fn replay(cases: &[&str]) {
     if !is_shared_there() {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The ways in: they have one shape, and may use each other.
-const WAYS_IN: &[&str] = &["chat", "models", "passthrough"];
+const WAYS_IN: &[&str] = &["chat", "models", "passthrough", "actions", "tools"];
 
 /// What each module may use besides itself. `*` is everything.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -68,6 +68,34 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "actions",
+        &[
+            "error",
+            "body",
+            "config",
+            "auth",
+            "registry",
+            "host",
+            "upstream",
+            "wire",
+            "telemetry",
+        ],
+    ),
+    (
+        "tools",
+        &[
+            "error",
+            "body",
+            "config",
+            "auth",
+            "registry",
+            "host",
+            "upstream",
+            "wire",
+            "telemetry",
+        ],
+    ),
+    (
         "admin",
         &[
             "error", "body", "config", "auth", "registry", "store", "host", "wire", "download",
@@ -84,6 +112,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "chat",
             "models",
             "passthrough",
+            "actions",
             "admin",
             "telemetry",
         ],

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod accounts;
+mod actions;
 mod asking;
 mod commands;
 mod conformance;
@@ -34,6 +35,7 @@ mod start;
 mod suites;
 mod support;
 mod swap;
+mod tools;
 mod valves;
 
 use std::time::Duration;

@@ -138,12 +138,14 @@ wire_enum! {
         Stream = 3,
         /// As `Inlet`, but the metadata is not put into the body.
         Outlet = 4,
-        /// Call `{"request", "body", "metadata"?, "stream", "files"?}`. Not streamed: reply `{"text"}`, `{"data"}`
-        /// or `{"none": true}`. Streamed: chunks.
+        /// Call `{"request", "body", "metadata"?, "stream", "files"?, "tools"?}`. Not streamed: reply `{"text"}`,
+        /// `{"data"}` or `{"none": true}`. Streamed: chunks. `tools` is a list of `{"name", "method", "tool_id",
+        /// "spec", "metadata"}`; the pipe calls one by a `Callback` with the method `tools.call` and the arguments
+        /// `{"tool_id", "name", "parameters"}`, where `name` is the tool's `method`.
         Pipe = 5,
         /// The models of a manifold. Call `{"slot", "valves"}`, reply `{"models": [{"id", "name"}, …]}`.
         Pipes = 6,
-        /// Call `{"request", "body", "id"}`, reply `{"result"}`.
+        /// Call `{"request", "body", "id"?}`, reply `{"result"}`; `id` is one entry of an action that has several.
         Action = 7,
         /// Check values against the function's `Valves` (`UserValves` with `"user": true`).
         /// Call `{"slot", "values", "user"}`, reply `{"stored", "priority"}`: the values to store and the order
@@ -152,7 +154,7 @@ wire_enum! {
         /// The JSON schema of `Valves` (`UserValves` with `"user": true`), with its options resolved.
         /// Call `{"slot", "user", "user_entry"}`, reply `{"spec"}`; `user_entry` is `__user__` of who asks.
         ValvesSpec = 9,
-        /// A callable of a `Tools` class. Call `{"request", "name", "parameters"}`, reply `{"result"}`.
+        /// A callable of a `Tools` class. Call `{"request", "name", "parameters", "messages"?}`, reply `{"result"}`.
         Tool = 10,
     }
 }

@@ -28,7 +28,7 @@ impl Registry {
                     valves: Default::default(),
                     pocket: Default::default(),
                 };
-                Ok(candidate.into_version(guess::learnt(source, &error.message)))
+                Ok(candidate.into_version(guess::learnt(id, source, &error.message)))
             }
             tried => tried,
         }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sluicegate_core as core
 
+from sluicegate_worker import results
 from sluicegate_worker.context import CONTEXT_NAMES, SUPPLIERS, Call
 from sluicegate_worker.failures import WrongReturn
 from sluicegate_worker.link import Link
@@ -32,13 +33,13 @@ Parameters = dict[str, Any]
 class Plan:
     """A handler and the names it is given, worked out once from its signature."""
 
-    def __init__(self, name: str, handler: Callable[..., Any], has_valves: bool) -> None:
+    def __init__(self, name: str, handler: Callable[..., Any], has_valves: bool, given_as: str | None = None) -> None:
         self.name = name
         self.handler = handler
         self.is_async = inspect.iscoroutinefunction(handler)
         self.is_generator = inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)
         self._parameters = parameters_of(handler)
-        self.names = wanted_names(name, self._parameters, has_valves)
+        self.names = wanted_names(given_as or name, self._parameters, has_valves)
         self._suppliers = [(wanted, SUPPLIERS[wanted]) for wanted in self.names]
 
     def context_parameters(self, call: Call) -> Parameters:
@@ -47,6 +48,16 @@ class Plan:
         if request is None:
             return {}
         return {name: supply(call, request) for name, supply in self._suppliers}
+
+    def own_parameters(self, values: Parameters) -> Parameters:
+        """Those of `values` that are the handler's to take: names with a leading underscore are the host's."""
+        open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in self._parameters)
+        listed = {parameter.name for parameter in self._parameters}
+        return {
+            name: value
+            for name, value in values.items()
+            if not name.startswith("_") and (open_ended or name in listed)
+        }
 
     def described(self) -> dict[str, Any]:
         """The handler as the gateway stores it."""
@@ -244,6 +255,29 @@ class Invocation:
         return 1
 
 
+class ResultInvocation(Invocation):
+    """An action or a tool: any result is one. A page for the user's eyes goes to him as an event."""
+
+    def reply(self, result: Any) -> None:
+        """Sends the pages, then the result."""
+        result, pages = results.settled(result, self.plan.name)
+        if pages:
+            self.link.send(core.EMIT, self.call.needed_request().id, results.embeds(pages))
+        try:
+            self.link.send(core.REPLY, self.call.id, {"result": result})
+        except (TypeError, ValueError, RecursionError):
+            self.link.send(core.REPLY, self.call.id, {"result": results.plain(result)})
+
+
+class ToolInvocation(ResultInvocation):
+    """A callable of a `Tools` class, with what the model chose for its parameters."""
+
+    def parameters(self) -> Parameters:
+        """The callable's arguments."""
+        chosen = self.call.payload.get("parameters") or {}
+        return {**self.plan.own_parameters(chosen), **self.plan.context_parameters(self.call)}
+
+
 class BodyInvocation(Invocation):
     """`inlet`, `request` and `outlet`: a body in, a body out, and the metadata with it."""
 
@@ -328,7 +362,8 @@ INVOCATIONS: dict[int, type[Invocation]] = {
     core.REQUEST: BodyInvocation,
     core.OUTLET: BodyInvocation,
     core.STREAM: StreamInvocation,
-    core.ACTION: Invocation,
+    core.ACTION: ResultInvocation,
+    core.TOOL: ToolInvocation,
 }
 
 

@@ -4,10 +4,11 @@
 
 - `kind`: `pipe`, `filter`, `action`, `event` or `tools`; `name`, `icon`, `icon_url`: text or null
 - `handlers`: by name `{"async", "generator", "parameters"}`
-- `toggle`, `file_handler`, `has_valves`, `has_user_valves`, `needs_loop`: booleans
+- `toggle`, `file_handler`, `citation`, `has_valves`, `has_user_valves`, `needs_loop`: booleans
 - `valves_spec`, `user_valves_spec`: JSON schema or null; `priority`: of `Valves()`, 0 if there is none
 - `targets`: the models that a filter of the Pipelines server names in its own valves, else null
 - `pipes`: `none`, `list` or `callable`; `actions`: an action's list of `{"id", "name"?, "icon_url"?}`
+- `specs`: a `Tools` class's callables, each `{"name", "description", "parameters"}` as models are told of them
 - `warnings`: sentences for the author
 """
 
@@ -32,11 +33,13 @@ KINDS = {
     "Filter": ("filter", ("inlet", "request", "stream", "outlet")),
     "Action": ("action", ("action",)),
     "Event": ("event", ("event",)),
-    "Tools": ("tools", ()),
 }
 
 #: The class of files for the Pipelines server, looked for after the others.
 PIPELINE = "Pipeline"
+
+#: What the ids of tools begin with, which have names of their own.
+TOOL_PREFIX = "tool:"
 
 #: Top-level names that old sources import from and that live in `open_webui`.
 MOVED_MODULES = ("utils", "apps", "main", "config")
@@ -58,14 +61,14 @@ class LoadError(Exception):
 class Function:
     """A function's module, its instance, and what can be said of them."""
 
-    def __init__(self, id: str, module: ModuleType, tree: ast.Module) -> None:
+    def __init__(self, id: str, module: ModuleType, tree: ast.Module, is_tool: bool = False) -> None:
         self.id = id
         self.module = module
         self.runs_loops = runs_loops(tree)
         self.needs_loop = not self.runs_loops and needs_loop(tree)
         self.warnings: list[str] = []
         self.pipeline: pipelines.Adapter | None = None
-        self.kind, self._handler_names, make = find_class(module)
+        self.kind, self._handler_names, make = find_tools(module) if is_tool else find_class(module)
         self.instance: Any = make()
         if isinstance(self.instance, pipelines.Adapter):
             self._adopt(self.instance)
@@ -99,6 +102,7 @@ class Function:
             "icon_url": text(self._attribute("icon_url")),
             "toggle": bool(self._attribute("toggle")),
             "file_handler": bool(self._attribute("file_handler")),
+            "citation": self._attribute("citation") in (None, True),
             "has_valves": self.valves_model is not None,
             "has_user_valves": self.user_valves_model is not None,
             "valves_spec": self._schema("Valves", self.valves_model),
@@ -107,6 +111,7 @@ class Function:
             "targets": None if self.pipeline is None else self.pipeline.targets(),
             "pipes": self._pipes_form(),
             "actions": self._actions(),
+            "specs": self._specs(),
             "needs_loop": self.needs_loop,
             "warnings": self.warnings,
         }
@@ -121,6 +126,10 @@ class Function:
             del sys.modules[self.module.__name__]
 
     def _find_handlers(self) -> dict[str, Callable[..., Any]]:
+        if self.kind == "tools":
+            from sluicegate_worker import toolspec
+
+            return toolspec.callables(self.instance)
         found = {name: getattr(self.instance, name, None) for name in self._handler_names}
         return {name: handler for name, handler in found.items() if callable(handler)}
 
@@ -145,6 +154,21 @@ class Function:
             return "callable"
         return "none" if pipes is None and not hasattr(self.instance, "pipes") else "list"
 
+    def _specs(self) -> list[dict[str, Any]]:
+        if self.kind != "tools":
+            return []
+        from sluicegate_worker import toolspec
+
+        specs = []
+        for name, tool in self.handlers.items():
+            try:
+                spec = toolspec.spec(name, tool)
+            except Exception as error:
+                self.warnings.append(f"`{name}` cannot be described to a model: {error}")
+                continue
+            specs.append({**spec, "raw_description": toolspec.raw_description(name, tool)})
+        return specs
+
     def _actions(self) -> list[dict[str, str]]:
         actions = getattr(self.instance, "actions", None) if self.kind == "action" else None
         if not isinstance(actions, list):
@@ -155,11 +179,14 @@ class Function:
 
 def load(id: str, source: str, directory: str) -> Function:
     """Runs a function's source and makes its instance. Whatever it raises is why it cannot be loaded."""
-    path = write_source(id, source, directory)
+    is_tool = id.startswith(TOOL_PREFIX)
+    id = id.removeprefix(TOOL_PREFIX)
+    name = f"tool_{id}" if is_tool else f"function_{id}"
+    path = write_source(name, source, directory)
     tree, code = compile_source(source, path)
     if pipelines.has_pipeline(tree):
         pipelines.provide_server_modules()
-    module = ModuleType(f"function_{id}")
+    module = ModuleType(name)
     module.__file__ = path
     module.__dict__[CALL_SITES] = CallSites(tree)
     previous = sys.modules.get(module.__name__)
@@ -167,7 +194,7 @@ def load(id: str, source: str, directory: str) -> Function:
     sys.modules[module.__name__] = module
     try:
         exec(code, module.__dict__)
-        function = Function(id, module, tree)
+        function = Function(id, module, tree, is_tool)
         module.__dict__[LOADED] = function
         return function
     except BaseException:
@@ -183,13 +210,13 @@ def restore(name: str, previous: ModuleType | None) -> None:
         sys.modules[name] = previous
 
 
-def write_source(id: str, source: str, directory: str) -> str:
+def write_source(name: str, source: str, directory: str) -> str:
     """Puts the text in a file, so that `__file__` exists and `inspect` and tracebacks find the lines."""
-    path = os.path.join(directory, f"function_{id}.py")
+    path = os.path.join(directory, f"{name}.py")
     serial = 1
     while os.path.exists(path):
         serial += 1
-        path = os.path.join(directory, f"function_{id}_{serial}.py")
+        path = os.path.join(directory, f"{name}_{serial}.py")
     with open(path, "w", encoding="utf-8", errors="surrogatepass") as file:
         file.write(source)
     return path
@@ -229,6 +256,13 @@ def find_class(module: ModuleType) -> tuple[str, tuple[str, ...], Callable[[], A
         make = getattr(module, PIPELINE)
         return "pipe", (), lambda: pipelines.Adapter(make())
     raise LoadError("No Function class found in the module")
+
+
+def find_tools(module: ModuleType) -> tuple[str, tuple[str, ...], Callable[[], Any]]:
+    """The class `Tools`, whose public methods are what it has to offer."""
+    if not hasattr(module, "Tools"):
+        raise LoadError("No Tools class found in the module")
+    return "tools", (), module.Tools
 
 
 def text(found: Any) -> str | None:

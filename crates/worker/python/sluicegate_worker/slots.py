@@ -21,7 +21,8 @@ class Slot:
         self.store = self._make_store()
         self.user_model = self._make_user_model()
         has_valves = self.store is not None
-        self.plans = {name: Plan(name, handler, has_valves) for name, handler in function.handlers.items()}
+        given_as = "tool" if function.kind == "tools" else None
+        self.plans = {name: Plan(name, handler, has_valves, given_as) for name, handler in function.handlers.items()}
         self.lane = self._make_lane(threads)
         #: Set for a `Pipeline`, by whoever loads it.
         self.life: pipelines.Lifecycle | None = None
@@ -30,7 +31,7 @@ class Slot:
         """What the gateway keeps of the function, so that it need not be loaded to be known."""
         learnt = self.function.learnt()
         learnt["handlers"] = {name: plan.described() for name, plan in self.plans.items()}
-        for plan in self.plans.values():
+        for plan in self.plans.values() if self.function.kind != "tools" else ():
             learnt["warnings"] += plan.warnings(type(self.function.owner).__name__)
         return learnt
 

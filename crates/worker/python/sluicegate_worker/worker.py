@@ -203,7 +203,7 @@ class Worker:
         if handler == core.PIPE:
             self._start_pipe(call, call.slot.plans["pipe"])
         elif handler in INVOCATIONS:
-            plan = call.slot.plans[HANDLER_NAMES[handler]]
+            plan = call.slot.plans[plan_name(handler, payload)]
             self._start(INVOCATIONS[handler](call, plan, self.link))
         else:
             self._spawn(call, call.context, lambda: self._ask_model(call), lambda: ({}, 0))
@@ -214,7 +214,7 @@ class Worker:
         request = self.requests.get(payload["request"])
         if request is None:
             raise Unknown(f"request {payload['request']} is not open")
-        name = HANDLER_NAMES.get(handler)
+        name = plan_name(handler, payload)
         if name not in request.slot.plans:
             raise Unknown(f"function {request.slot.function_id} has no {name}")
         if "metadata" in payload:
@@ -319,6 +319,11 @@ class Worker:
 
     def _callback_reply(self, id: int, _: int, payload: dict[str, Any]) -> None:
         self.callbacks.answer(id, payload)
+
+
+def plan_name(handler: int, payload: dict[str, Any]) -> str:
+    """The name of what a call invokes: a tool is named by the call itself."""
+    return str(payload.get("name")) if handler == core.TOOL else HANDLER_NAMES.get(handler, "")
 
 
 def main(fd: int, directory: str) -> None:
