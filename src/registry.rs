@@ -126,8 +126,9 @@ impl Registry {
                 .map(|(id, function)| (id.clone(), Arc::clone(function))),
         );
         state.generation += 1;
-        self.current
-            .store(Arc::new(Snapshot::new(state.generation, functions)));
+        let snapshot = Arc::new(Snapshot::new(state.generation, functions));
+        self.loader.settle(&snapshot);
+        self.current.store(snapshot);
     }
 
     /// A number that no version of code or valves had before in this process.

@@ -132,7 +132,18 @@ class Worker:
         slot = self.slots.get(payload["slot"])
         if slot is not None:
             self.requests[id] = RequestContext(id, slot, payload, self.link, self.callbacks)
+            if "siblings" in payload:
+                self._show_siblings(payload["siblings"])
             self.output.renew()
+
+    def _show_siblings(self, visible: list[int]) -> None:
+        """Lets the functions of a group find each other in `sys.modules`, and none that is switched off."""
+        for id, slot in self.slots.items():
+            if id not in visible:
+                slot.function.unregister()
+        for id in visible:
+            if id in self.slots:
+                self.slots[id].function.register()
 
     def _close(self, id: int, _: int, __: Any) -> None:
         request = self.requests.pop(id, None)
