@@ -4,6 +4,8 @@
 mod environment;
 mod events;
 mod output;
+mod pipes;
+mod shapes;
 mod state;
 mod tasks;
 mod world;
