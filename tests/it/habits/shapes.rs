@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{gateway_with, setup_with, told};
-use crate::support::{FakeUpstream, chat};
+use crate::support::{FakeUpstream, chat, streamed_chat};
 
 #[tokio::test]
 async fn user_valves_are_read_in_every_way_that_is_in_use() {
@@ -86,4 +86,22 @@ async fn a_filter_without_handlers_is_a_switch_of_its_models() {
         function["meta"]["manifest"]["https"],
         "//example.test/unexpected"
     );
+}
+
+#[tokio::test]
+async fn a_filter_decides_whether_the_answer_is_streamed() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with(&upstream, &["choosing_stream"]).await;
+    let answer = gateway
+        .user()
+        .chat(&streamed_chat("echo", "hi"))
+        .await
+        .expect(200);
+    assert_eq!(answer.content(), "echo: hi");
+    let answer = gateway
+        .user()
+        .chat(&chat("echo", "stream"))
+        .await
+        .expect(200);
+    assert_eq!(answer.streamed_content(), "echo: stream");
 }
