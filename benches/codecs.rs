@@ -28,6 +28,7 @@ use sluicegate::registry::{
 };
 use sluicegate::store::Store;
 use sluicegate::telemetry::RequestLog;
+use sluicegate::telemetry::metrics::Route;
 use sluicegate::upstream::{Catalog, Directory};
 use sluicegate::wire::json::Document;
 use sluicegate::wire::sse::{Decoder, EventEnds};
@@ -174,7 +175,7 @@ impl House {
             caller,
             headers,
             uri: Uri::from_static("/v1/chat/completions"),
-            log: RequestLog::begin("bench".into(), "POST", "/v1/chat/completions"),
+            log: RequestLog::begin("bench".into(), "POST", "/v1/chat/completions", Route::Chat),
             _data: data,
         }
     }

@@ -24,6 +24,7 @@ use crate::body::Body;
 use crate::config::StreamOutlet;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::RequestLog;
+use crate::telemetry::metrics::ActiveStream;
 use crate::upstream::StreamAnswer;
 use crate::wire::json::Document;
 use crate::wire::openai;
@@ -79,6 +80,7 @@ pub(super) async fn run(
         first,
         ending,
         log,
+        _counted: ActiveStream::begin(),
         failed: None,
         is_over: false,
     };
@@ -162,6 +164,7 @@ struct Relay {
     first: Option<Bytes>,
     ending: Ending,
     log: Arc<RequestLog>,
+    _counted: ActiveStream,
     failed: Option<Error>,
     is_over: bool,
 }

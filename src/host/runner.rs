@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::worker::Worker;
 use crate::registry::frontmatter;
 use crate::registry::function::{FunctionId, FunctionSettings, Valves};
+use crate::telemetry::metrics::{self, WorkerEnd};
 
 /// Crashes within [`CRASH_WINDOW`] after which a function is left alone for a while.
 const CRASH_LIMIT: usize = 5;
@@ -125,6 +126,7 @@ impl Runner {
             .take();
         if dead.is_some_and(|seat| !seat.was_given_up()) {
             warn!(function.id = %self.id, "the process of a function died, starting another");
+            metrics::worker_failed(WorkerEnd::Crashed);
             self.count_crash();
         }
     }
@@ -239,11 +241,13 @@ impl Runner {
         if !is_alive {
             warn!(function.id = %self.id, pid = seat.worker.pid(), "function hangs, its process is killed");
             self.count_crash();
+            metrics::worker_failed(WorkerEnd::Killed);
             seat.worker.kill();
         }
         seat.clear();
         if is_alive && !is_well {
             warn!(function.id = %self.id, pid = seat.worker.pid(), "a call cannot be cancelled, its process is replaced");
+            metrics::worker_failed(WorkerEnd::Replaced);
             drop(call);
             seat.retire().await;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use frames::{Handler, Kind};
+use tokio::time::Instant;
 
 use super::call::Question;
 use super::callbacks::{Callbacks, Desk};
@@ -13,6 +14,7 @@ use super::payload::Payload;
 use super::pipe::PipeStream;
 use super::runner::{Runner, Seat};
 use crate::registry::Function;
+use crate::telemetry::metrics;
 use crate::wire::json::{Document, elements};
 
 /// What functions are told of a request, the same for all of them. Every member is JSON.
@@ -251,6 +253,19 @@ impl Session {
         payload: Payload,
         limit: Duration,
     ) -> Result<Bytes, (Failure, Option<Bytes>)> {
+        let began = Instant::now();
+        let answer = self.ask(handler, payload, limit).await;
+        let hook = hook_of(handler);
+        metrics::function_took(self.function.id.as_str(), hook, began.elapsed());
+        answer
+    }
+
+    async fn ask(
+        &self,
+        handler: Handler,
+        payload: Payload,
+        limit: Duration,
+    ) -> Result<Bytes, (Failure, Option<Bytes>)> {
         let queue = self.function.settings.queue;
         let mut question = self
             .seat
@@ -263,6 +278,20 @@ impl Session {
                 Err((Failure::TimedOut(limit), None))
             }
         }
+    }
+}
+
+/// The word for a handler.
+fn hook_of(handler: Handler) -> &'static str {
+    match handler {
+        Handler::Inlet => "inlet",
+        Handler::Request => "request",
+        Handler::Stream => "stream",
+        Handler::Outlet => "outlet",
+        Handler::Pipe => "pipe",
+        Handler::Action => "action",
+        Handler::Tool => "tool",
+        Handler::Pipes | Handler::CheckValves | Handler::ValvesSpec => "about",
     }
 }
 

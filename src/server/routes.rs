@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming as IncomingBody;
 use tokio::runtime::Handle;
 use tracing::{debug, error, warn};
@@ -18,10 +18,11 @@ use crate::body::Body;
 use crate::chat::callbacks::Within;
 use crate::chat::request::Incoming;
 use crate::chat::{Chat, Contract, respond};
+use crate::config::Role;
 use crate::error::{Error, Fault, Kind, Result};
 use crate::models::Models;
 use crate::passthrough::{Access, Passthrough};
-use crate::telemetry::{self, RequestLog};
+use crate::telemetry::{self, RequestLog, metrics};
 
 /// Everything that answers requests, as one data thread has it.
 #[derive(Clone, Debug)]
@@ -49,6 +50,7 @@ pub struct App {
 enum Route<'a> {
     Health,
     Ready,
+    Metrics,
     Chat(Contract),
     Completed,
     Events(&'a str),
@@ -56,6 +58,18 @@ enum Route<'a> {
     Model(&'a str),
     Admin,
     Other,
+}
+
+impl Route<'_> {
+    fn counted_as(self) -> metrics::Route {
+        match self {
+            Self::Chat(_) => metrics::Route::Chat,
+            Self::Models(_) | Self::Model(_) => metrics::Route::Models,
+            Self::Admin => metrics::Route::Management,
+            Self::Other => metrics::Route::Passthrough,
+            _ => metrics::Route::Other,
+        }
+    }
 }
 
 impl Handler for App {
@@ -71,6 +85,7 @@ impl Handler for App {
             telemetry::request_id(),
             head.method.as_str(),
             head.uri.path(),
+            route.counted_as(),
         );
         let response = match self.answer(route, &head, body, &peer, &log).await {
             Ok(response) => {
@@ -138,6 +153,11 @@ impl App {
             Route::Events(id) => {
                 expect_method(incoming.method, "GET")?;
                 self.chat.events_of(incoming.caller, id)
+            }
+            Route::Metrics => {
+                expect_method(incoming.method, "GET")?;
+                metrics::set_generation(self.chat.snapshot(incoming).generation);
+                show_metrics(incoming.caller)
             }
             Route::Models(_) => {
                 expect_method(incoming.method, "GET")?;
@@ -217,6 +237,7 @@ fn route(path: &str) -> Route<'_> {
     match path {
         "/healthz" => Route::Health,
         "/readyz" => Route::Ready,
+        "/metrics" => Route::Metrics,
         "/v1/chat/completions" => Route::Chat(Contract::OpenAi),
         "/api/chat/completions" | "/api/v1/chat/completions" => Route::Chat(Contract::OpenWebUi),
         "/api/chat/completed" => Route::Completed,
@@ -229,6 +250,18 @@ fn route(path: &str) -> Route<'_> {
             model.or(events).unwrap_or(Route::Other)
         }
     }
+}
+
+/// What is counted. Names of functions are in it, so it is for administrators.
+fn show_metrics(caller: &Caller) -> Result<Response<Body>> {
+    if caller.rights != Role::Admin {
+        let message = "the metrics are for administrators: use an administrator's key";
+        return Err(Error::new(Kind::Forbidden, message));
+    }
+    let mut response = Response::new(Body::whole(metrics::render()));
+    let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
 }
 
 fn expect_method(method: &Method, expected: &'static str) -> Result<()> {

@@ -20,7 +20,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["error", "config"]),
     ("auth", &["error", "config", "store"]),
     ("registry", &["error", "config", "store", "wire"]),
-    ("host", &["error", "config", "registry", "wire"]),
+    (
+        "host",
+        &["error", "config", "registry", "wire", "telemetry"],
+    ),
     ("upstream", &["error", "body", "config", "wire"]),
     (
         "chat",
@@ -109,6 +112,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["server", "upstream", "main"]),
     ("tokio_rustls", &["server", "upstream"]),
     ("tracing_subscriber", &["telemetry"]),
+    ("prometheus_client", &["telemetry"]),
     ("anyhow", &["main"]),
     ("pyo3", &[]),
 ];

@@ -13,6 +13,7 @@ mod hostile;
 mod keys;
 mod layers;
 mod leaving;
+mod metrics;
 mod outlets;
 mod pass_through;
 mod pipes;

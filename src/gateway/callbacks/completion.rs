@@ -14,6 +14,7 @@ use crate::chat::request::Incoming;
 use crate::error::{Error, Kind};
 use crate::host::Refusal;
 use crate::registry::FunctionId;
+use crate::telemetry::metrics::Route as MetricsRoute;
 use crate::telemetry::{RequestLog, request_id};
 use crate::wire::sse::Decoder;
 
@@ -34,7 +35,7 @@ impl Desk {
     /// The answer to a chat: an object, or `{"events"}` of a stream. The function that asks does not see it as a filter.
     pub(super) async fn complete(&self, asker: &FunctionId, wanted: Wanted) -> Answer {
         let (method, uri, headers) = (Method::POST, Uri::from_static(PATH), HeaderMap::new());
-        let log = RequestLog::begin(request_id(), method.as_str(), PATH);
+        let log = RequestLog::begin(request_id(), method.as_str(), PATH, MetricsRoute::Chat);
         log.set_caller(&self.asking.caller.user.id);
         let incoming = Incoming {
             contract: Contract::OpenWebUi,
