@@ -310,6 +310,31 @@ class Filter:
         assert worker.result(Handler.INLET, request=worker.open(slot), body={})["body"] == {"main": True}
 
 
+def test_kwargs_of_a_decorators_wrapper_get_the_body_alone(worker: Worker) -> None:
+    source = """
+import functools
+def hiding(handler):
+    async def wrapper(*args, **kwargs):
+        return await handler(*args, **kwargs)
+    return wrapper
+def showing(handler):
+    @functools.wraps(handler)
+    async def wrapper(*args, **kwargs):
+        return await handler(*args, **kwargs)
+    return wrapper
+class Filter:
+    @hiding
+    async def inlet(self, body, __user__=None):
+        return {"user": __user__}
+    @showing
+    async def outlet(self, body, __user__=None):
+        return {"user": __user__["name"]}
+"""
+    request = worker.open(worker.load(source))
+    assert worker.result(Handler.INLET, request=request, body={})["body"] == {"user": None}
+    assert worker.result(Handler.OUTLET, request=request, body={})["body"] == {"user": "Ann"}
+
+
 @pytest.mark.parametrize(
     "statement",
     ["asyncio.run(later())", "asyncio.new_event_loop().run_until_complete(later())"]
