@@ -19,7 +19,8 @@ class Filter:
         found = [subprocess.run(["echo", "run"], capture_output=True, text=True, check=True).stdout.strip()]
         found.append(subprocess.check_output([sys.executable, "-c", "print('python')"], text=True).strip())
         found.append(subprocess.getoutput("exit 3; echo no") + str(subprocess.call(["sh", "-c", "exit 3"])))
-        program = await asyncio.create_subprocess_exec("cat", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+        pipe = asyncio.subprocess.PIPE
+        program = await asyncio.create_subprocess_exec("cat", stdin=pipe, stdout=pipe)
         out, _ = await program.communicate(b"async")
         found.append(out.decode())
         shell = await asyncio.create_subprocess_shell("echo shell", stdout=asyncio.subprocess.PIPE)
