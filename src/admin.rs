@@ -1,6 +1,7 @@
-//! The management API: Open WebUI's routes for functions and their valves, in its shapes and statuses.
+//! The management API: Open WebUI's routes for functions, their valves and models, in its shapes and statuses.
 
 mod functions;
+mod models;
 mod reply;
 mod valves;
 
@@ -24,8 +25,11 @@ pub use self::reply::NOT_FOUND;
 /// Where the routes of functions begin.
 const FUNCTIONS: &str = "/api/v1/functions";
 
+/// Where the routes of models begin. The path itself is the list of models, which is not management.
+const MODELS: &str = "/api/v1/models";
+
 /// The paths below which this API answers.
-const ROOTS: &[&str] = &[FUNCTIONS];
+const ROOTS: &[&str] = &[FUNCTIONS, MODELS];
 
 /// Longest body of a management request, in bytes.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -133,7 +137,26 @@ fn router(managed: Managed) -> Router {
         .nest(FUNCTIONS, functions)
         // Open WebUI's own path has the slash, which a nested root does not match.
         .route(&format!("{FUNCTIONS}/"), get(functions::list))
+        .nest(MODELS, model_routes())
+        .route(&format!("{MODELS}/"), get(models::all))
         .fallback(reply::unknown_route)
         .method_not_allowed_fallback(reply::wrong_method)
         .with_state(managed)
+}
+
+fn model_routes() -> Router<Managed> {
+    Router::new()
+        .route("/list", get(models::list))
+        .route("/base", get(models::base))
+        .route("/tags", get(models::list_tags))
+        .route("/export", get(models::export))
+        .route("/import", post(models::import))
+        .route("/sync", post(models::sync))
+        .route("/create", post(models::create))
+        .route("/model", get(models::read))
+        .route("/model/update", post(models::update))
+        .route("/model/toggle", post(models::toggle))
+        .route("/model/access/update", post(models::update_access))
+        .route("/model/delete", post(models::delete).delete(models::delete))
+        .route("/delete/all", delete(models::delete_all))
 }

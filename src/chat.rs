@@ -7,10 +7,13 @@ mod context;
 pub mod events;
 mod failure;
 mod inlet;
+mod messages;
 mod outlet;
 mod pipe;
+mod preset;
 pub mod request;
 pub mod respond;
+mod rewrite;
 pub mod route;
 mod stream;
 
@@ -105,6 +108,7 @@ impl Chat {
             .models
             .find(&snapshot, incoming.caller, &request.model())
             .await?;
+        let request = rewrite::before_inlet(request, incoming, &self.models, &asked)?;
         // Chosen before inlet: a filter may rewrite `model`, which must not choose the filters.
         let mut chain = Chain::select(&self.reach, &snapshot, &request, &asked, incoming);
         let request = inlet::run(&self.host, &mut chain, request, incoming, &asked).await?;
@@ -112,12 +116,13 @@ impl Chat {
         let model =
             route::choose(&self.models, &snapshot, incoming.caller, &request, asked).await?;
         incoming.log.set_target(self.models.target_name(&model));
+        let outgoing = rewrite::for_target(&request, incoming, &self.models, &model)?;
         let reply = match &model.target {
             Target::Upstream(target) => {
-                route::send(&self.upstreams, target, &request, incoming).await?
+                route::send(&self.upstreams, target, &outgoing, incoming).await?
             }
             Target::Pipe(function) => {
-                pipe::call(&self.host, function, &chain, &request, incoming).await?
+                pipe::call(&self.host, function, &chain, &outgoing, incoming).await?
             }
         };
         match reply {

@@ -3,11 +3,14 @@
 //! Every change takes one path, [`Registry`]'s methods: load and test the new code in a process of its own, write
 //! the store, build the next snapshot, swap. What fails on the way leaves the serving snapshot untouched.
 
+mod access;
 mod change;
 pub mod folder;
 pub mod frontmatter;
 pub mod function;
 pub mod loader;
+mod preset;
+mod presets;
 mod rows;
 mod snapshot;
 
@@ -21,15 +24,19 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
+pub use self::access::{Access, Permission};
 pub use self::change::{ChangeError, Edit, NewFunction};
 pub use self::function::{
     Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt, Origin, Pipes,
     Record, Valves,
 };
 pub use self::loader::{Candidate, CheckedValves, LoadError, Loader};
+pub use self::preset::{Preset, PresetForm};
+pub use self::presets::{Others, PresetError};
 pub use self::snapshot::Snapshot;
 
 use self::function::Limits;
+use self::presets::Presets;
 use crate::config::{Config, FunctionConfig, FunctionsConfig};
 use crate::store::{Store, StoreError};
 
@@ -54,6 +61,7 @@ struct State {
     folder: BTreeMap<FunctionId, Arc<Function>>,
     /// Valves set over the API for functions of the folder, by function.
     folder_valves: BTreeMap<FunctionId, Bytes>,
+    presets: Presets,
 }
 
 impl Registry {
@@ -77,9 +85,11 @@ impl Registry {
         };
         let stored = registry.read_stored().await?;
         let folder_valves = registry.read_folder_valves().await?;
+        let presets = registry.read_presets().await?;
         let mut state = registry.state.lock().await;
         state.stored = stored;
         state.folder_valves = folder_valves;
+        state.presets = presets;
         registry.publish(&mut state);
         drop(state);
         Ok(registry)
@@ -126,7 +136,9 @@ impl Registry {
                 .map(|(id, function)| (id.clone(), Arc::clone(function))),
         );
         state.generation += 1;
-        let snapshot = Arc::new(Snapshot::new(state.generation, functions));
+        let snapshot =
+            Snapshot::new(state.generation, functions).with_presets(Arc::clone(&state.presets));
+        let snapshot = Arc::new(snapshot);
         self.loader.settle(&snapshot);
         self.current.store(snapshot);
     }

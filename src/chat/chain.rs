@@ -53,7 +53,7 @@ impl Chain {
         };
         let filters = snapshot.filters().iter().filter(|filter| {
             !incoming.bypasses_filters
-                && filter.is_attached_to(&model.id)
+                && model.has_filter(filter)
                 && is_on(filter)
                 && !incoming.within.contains(&filter.id)
         });

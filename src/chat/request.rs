@@ -28,6 +28,7 @@ const HOST_ONLY: &[&str] = &[
     "tool_servers",
     "params",
     "variables",
+    "parent_id",
     "metadata",
 ];
 
@@ -142,6 +143,25 @@ impl ChatRequest {
     #[must_use]
     pub fn is_streamed(&self) -> bool {
         self.document.boolean("stream").unwrap_or(false)
+    }
+
+    /// The body as it came.
+    pub(super) fn original(&self) -> &Document {
+        &self.original
+    }
+
+    /// The same request with another body.
+    pub(super) fn with_document(&self, document: Document) -> Self {
+        Self {
+            document,
+            ..self.clone()
+        }
+    }
+
+    /// The same request with another value of `key`.
+    pub(super) fn with(self, key: &str, raw: Bytes) -> Result<Self> {
+        let document = parsed(self.document.edit().set(key, raw).finish())?;
+        Ok(Self { document, ..self })
     }
 
     /// Makes the metadata that functions see, in the place of a client's own.

@@ -195,7 +195,7 @@ pub(super) const USER_FIELDS: &[Field] = &[
 pub(super) const FUNCTION_FIELDS: &[Field] = &[
     field("active", Kind::Bool, "Whether it runs at all. Default `true`."),
     field("global", Kind::Bool, "Whether a filter runs on every model. Default: it does."),
-    field("models", Kind::List, "Models that a filter runs on if it is not global."),
+    field("models", Kind::List, "Models that a filter runs on if it is not global, and on presets made of them."),
     field("valves", Kind::Table, "Values of its `Valves`; those set over the API win."),
     field("on_error", Kind::Choice(Closing::WORDS), "Default: `functions.on_error`."),
     field("outlet_error", Kind::Choice(Closing::WORDS), "Default: `functions.outlet_error`."),

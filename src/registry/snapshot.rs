@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::function::{Function, FunctionId, FunctionKind};
+use super::preset::Preset;
+use super::presets::Presets;
 
 /// The functions of one generation, with the order of the filters worked out.
 #[derive(Debug, Default)]
@@ -13,6 +15,7 @@ pub struct Snapshot {
     functions: BTreeMap<FunctionId, Arc<Function>>,
     filters: Vec<Arc<Function>>,
     pipes: Vec<Arc<Function>>,
+    presets: Presets,
 }
 
 impl Snapshot {
@@ -32,7 +35,13 @@ impl Snapshot {
             filters,
             pipes,
             functions,
+            presets: Presets::default(),
         }
+    }
+
+    /// The same snapshot with presets.
+    pub(super) fn with_presets(self, presets: Presets) -> Self {
+        Self { presets, ..self }
     }
 
     /// The function with this id, active or not.
@@ -56,6 +65,17 @@ impl Snapshot {
     #[must_use]
     pub fn pipes(&self) -> &[Arc<Function>] {
         &self.pipes
+    }
+
+    /// The preset of this id, or the overlay on the model of this id; active or not.
+    #[must_use]
+    pub fn preset(&self, id: &str) -> Option<&Arc<Preset>> {
+        self.presets.get(id)
+    }
+
+    /// Every preset and overlay, by id.
+    pub fn presets(&self) -> impl Iterator<Item = &Arc<Preset>> {
+        self.presets.values()
     }
 
     /// The active pipe that serves a model id: the text before the first dot names it.

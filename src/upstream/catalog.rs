@@ -176,7 +176,8 @@ impl Catalog {
 
     /// The model that an upstream makes of any id. Only when all lists are there: a listed model
     /// goes first.
-    fn accepted(&self, id: &str) -> Option<Arc<ModelEntry>> {
+    #[must_use]
+    pub fn accepted(&self, id: &str) -> Option<Arc<ModelEntry>> {
         let shared = &self.shared;
         if !shared.merged().is_complete(shared) {
             return None;

@@ -114,6 +114,19 @@ impl Directory {
             .map(|upstream| upstream.name.as_str())
     }
 
+    /// The kind of the upstream at `index`.
+    #[must_use]
+    pub fn kind(&self, index: usize) -> Option<UpstreamKind> {
+        self.upstreams.get(index).map(|upstream| upstream.kind)
+    }
+
+    /// Whether the upstream at `index` is OpenAI's own server.
+    #[must_use]
+    pub fn is_openais(&self, index: usize) -> bool {
+        let upstream = self.upstreams.get(index);
+        upstream.is_some_and(|upstream| upstream.is_openais())
+    }
+
     /// The upstream at `index`.
     pub(super) fn at(&self, index: usize) -> Result<&Arc<Upstream>> {
         self.upstreams
@@ -219,9 +232,13 @@ impl Upstream {
             "tts",
             "whisper",
         ];
+        self.is_openais() && NO_CHAT.iter().any(|part| model.contains(part))
+    }
+
+    /// Whether it is OpenAI's own server.
+    fn is_openais(&self) -> bool {
         let is_theirs = |base: &Base| base.authority.host() == "api.openai.com";
         self.group.bases().into_iter().any(is_theirs)
-            && NO_CHAT.iter().any(|part| model.contains(part))
     }
 
     /// The path under the base address that lists models, which also tells whether a member lives.
