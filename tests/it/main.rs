@@ -10,6 +10,7 @@ mod filters;
 mod folder;
 mod habits;
 mod hostile;
+mod keeping;
 mod keys;
 mod layers;
 mod leaving;

@@ -40,6 +40,11 @@ class Filter:
     assert (learnt["pipes"], learnt["needs_loop"], learnt["warnings"]) == ("none", False, [])
 
 
+def test_enumerations_with_the_name_of_a_kind_are_none(worker: Worker) -> None:
+    source = "from enum import Enum\nclass Filter(Enum):\n    A = 1\nclass Action:\n    def action(self): return 1\n"
+    assert worker.try_load(source)[1].json["kind"] == "action"
+
+
 @pytest.mark.parametrize(
     ("body", "form"),
     [
@@ -84,8 +89,8 @@ def test_load_errors_have_the_exceptions_text(worker: Worker, source: str, messa
 def test_missing_compatibility_names_say_what_is_there(worker: Worker) -> None:
     text = failed(worker, "from open_webui.utils.misc import no_such_name")
     assert "no_such_name" in text and "get_last_user_message" in text
-    text = failed(worker, "from open_webui.retrieval.vector import thing")
-    assert "No module named 'open_webui.retrieval'" in text and "open_webui.utils.misc" in text
+    text = failed(worker, "from open_webui.no_such_part.vector import thing")
+    assert "No module named 'open_webui.no_such_part'" in text and "open_webui.utils.misc" in text
 
 
 def test_failed_load_leaves_the_serving_version_alone(worker: Worker) -> None:

@@ -79,7 +79,7 @@ wire_enum! {
         Forget = 3,
         /// A request begins for one function. Id: request. Payload: `{"slot", "valves", "user", "user_valves"?,
         /// "metadata", "model", "request", "events"}`; `valves` is a version, `request` describes the HTTP request
-        /// as `{"method", "url", "headers", "client"}`.
+        /// as `{"method", "url", "headers", "client", "body"?}`.
         Open = 4,
         /// A request is over for one function: its context is dropped. Id: request. No payload.
         Close = 5,
@@ -116,8 +116,10 @@ wire_enum! {
         Log = 72,
         /// Answer to `Ping`.
         Pong = 73,
-        /// A function asks the gateway for something. Id: callback. Payload: `{"request", "method", "arguments"}`.
-        /// Answered by a `CallbackReply`. Flags [`GIVEN_UP`], without payload: it wants the answer no longer.
+        /// A function asks the gateway for something. Id: callback. Payload: `{"request", "method", "arguments"}`;
+        /// `request` is null for code that runs for none, as while a function is loaded or lists its models.
+        /// Answered by a `CallbackReply`, for which the worker may stand still. Flags [`GIVEN_UP`], without payload:
+        /// it wants the answer no longer.
         Callback = 74,
     }
 }

@@ -3,6 +3,7 @@
 from typing import Any
 
 INITIAL_CREDIT: int
+GIVEN_UP: int
 
 LOAD: int
 VALVES: int

@@ -12,9 +12,10 @@ from sluicegate_worker import valves
 from sluicegate_worker.callbacks import Callbacks
 from sluicegate_worker.events import Emitter, EventCall, EventLog, emitter, event_call
 from sluicegate_worker.failures import Unknown
+from sluicegate_worker.http_request import Request
 from sluicegate_worker.link import Link
 from sluicegate_worker.scope import Scope
-from sluicegate_worker.standins import Request, User, model_entry
+from sluicegate_worker.standins import User, model_entry
 
 if TYPE_CHECKING:
     from sluicegate_worker.slots import Slot

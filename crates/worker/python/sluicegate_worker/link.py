@@ -9,7 +9,7 @@ import sluicegate_core
 
 
 class Link:
-    """Sends from any thread; writes on the loop's thread, once per turn of the loop."""
+    """Sends from any thread; writes on the loop's thread, once per turn of the loop, unless someone cannot wait."""
 
     def __init__(self, core: sluicegate_core.Core, loop: asyncio.AbstractEventLoop) -> None:
         self.core = core
@@ -42,6 +42,13 @@ class Link:
         if not self._write():
             self._waiting_for_room = True
             self.loop.add_writer(self.core.fileno(), self._resume)
+
+    def write_now(self) -> bool:
+        """Writes what is queued from any thread, without the loop; false if the socket has no room for all of it."""
+        if self._write():
+            return True
+        self.loop.call_soon_threadsafe(self.flush, context=self.context)
+        return False
 
     def _plan_flush(self) -> None:
         if self._flush_planned:

@@ -17,10 +17,13 @@ import ast
 import os
 import sys
 from collections.abc import Callable
+from enum import EnumType
 from types import CodeType, ModuleType
 from typing import Any
 
 from sluicegate_worker import valves
+from sluicegate_worker.compat.callsites import CALL_SITES, CallSites
+from sluicegate_worker.compat.siblings import LOADED
 
 #: A module's classes in the order in which the real product looks for them, with the handlers of each.
 KINDS = {
@@ -39,12 +42,6 @@ LOOP_NAMES = {"create_task", "get_running_loop", "get_event_loop", "ensure_futur
 
 #: Names whose use beside loops of its own means that sync code looks for the running loop all the same.
 RUNNING_LOOP_NAMES = (LOOP_NAMES - {"get_event_loop"}) | {"is_running", "run_coroutine_threadsafe", "call_soon", "call_later"}
-
-#: Classes of the compatibility package whose methods answer plainly or by awaiting, as the module expects.
-MODEL_CLASSES = {"Users", "Chats", "Files", "Functions", "Models", "Memories", "Tools", "Groups", "Knowledges"}
-
-#: The module attribute that tells those classes what the module expects.
-AWAITS_MODELS = "__sluicegate_awaits_models__"
 
 
 class LoadError(Exception):
@@ -138,13 +135,15 @@ def load(id: str, source: str, directory: str) -> Function:
     tree, code = compile_source(source, path)
     module = ModuleType(f"function_{id}")
     module.__file__ = path
-    module.__dict__[AWAITS_MODELS] = awaits_models(tree)
+    module.__dict__[CALL_SITES] = CallSites(tree)
     previous = sys.modules.get(module.__name__)
     # Before it runs, because a module may look itself up.
     sys.modules[module.__name__] = module
     try:
         exec(code, module.__dict__)
-        return Function(id, module, tree)
+        function = Function(id, module, tree)
+        module.__dict__[LOADED] = function
+        return function
     except BaseException:
         restore(module.__name__, previous)
         raise
@@ -195,8 +194,10 @@ def rewrite_imports(tree: ast.Module) -> None:
 def find_class(module: ModuleType) -> tuple[str, tuple[str, ...], Callable[[], Any]]:
     """The class that makes the module a function, with its kind and the handlers it may have."""
     for name, (kind, handlers) in KINDS.items():
-        if hasattr(module, name):
-            return kind, handlers, getattr(module, name)
+        found = getattr(module, name, None)
+        # Toolkits often have an enumeration called `Event` or `Action`.
+        if found is not None and not isinstance(found, EnumType):
+            return kind, handlers, found
     raise LoadError("No Function class found in the module")
 
 
@@ -234,15 +235,3 @@ def names_in(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name.partition(".")[0] for alias in node.names]
     return []
-
-
-def awaits_models(tree: ast.Module) -> bool:
-    """Whether the module awaits calls such as `Users.get_user_by_id(…)`."""
-    return any(isinstance(node, ast.Await) and is_model_call(node.value) for node in ast.walk(tree))
-
-
-def is_model_call(node: ast.expr) -> bool:
-    """Whether an expression calls a method of one of the model classes."""
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-        return False
-    return isinstance(node.func.value, ast.Name) and node.func.value.id in MODEL_CLASSES

@@ -6,17 +6,17 @@ import asyncio
 import contextvars
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from os import _exit
-from typing import Any, NoReturn
+from typing import Any
 
 import sluicegate_core as core
 
 from sluicegate_worker import loader, models, output
 from sluicegate_worker.callbacks import Callbacks
 from sluicegate_worker.calls import INVOCATIONS, Invocation, Plan, run_inline, run_threaded
+from sluicegate_worker.compat.facade import GATEWAY
 from sluicegate_worker.context import Call, RequestContext
 from sluicegate_worker.failures import Failure, Unknown, describe
 from sluicegate_worker.link import Link
@@ -42,6 +42,9 @@ class Worker:
         self.output = out
         self.directory = directory
         self.callbacks = Callbacks(link)
+        self.inbox = self.callbacks.inbox
+        self.inbox.wake = self.act
+        GATEWAY.connect(self.callbacks, directory)
         self.slots: dict[int, Slot] = {}
         self.requests: dict[int, RequestContext] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
@@ -63,21 +66,21 @@ class Worker:
 
     def read(self) -> None:
         """Acts on every frame that has arrived, then writes all that came of it."""
-        try:
-            frames = self.link.core.read()
-        except Exception:
-            # What arrived is not our protocol, so nothing after it can be understood.
-            give_up()
-        if frames is None:
-            self._leave()
-            return
+        self.inbox.receive()
+        self.act()
+
+    def act(self) -> None:
+        """Acts on the frames that are there, in order; some may have been read while function code asked something."""
         self.link.hold()
-        for kind, id, _, handler, payload in frames:
+        while frame := self.inbox.next():
+            kind, id, _, handler, payload = frame
             try:
                 self._frames[kind](id, handler, payload)
             except Exception:
                 traceback.print_exc()
         self.link.flush()
+        if self.inbox.ended:
+            self._leave()
 
     def _leave(self) -> None:
         self.link.loop.remove_reader(self.link.core.fileno())
@@ -279,12 +282,6 @@ class Worker:
 
     def _callback_reply(self, id: int, _: int, payload: dict[str, Any]) -> None:
         self.callbacks.answer(id, payload)
-
-
-def give_up() -> NoReturn:
-    """Ends the process where it cannot go on; the gateway's log has the reason."""
-    traceback.print_exc(file=sys.__stderr__)
-    _exit(1)
 
 
 def become_stranger(sockets: tuple[int, ...]) -> None:

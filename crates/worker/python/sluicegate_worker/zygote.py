@@ -35,6 +35,9 @@ CONTROL_FD = 3
 MESSAGE_BYTES = 64 * 1024
 WARM_MODULES = ("asyncio", "pydantic", "fastapi", "httpx", "requests", "aiohttp")
 
+#: What functions import most of the compatibility package, whose records take a moment to make.
+OWN_MODULES = ("open_webui.main", "open_webui.models.functions", "open_webui.models.models", "open_webui.routers.files")
+
 
 class Zygote:
     """The children, and the two things to wait for: the gateway and their end."""
@@ -187,7 +190,7 @@ def worker_directory(scratch: str, pid: int) -> str:
 
 
 def warm_up() -> list[str]:
-    """Imports what functions usually import; names what there is."""
+    """Imports what functions usually import; names what there is of other people's."""
     found = []
     for name in WARM_MODULES:
         try:
@@ -196,6 +199,8 @@ def warm_up() -> list[str]:
             # Absent, or broken in this environment: a function that needs it will say so.
             continue
         found.append(name)
+    for name in OWN_MODULES:
+        importlib.import_module(name)
     return found
 
 
