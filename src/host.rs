@@ -7,6 +7,7 @@ mod call;
 mod callbacks;
 mod environment;
 mod failure;
+mod group;
 mod interpreter;
 mod nursery;
 mod output;
@@ -22,7 +23,7 @@ mod zygote;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use frames::Handler;
@@ -40,6 +41,7 @@ pub use self::runtime::unpack as unpack_runtime;
 pub use self::session::{Context, Hook, Metadata, Session, StreamResult};
 
 use self::environment::Environments;
+use self::group::Groups;
 use self::nursery::Nursery;
 use self::output::SlotOutput;
 use self::runner::Runner;
@@ -48,7 +50,7 @@ use crate::registry::function::Pocket;
 use crate::registry::loader::Candidate;
 use crate::registry::{
     CheckedValves, Function, FunctionId, FunctionSettings, FunctionVersion, Learnt, LoadError,
-    Loader,
+    Loader, Snapshot,
 };
 
 /// Calls functions, and starts and ends the processes in which they run.
@@ -65,8 +67,8 @@ pub(crate) struct Shared {
     next_runtime: AtomicUsize,
     /// Where workers come from, by the interpreter of their environment. Held for map operations only.
     nurseries: Mutex<HashMap<PathBuf, Arc<Nursery>>>,
-    /// Processes that several functions share. Held for map operations only.
-    groups: Mutex<HashMap<String, Weak<Worker>>>,
+    /// Processes that several functions share.
+    groups: Groups,
     output: Arc<Output>,
 }
 
@@ -85,7 +87,7 @@ impl Host {
             runtimes,
             next_runtime: AtomicUsize::new(0),
             nurseries: Mutex::default(),
-            groups: Mutex::default(),
+            groups: Groups::default(),
             output,
         };
         Self {
@@ -125,10 +127,12 @@ impl Host {
         let seat = runner
             .seat(&function.settings, &function.valves.stored)
             .await?;
+        let siblings = self.siblings(function, &seat).await;
         Ok(Session::open(
             Arc::clone(function),
             runner,
             seat,
+            siblings.as_ref(),
             context,
             metadata,
         ))
@@ -263,6 +267,10 @@ impl Loader for Host {
     ) -> BoxFuture<'a, Result<Value, LoadError>> {
         self.spec(version, settings, asker, user).boxed()
     }
+
+    fn settle(&self, snapshot: &Snapshot) {
+        self.shared.groups.settle(snapshot);
+    }
 }
 
 /// What a failed load or check says to the author.
@@ -299,20 +307,12 @@ impl Shared {
         if settings.group.is_empty() {
             return self.new_worker(requirements, settings.memory_mib).await;
         }
-        let shared = self.groups().get(&settings.group).and_then(Weak::upgrade);
-        if let Some(worker) = shared.filter(|worker| worker.is_alive()) {
+        if let Some(worker) = self.groups.worker(&settings.group) {
             return Ok(worker);
         }
         let worker = self.new_worker(requirements, settings.memory_mib).await?;
-        self.groups()
-            .insert(settings.group.clone(), Arc::downgrade(&worker));
+        self.groups.set_worker(&settings.group, &worker);
         Ok(worker)
-    }
-
-    fn groups(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Worker>>> {
-        self.groups
-            .lock()
-            .expect("no code that holds this lock panics")
     }
 
     async fn new_worker(

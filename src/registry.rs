@@ -142,7 +142,9 @@ impl Registry {
         state.generation += 1;
         let snapshot =
             Snapshot::new(state.generation, functions).with_presets(Arc::clone(&state.presets));
-        self.current.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        self.loader.settle(&snapshot);
+        self.current.store(snapshot);
     }
 
     /// A number that no version of code or valves had before in this process.

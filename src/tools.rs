@@ -234,7 +234,9 @@ fn failure_text(failure: &Failure) -> String {
         Failure::Raised(exception) => exception.text(),
         Failure::TimedOut(limit) => format!("the tool took longer than {} s", limit.as_secs_f64()),
         Failure::Crashed => "the tool crashed".to_owned(),
-        Failure::Unavailable(why) | Failure::NotInstalled(why) => format!("the tool is unavailable: {why}"),
+        Failure::Unavailable(why) | Failure::NotInstalled(why) => {
+            format!("the tool is unavailable: {why}")
+        }
         Failure::Garbled => "the tool gave no result that makes sense".to_owned(),
     }
 }

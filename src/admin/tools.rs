@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::reply::{Administrator, Answer, Form, Refusal};
+use super::valves::entry_of;
 use crate::auth::Caller;
 use crate::config::Role;
 use crate::registry::{Edit, Function, GRANTS, NewFunction, Registry, Right};

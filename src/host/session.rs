@@ -99,6 +99,7 @@ impl Session {
         function: Arc<Function>,
         runner: Arc<Runner>,
         seat: Arc<Seat>,
+        siblings: Option<&Bytes>,
         context: &Context,
         metadata: &Metadata,
     ) -> Self {
@@ -117,6 +118,9 @@ impl Session {
             .raw("events", b"false");
         if let Some(values) = function.user_valves.get(&context.user_id) {
             payload.raw("user_valves", values);
+        }
+        if let Some(slots) = siblings {
+            payload.raw("siblings", slots);
         }
         let desk = Desk {
             function: function.id.clone(),

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::function::{FunctionId, FunctionSettings, FunctionVersion, Learnt, Pocket};
+use super::snapshot::Snapshot;
 
 /// Code that nobody has run yet.
 #[derive(Debug)]
@@ -73,6 +74,9 @@ pub trait Loader: Send + Sync {
         asker: &'a Value,
         user: bool,
     ) -> BoxFuture<'a, Result<Value, LoadError>>;
+
+    /// Is told of every snapshot just before it serves. Must not wait.
+    fn settle(&self, _snapshot: &Snapshot) {}
 }
 
 /// Values that fit.

@@ -177,3 +177,20 @@ def test_function_base_class_of_older_documents(worker: Worker) -> None:
         "from open_webui.functions import Function\nclass Pipe(Function):\n    def pipe(self, body): return 'hello'\n"
     )
     assert worker.pipe(source, stream=False)[1].json == {"text": "hello"}
+
+
+def test_siblings_of_a_group_are_found_as_the_request_says(worker: Worker) -> None:
+    source = """
+import sys
+class Filter:
+    def inlet(self, body):
+        return {"found": sorted(name for name in sys.modules if name.startswith("function_"))}
+"""
+    one, two = worker.load(source, "one"), worker.load(source, "two")
+    for siblings, found in [
+        ([one], ["function_one"]),
+        ([one, two], ["function_one", "function_two"]),
+        ([one, 999], ["function_one"]),
+    ]:
+        request = worker.open(one, siblings=siblings)
+        assert worker.result(Handler.INLET, request=request, body={})["body"] == {"found": found}

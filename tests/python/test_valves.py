@@ -343,3 +343,23 @@ class Filter:
     assert checked["stored"] == {"pin": "p", "code": "c"}
     spec = worker.result(Handler.VALVES_SPEC, slot=slot, user=False)["spec"]
     assert spec["properties"]["code"]["input"] == {"type": "password"}
+
+
+def test_user_valves_without_a_default_fail_nobody_who_does_not_look(worker: Worker) -> None:
+    source = """
+from pydantic import BaseModel
+class Filter:
+    class UserValves(BaseModel):
+        key: str
+        tone: str = "plain"
+    def inlet(self, body, __user__):
+        return {"tone": __user__["valves"].tone, "key": getattr(__user__["valves"], "key", "none")}
+"""
+    slot = worker.load(source)
+    for own, expected in [
+        ({}, {"tone": "plain", "key": "none"}),
+        ({"key": "k"}, {"tone": "plain", "key": "k"}),
+        ({"key": 7}, {"tone": "plain", "key": 7}),
+    ]:
+        request = worker.open(slot, user_valves=own)
+        assert worker.result(Handler.INLET, request=request, body={})["body"] == expected

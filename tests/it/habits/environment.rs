@@ -60,3 +60,15 @@ async fn an_installation_while_it_runs_fails_in_words_and_hurts_nobody() {
         .await
         .expect(200);
 }
+
+#[tokio::test]
+async fn programs_and_processes_of_its_own_come_back_to_the_function() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with(&upstream, &["starting_programs"]).await;
+    for _ in 0..2 {
+        assert_eq!(
+            told(&gateway.user(), "hi").await,
+            "run python 3 async shell [2, 4] 6"
+        );
+    }
+}

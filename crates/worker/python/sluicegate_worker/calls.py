@@ -39,7 +39,8 @@ class Plan:
         self.is_async = inspect.iscoroutinefunction(handler)
         self.is_generator = inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)
         self._parameters = parameters_of(handler)
-        self.names = wanted_names(given_as or name, self._parameters, has_valves)
+        is_own = getattr(handler, "__name__", name) == name
+        self.names = wanted_names(given_as or name, self._parameters, has_valves, is_own)
         self._suppliers = [(wanted, SUPPLIERS[wanted]) for wanted in self.names]
 
     def context_parameters(self, call: Call) -> Parameters:
@@ -83,10 +84,13 @@ def parameters_of(handler: Callable[..., Any]) -> list[inspect.Parameter]:
         return []
 
 
-def wanted_names(handler: str, parameters: list[inspect.Parameter], has_valves: bool) -> list[str]:
+def wanted_names(
+    handler: str, parameters: list[inspect.Parameter], has_valves: bool, is_own: bool = True
+) -> list[str]:
     """The context names a handler is given: those it may have and lists, or all of them with `**kwargs`.
 
-    A name it lists without a default is given in any case, if there is such a name at all.
+    A name it lists without a default is given in any case, if there is such a name at all. The `**kwargs` of a
+    decorator's wrapper (not `is_own`) are left alone: they go to a function whose parameters nobody can see.
     """
     given = set(CONTEXT_NAMES.get(handler, ()))
     listed = {parameter.name for parameter in parameters}
@@ -94,7 +98,7 @@ def wanted_names(handler: str, parameters: list[inspect.Parameter], has_valves: 
     wanted = (listed & given) | (needed & (SUPPLIERS.keys() - VALVES_NAMES))
     if has_valves:
         wanted |= listed & VALVES_NAMES
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+    if is_own and any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         wanted |= given
     return sorted(wanted)
 

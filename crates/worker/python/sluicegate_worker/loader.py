@@ -120,6 +120,10 @@ class Function:
         """The function's place in the order under these stored values; 0 where it cannot be told."""
         return valves.priority(self.valves_model, {**self.own_values, **values}, self._attribute("priority"))
 
+    def register(self) -> None:
+        """Puts the module into `sys.modules`."""
+        sys.modules[self.module.__name__] = self.module
+
     def unregister(self) -> None:
         """Takes the module out of `sys.modules`, unless a newer one has its place."""
         if sys.modules.get(self.module.__name__) is self.module:

@@ -288,8 +288,18 @@ def with_dict_manners(model: type) -> type:
 
 
 def user_valves(model: type, values: Values | None) -> Any:
-    """A user's valves; values that no longer fit give way to the defaults, as in the real product."""
+    """A user's valves; values that no longer fit give way to the defaults, as in the real product.
+
+    Where a field has none, what was given stands unchecked: a handler that does not look at the field runs on.
+    """
     try:
         return model(**(values or {}))
-    except Exception:
+    except Exception as error:
+        refused = error
+    construct = getattr(model, "model_construct", None)
+    try:
         return model()
+    except Exception:
+        if construct is None:
+            raise refused from None
+        return construct(**(values or {}))

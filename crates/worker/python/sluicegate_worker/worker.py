@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import signal
 import traceback
 from collections.abc import Awaitable, Callable
 from os import _exit
@@ -183,7 +185,18 @@ class Worker:
         slot = self.slots.get(payload["slot"])
         if slot is not None:
             self.requests[id] = RequestContext(id, slot, payload, self.link, self.callbacks)
+            if "siblings" in payload:
+                self._show_siblings(payload["siblings"])
             self.output.renew()
+
+    def _show_siblings(self, visible: list[int]) -> None:
+        """Lets the functions of a group find each other in `sys.modules`, and none that is switched off."""
+        for id, slot in self.slots.items():
+            if id not in visible:
+                slot.function.unregister()
+        for id in visible:
+            if id in self.slots:
+                self.slots[id].function.register()
 
     def _close(self, id: int, _: int, __: Any) -> None:
         request = self.requests.pop(id, None)
@@ -326,13 +339,29 @@ def plan_name(handler: int, payload: dict[str, Any]) -> str:
     return str(payload.get("name")) if handler == core.TOOL else HANDLER_NAMES.get(handler, "")
 
 
+def become_stranger(sockets: tuple[int, ...]) -> None:
+    """Makes a process that a function has forked one of its own.
+
+    It can be ended by signals as others can, and the gateway hears of the worker's end although it lives on.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in sockets:
+        os.dup2(null, number, inheritable=False)
+    os.close(null)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def main(fd: int, directory: str) -> None:
     """Serves the gateway at the other end of `fd` until it closes the connection."""
-    core.watch(fd)
+    watched = core.watch(fd)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     link = Link(core.Core(fd), loop)
     worker = Worker(link, output.install(link), directory)
+    sockets = (fd, watched, link.core.fileno())
+    os.register_at_fork(after_in_child=lambda: become_stranger(sockets))
     loop.add_reader(link.core.fileno(), worker.read)
     while True:
         try:
