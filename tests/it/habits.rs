@@ -28,6 +28,7 @@
 //! | programs, forked processes | `starting_programs` | `environment` |
 //! | downloads at first use | `fetching_words` | `environment` |
 //! | the module's `__doc__` in the class body | `documented` | `output` |
+//! | `HTMLResponse` from a tool | `showing_cards` | `cards` |
 //! | tells by events of every type, asks the browser | `telling`, `telling_along`, `calling` | `events` |
 //! | stands before a model server, in every form of answer | `passing_on` | `pipes` |
 //! | user valves in every spelling, validators, `create_model` | `users_wishes` | `shapes` |
@@ -35,6 +36,7 @@
 //! | no handler at all, junk in the head | `marker` | `shapes` |
 //! | turns streaming on or off | `choosing_stream` | `shapes` |
 
+mod cards;
 mod environment;
 mod events;
 mod output;
