@@ -403,18 +403,29 @@ impl Model {
         }
     }
 
-    /// Its entry in OpenAI's list.
+    /// Its name for people.
+    fn name(&self) -> &str {
+        match (&self.preset, &self.source) {
+            (Some(preset), _) => preset.name(),
+            (None, Source::Upstream(entry)) => &entry.name,
+            (None, Source::Pipe { name }) => name,
+        }
+    }
+
+    /// Its entry in OpenAI's list, with its name besides, which chat UIs show.
     #[must_use]
     pub fn in_openai_list(&self) -> Value {
         match (&self.source, &self.target) {
             (Source::Upstream(entry), _) => json!({
                 "id": self.id,
+                "name": self.name(),
                 "object": "model",
                 "created": entry.created,
                 "owned_by": entry.owned_by,
             }),
             (_, Target::Pipe(function)) => json!({
                 "id": self.id,
+                "name": self.name(),
                 "object": "model",
                 "created": function.record.created_at,
                 "owned_by": "sluicegate",

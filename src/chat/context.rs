@@ -1,5 +1,6 @@
 //! What functions are told of a request besides its body.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{HeaderMap, header};
@@ -8,11 +9,14 @@ use serde_json::{Value, json};
 use super::callbacks::{Asking, Reach};
 use super::events::Events;
 use super::request::{ChatRequest, Incoming};
-use crate::auth::Caller;
+use crate::auth::{Caller, Via};
 use crate::host::{Context, Metadata};
 use crate::models::Model;
 use crate::registry::Snapshot;
 use crate::wire::json::Document;
+
+/// The header in which Open WebUI names the chat that a request belongs to.
+const CHAT_ID_HEADER: &str = "x-openwebui-chat-id";
 
 /// Headers that carry credentials.
 const SECRET_HEADERS: &[&str] = &[
@@ -130,11 +134,29 @@ pub(super) fn metadata_for_pipe(request: &ChatRequest, known: &Metadata) -> Meta
     }
 }
 
+/// How the client wants tools to be chosen.
+fn function_calling(original: &Document) -> Value {
+    let params = original.raw("params").map(Document::parse);
+    let wanted =
+        params.and_then(|params| Some(params.ok()?.string("function_calling")?.into_owned()));
+    json!(wanted.as_deref().unwrap_or("native"))
+}
+
+/// The chat that a trusted chat UI names in a header, as Open WebUI does in front of the gateway; empty for none.
+fn chat_of<'a>(incoming: &Incoming<'a>) -> Cow<'a, str> {
+    let named = incoming.headers.get(CHAT_ID_HEADER);
+    let named = named.filter(|_| incoming.caller.via == Via::UiKey);
+    named
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or_default()
+        .into()
+}
+
 /// `__metadata__` as Open WebUI builds it for a caller without a browser session.
 pub(super) fn metadata(
     original: &Document,
     filter_ids: &[String],
-    caller: &Caller,
+    incoming: &Incoming<'_>,
     model: &Model,
 ) -> Value {
     let member = |key: &str| -> Value {
@@ -152,8 +174,8 @@ pub(super) fn metadata(
     };
     let entry: Value = serde_json::from_slice(&model.entry()).unwrap_or_default();
     json!({
-        "user_id": caller.user.id,
-        "chat_id": original.string("chat_id").unwrap_or_default(),
+        "user_id": incoming.caller.user.id,
+        "chat_id": original.string("chat_id").unwrap_or_else(|| chat_of(incoming)),
         "message_id": member("id"),
         "session_id": member("session_id"),
         "filter_ids": filter_ids,
@@ -164,7 +186,7 @@ pub(super) fn metadata(
         "variables": or_empty("variables"),
         "model": entry,
         "direct": false,
-        "params": {"function_calling": "native"},
+        "params": {"function_calling": function_calling(original)},
         "user_agent": null,
         "internal": false,
         "user_message": null,

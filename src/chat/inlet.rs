@@ -24,7 +24,7 @@ pub(super) async fn run(
     model: &Model,
 ) -> Result<ChatRequest> {
     if chain.context.is_some() {
-        request.make_metadata(incoming.caller, model)?;
+        request.make_metadata(incoming, model)?;
     }
     if let (Some(remotes), Some(context)) = (&chain.remotes, &chain.context) {
         // Boxed, because it is rare and large.

@@ -171,8 +171,8 @@ impl ChatRequest {
     /// # Errors
     ///
     /// If the result is no JSON object, which would be a fault of ours.
-    pub fn make_metadata(&mut self, caller: &Caller, model: &Model) -> Result<()> {
-        let json = metadata(&self.original, &self.filter_ids, caller, model)
+    pub fn make_metadata(&mut self, incoming: &Incoming<'_>, model: &Model) -> Result<()> {
+        let json = metadata(&self.original, &self.filter_ids, incoming, model)
             .to_string()
             .into();
         self.metadata = Some(Metadata { json, version: 1 });

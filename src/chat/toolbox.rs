@@ -31,7 +31,7 @@ pub(super) fn open(
     }
     if chain.context.is_none() {
         chain.tell(reach, &request, model, incoming);
-        request.make_metadata(incoming.caller, model)?;
+        request.make_metadata(incoming, model)?;
     }
     request.set_in_metadata("tools", &tools.for_metadata());
     if !request.chooses_tools_by_prompt() {
