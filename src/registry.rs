@@ -33,7 +33,7 @@ pub use self::function::{
     ActionEntry, Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt,
     Origin, Pipes, Record, Valves,
 };
-pub use self::grants::{GRANTS, Right};
+pub use self::grants::GRANTS;
 pub use self::loader::{Candidate, CheckedValves, LoadError, LoadFault, Loader};
 pub use self::preset::{Preset, PresetForm};
 pub use self::presets::{Others, PresetError};

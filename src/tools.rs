@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::auth::Caller;
 use crate::config::Role;
 use crate::host::{Context, Failure, Host, Metadata};
-use crate::registry::{Function, Right, Snapshot};
+use crate::registry::{Function, Permission, Snapshot};
 use crate::telemetry::{Outcome, RequestLog};
 
 use self::result::text_of;
@@ -243,5 +243,5 @@ fn failure_text(failure: &Failure) -> String {
 
 fn may_use(caller: &Caller, tools: &Function) -> bool {
     let is_admin = caller.rights == Role::Admin;
-    tools.is_active && (is_admin || tools.grants(&caller.owner.id, Right::Read))
+    tools.is_active && (is_admin || tools.grants(&caller.owner.id, Permission::Read))
 }

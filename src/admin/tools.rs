@@ -12,7 +12,7 @@ use super::reply::{Administrator, Answer, Form, Refusal};
 use super::valves::entry_of;
 use crate::auth::Caller;
 use crate::config::Role;
-use crate::registry::{Edit, Function, GRANTS, NewFunction, Registry, Right};
+use crate::registry::{Access, Edit, Function, GRANTS, NewFunction, Permission, Registry};
 
 /// What a client sends to create or update tools.
 #[derive(Debug, Deserialize)]
@@ -22,7 +22,7 @@ pub(super) struct ToolsForm {
     content: String,
     meta: Map<String, Value>,
     #[serde(default)]
-    access_grants: Option<Vec<Value>>,
+    access_grants: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,7 +72,7 @@ fn as_shown(spec: &Value) -> Value {
     spec
 }
 
-fn may(caller: &Caller, tools: &Function, right: Right) -> bool {
+fn may(caller: &Caller, tools: &Function, right: Permission) -> bool {
     caller.rights == Role::Admin || tools.grants(&caller.owner.id, right)
 }
 
@@ -81,7 +81,7 @@ fn find(
     registry: &Registry,
     caller: &Caller,
     id: &str,
-    right: Right,
+    right: Permission,
 ) -> Result<Arc<Function>, Refusal> {
     let snapshot = registry.current();
     let tools = snapshot.tool(id).ok_or_else(Refusal::not_found)?;
@@ -99,7 +99,7 @@ pub(super) async fn list(
     let snapshot = registry.current();
     let mine = snapshot
         .tools()
-        .filter(|tools| may(&caller, tools, Right::Read));
+        .filter(|tools| may(&caller, tools, Permission::Read));
     Ok(Json(mine.map(|tools| summary(tools)).collect()))
 }
 
@@ -111,7 +111,7 @@ pub(super) async fn list_to_change(
     let snapshot = registry.current();
     let mine = snapshot
         .tools()
-        .filter(|tools| may(&caller, tools, Right::Write));
+        .filter(|tools| may(&caller, tools, Permission::Write));
     Ok(Json(mine.map(|tools| summary(tools)).collect()))
 }
 
@@ -130,7 +130,12 @@ pub(super) async fn read(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer {
-    Ok(Json(whole(&*find(&registry, &caller, &id, Right::Read)?)))
+    Ok(Json(whole(&*find(
+        &registry,
+        &caller,
+        &id,
+        Permission::Read,
+    )?)))
 }
 
 pub(super) async fn create(
@@ -142,8 +147,9 @@ pub(super) async fn create(
     if caller.rights != Role::Admin {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "401 Unauthorized"));
     }
+    let grants = checked(form.access_grants)?;
     let new = NewFunction {
-        meta: meta_of(form.meta, form.access_grants.unwrap_or_default().into()),
+        meta: meta_of(form.meta, grants.unwrap_or_else(|| json!([]))),
         id: form.id,
         name: form.name,
         content: form.content,
@@ -158,9 +164,9 @@ pub(super) async fn update(
     Path(id): Path<String>,
     Form(form): Form<ToolsForm>,
 ) -> Answer {
-    let known = find(&registry, &caller, &id, Right::Write)?;
+    let known = find(&registry, &caller, &id, Permission::Write)?;
     let kept = || known.record.meta.get(GRANTS).cloned().unwrap_or_default();
-    let grants = form.access_grants.map_or_else(kept, Value::from);
+    let grants = checked(form.access_grants)?.unwrap_or_else(kept);
     let edit = Edit {
         name: form.name,
         content: form.content,
@@ -170,6 +176,15 @@ pub(super) async fn update(
     Ok(Json(whole(
         &*registry.update(known.id.as_str(), edit).await?,
     )))
+}
+
+/// The access list of a form, if there is one that makes sense.
+fn checked(grants: Option<Value>) -> Result<Option<Value>, Refusal> {
+    let access = grants
+        .map(|grants| Access::from_grants(&grants))
+        .transpose();
+    let access = access.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error))?;
+    Ok(access.map(|access| access.to_json()))
 }
 
 /// What is said of tools, with who may use them.
@@ -184,7 +199,7 @@ pub(super) async fn update_access(
     Path(id): Path<String>,
     Form(form): Form<AccessForm>,
 ) -> Answer {
-    let known = find(&registry, &caller, &id, Right::Write)?;
+    let known = find(&registry, &caller, &id, Permission::Write)?;
     let changed = registry
         .set_meta(known.id.as_str(), GRANTS, form.access_grants.into())
         .await?;
@@ -196,7 +211,7 @@ pub(super) async fn delete(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer {
-    let known = find(&registry, &caller, &id, Right::Write)?;
+    let known = find(&registry, &caller, &id, Permission::Write)?;
     Ok(Json(Value::Bool(registry.delete(known.id.as_str()).await?)))
 }
 
@@ -205,7 +220,7 @@ pub(super) async fn read_valves(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer {
-    let tools = find(&registry, &caller, &id, Right::Write)?;
+    let tools = find(&registry, &caller, &id, Permission::Write)?;
     Ok(Json(tools.shown_valves()))
 }
 
@@ -214,7 +229,7 @@ pub(super) async fn valves_spec(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer {
-    let tools = find(&registry, &caller, &id, Right::Write)?;
+    let tools = find(&registry, &caller, &id, Permission::Write)?;
     let asker = entry_of(&caller);
     Ok(Json(registry.valves_spec(&tools, &asker, false).await?))
 }
@@ -225,8 +240,8 @@ pub(super) async fn update_valves(
     Path(id): Path<String>,
     Form(values): Form<Map<String, Value>>,
 ) -> Answer {
-    let tools = find(&registry, &caller, &id, Right::Read)?;
-    if !may(&caller, &tools, Right::Write) {
+    let tools = find(&registry, &caller, &id, Permission::Read)?;
+    if !may(&caller, &tools, Permission::Write) {
         return Err(Refusal::prohibited().with_status(StatusCode::BAD_REQUEST));
     }
     Ok(Json(registry.set_valves(tools.id.as_str(), values).await?))
@@ -237,7 +252,7 @@ pub(super) async fn read_user_valves(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer {
-    let tools = find(&registry, &caller, &id, Right::Read)?;
+    let tools = find(&registry, &caller, &id, Permission::Read)?;
     Ok(Json(tools.shown_user_valves(&caller.user.id)))
 }
 
@@ -246,7 +261,7 @@ pub(super) async fn user_valves_spec(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer {
-    let tools = find(&registry, &caller, &id, Right::Read)?;
+    let tools = find(&registry, &caller, &id, Permission::Read)?;
     let asker = entry_of(&caller);
     Ok(Json(registry.valves_spec(&tools, &asker, true).await?))
 }
@@ -257,7 +272,7 @@ pub(super) async fn update_user_valves(
     Path(id): Path<String>,
     Form(values): Form<Map<String, Value>>,
 ) -> Answer {
-    let tools = find(&registry, &caller, &id, Right::Read)?;
+    let tools = find(&registry, &caller, &id, Permission::Read)?;
     let user_id = &caller.user.id;
     Ok(Json(
         registry

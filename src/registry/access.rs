@@ -1,7 +1,7 @@
 //! Who may use a model: the grants of its row.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::store::ids;
 
@@ -53,6 +53,25 @@ impl Access {
         let grants: Option<Vec<Grant>> = Deserialize::deserialize(grants)
             .map_err(|error| format!("`access_grants` makes no sense: {error}"))?;
         Ok(Self(grants))
+    }
+
+    /// Reads the list of a form of Open WebUI 0.6 or 0.12, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn from_form(form: &Map<String, Value>) -> Result<Option<Self>, String> {
+        match (form.get("access_grants"), form.get("access_control")) {
+            (Some(grants), _) if !grants.is_null() => Self::from_grants(grants).map(Some),
+            (_, Some(control)) => Self::from_control(control).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The grants as a list of rows, null for no list at all.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!(self.0)
     }
 
     /// Reads `access_control` as Open WebUI 0.6 has it: null for everyone, `{}` for nobody, else who may read and write.

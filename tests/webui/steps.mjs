@@ -35,12 +35,15 @@ async function shoot(page, name) {
 /** Asks in a new chat and does not wait for the answer. */
 async function ask(page, model, question) {
   await page.goto(`${WEBUI}/?model=${model}`);
-  await page.getByRole("button", { name: `Selected model: ${model}`, exact: false }).waitFor();
+  await page.getByRole("button", { name: `Selected model: ${NAMES[model] ?? model}`, exact: false }).waitFor();
   await page.locator("#chat-input").fill(question);
   await page.keyboard.press("Enter");
 }
 
 const answerOf = (page) => page.locator('[id^="message-"]:not(.user-message):not(#message-input-container)').last();
+
+/** What models are called where that is not their id. */
+const NAMES = { "demo-tools": "Demo with tools" };
 
 /** Waits until the answer has this text, in this case. */
 async function expectAnswer(page, text) {

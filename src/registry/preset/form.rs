@@ -41,11 +41,7 @@ impl PresetForm {
             ));
         }
         let about = |error: String| format!("model `{id}`: {error}");
-        let access = match (form.get("access_grants"), form.get("access_control")) {
-            (Some(grants), _) if !grants.is_null() => Some(Access::from_grants(grants)),
-            (_, Some(control)) => Some(Access::from_control(control)),
-            _ => None,
-        };
+        let access = Access::from_form(&form).map_err(about)?;
         let base = text(&mut form, "base_model_id").map_err(about)?;
         let is_active = match form.get("is_active") {
             None | Some(Value::Null) => true,
@@ -59,7 +55,7 @@ impl PresetForm {
                 .ok_or_else(|| about("`name` is missing".to_owned()))?,
             params: object(&mut form, "params").map_err(about)?,
             meta: object(&mut form, "meta").map_err(about)?,
-            access: access.transpose().map_err(about)?,
+            access,
             is_active,
             id,
         })
