@@ -8,6 +8,7 @@ mod callbacks;
 mod environment;
 mod failure;
 mod interpreter;
+mod isolation;
 mod nursery;
 mod output;
 mod payload;
@@ -34,12 +35,14 @@ use tokio::runtime::Handle;
 pub use self::callbacks::{Alone, Callbacks, Question, Refusal};
 pub use self::environment::PythonSettings;
 pub use self::failure::{Exception, Failure};
+pub use self::isolation::{IsolationSettings, Protection};
 pub use self::output::Output;
 pub use self::pipe::{PipeAnswer, PipeItem, PipeStream};
 pub use self::runtime::unpack as unpack_runtime;
 pub use self::session::{Context, Hook, Metadata, Session, StreamResult};
 
 use self::environment::Environments;
+use self::isolation::{Bounds, Tenant, Warden};
 use self::nursery::Nursery;
 use self::output::SlotOutput;
 use self::runner::Runner;
@@ -65,9 +68,10 @@ pub(crate) struct Shared {
     next_runtime: AtomicUsize,
     /// Where workers come from, by the interpreter of their environment. Held for map operations only.
     nurseries: Mutex<HashMap<PathBuf, Arc<Nursery>>>,
-    /// Processes that several functions share. Held for map operations only.
-    groups: Mutex<HashMap<String, Weak<Worker>>>,
+    /// Processes that several functions share, with what they may. Held for map operations only.
+    groups: Mutex<HashMap<String, (Weak<Worker>, Bounds)>>,
     output: Arc<Output>,
+    warden: Warden,
 }
 
 impl Host {
@@ -81,6 +85,7 @@ impl Host {
         assert!(!runtimes.is_empty(), "a host needs a runtime");
         let output = Arc::new(Output::new(settings.log_prints));
         let shared = Shared {
+            warden: Warden::new(settings.isolation.clone(), &settings.data_dir),
             environments: Environments::new(settings),
             runtimes,
             next_runtime: AtomicUsize::new(0),
@@ -137,6 +142,18 @@ impl Host {
         runner
             .call(&seat, Handler::Pipes, payload.to_string().into(), limit)
             .await
+    }
+
+    /// How functions are isolated on this machine, tried out on a process without one.
+    ///
+    /// # Errors
+    ///
+    /// If no process can be started, or isolation is required and cannot be had.
+    pub async fn try_isolation(&self) -> Result<Vec<Protection>, LoadError> {
+        let worker = self.shared.start_worker(&[], 0).await;
+        let worker = worker.map_err(load_error)?;
+        let protections = self.shared.warden.confine(&worker, None).await;
+        protections.map_err(load_error)
     }
 
     fn runner(&self, pocket: &Pocket, id: &FunctionId, source: &Arc<str>) -> Arc<Runner> {
@@ -231,22 +248,26 @@ impl Shared {
     async fn worker_for(
         self: &Arc<Self>,
         requirements: &[String],
-        settings: &FunctionSettings,
+        tenant: Tenant<'_>,
     ) -> Result<Arc<Worker>, Failure> {
+        let settings = tenant.settings;
         if settings.group.is_empty() {
-            return self.new_worker(requirements, settings.memory_mib).await;
+            return self.new_worker(requirements, tenant).await;
         }
-        let shared = self.groups().get(&settings.group).and_then(Weak::upgrade);
+        let bounds = Bounds::of(settings);
+        let shared = self.groups().get(&settings.group).cloned();
+        let shared = shared.filter(|(_, there)| *there == bounds);
+        let shared = shared.and_then(|(worker, _)| worker.upgrade());
         if let Some(worker) = shared.filter(|worker| worker.is_alive()) {
             return Ok(worker);
         }
-        let worker = self.new_worker(requirements, settings.memory_mib).await?;
+        let worker = self.new_worker(requirements, tenant).await?;
         self.groups()
-            .insert(settings.group.clone(), Arc::downgrade(&worker));
+            .insert(settings.group.clone(), (Arc::downgrade(&worker), bounds));
         Ok(worker)
     }
 
-    fn groups(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Worker>>> {
+    fn groups(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Weak<Worker>, Bounds)>> {
         self.groups
             .lock()
             .expect("no code that holds this lock panics")
@@ -255,8 +276,20 @@ impl Shared {
     async fn new_worker(
         &self,
         requirements: &[String],
-        memory_mib: u64,
+        tenant: Tenant<'_>,
     ) -> Result<Arc<Worker>, Failure> {
+        let memory_mib = tenant.settings.memory_mib;
+        let worker = self.start_worker(requirements, memory_mib).await?;
+        self.warden.confine(&worker, Some(tenant)).await?;
+        Ok(Arc::new(worker))
+    }
+
+    /// A process that is connected and not confined yet.
+    async fn start_worker(
+        &self,
+        requirements: &[String],
+        memory_mib: u64,
+    ) -> Result<Worker, Failure> {
         let unavailable = |error: std::io::Error| Failure::Unavailable(error.to_string());
         let nursery = self.nursery(requirements).await.map_err(|error| {
             if requirements::is_refusal(&error) {
@@ -275,7 +308,7 @@ impl Shared {
                 Failure::Unavailable(format!("its memory cannot be limited: {error}"))
             })?;
         }
-        Ok(Arc::new(worker))
+        Ok(worker)
     }
 
     async fn nursery(&self, requirements: &[String]) -> std::io::Result<Arc<Nursery>> {

@@ -30,6 +30,7 @@ pub(super) fn resolve(
 ) -> Config {
     let settings = Settings(&raw.settings);
     let config = Config {
+        file: None,
         listen: settings.address("listen"),
         data_dir: settings.path("data_dir"),
         threads: settings.size("threads"),
@@ -187,6 +188,8 @@ fn function_defaults(settings: &Settings<'_>) -> FunctionConfig {
         queue: settings.size("functions.queue"),
         threads: 1,
         group: String::new(),
+        network: settings.choice("functions.network"),
+        subprocesses: settings.bool("functions.subprocesses"),
         bypass_filter: false,
     }
 }
@@ -207,6 +210,12 @@ fn python(settings: &Settings<'_>, mistakes: &mut Mistakes) -> PythonConfig {
         pass_env: settings.checked_list("python.pass_env", variables, is_variable, mistakes),
         uv: settings.text("python.uv").to_owned(),
         base: settings.bool("python.base"),
+        isolation: settings.choice("python.isolation"),
+        read_paths: settings
+            .list("python.read_paths")
+            .iter()
+            .map(PathBuf::from)
+            .collect(),
     }
 }
 

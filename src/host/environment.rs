@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::interpreter::Interpreter;
+use super::isolation::IsolationSettings;
 use super::requirements::{self, Requirement};
 use super::runtime;
 use super::zygote::Launch;
@@ -63,6 +64,8 @@ pub struct PythonSettings {
     pub approved: Vec<String>,
     /// Further variables that functions may see.
     pub pass_env: Vec<String>,
+    /// How functions are isolated.
+    pub isolation: IsolationSettings,
     /// Whether what functions print goes to the gateway's log.
     pub log_prints: bool,
 }

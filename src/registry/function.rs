@@ -10,9 +10,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::{Closing, StreamOutlet};
+use crate::config::{Closing, NetworkAccess, StreamOutlet};
 
-/// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Never joined to a path.
+/// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Joined to a path for its data folder only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FunctionId(Arc<str>);
 
@@ -209,6 +209,10 @@ pub struct FunctionSettings {
     pub queue: usize,
     /// Name of the process that it shares with other functions, empty for one of its own.
     pub group: String,
+    /// Which connections it may open.
+    pub network: NetworkAccess,
+    /// Whether it may start programs.
+    pub subprocesses: bool,
     /// Whether it may ask for completions that no filter sees.
     pub bypass_filter: bool,
     /// Models that it is attached to besides being global.

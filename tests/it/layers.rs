@@ -111,6 +111,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
     ("anyhow", &["main"]),
     ("pyo3", &[]),
+    ("landlock", &[]),
+    ("seccompiler", &[]),
 ];
 
 #[test]

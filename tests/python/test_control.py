@@ -150,7 +150,7 @@ def test_stuck_worker_ends_after_its_socket_closed(zygote: Zygote) -> None:
 
 
 def test_waiting_tasks_are_cancelled_when_the_socket_closes(zygote: Zygote, tmp_path: Path) -> None:
-    worker = zygote.spawn()
+    worker = zygote.spawn(data=str(tmp_path))
     path = tmp_path / "seen"
     source = WAITING.replace('print("cancelled")', f"open({str(path)!r}, 'w').close()")
     slot = worker.load(source.format(name="Filter", handler="inlet", wait="await asyncio.Event().wait()"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import select
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
@@ -12,7 +14,7 @@ from typing import Any, NoReturn
 
 import sluicegate_core as core
 
-from sluicegate_worker import loader, models, output
+from sluicegate_worker import confinement, loader, models, output
 from sluicegate_worker.callbacks import Callbacks
 from sluicegate_worker.calls import INVOCATIONS, Invocation, Plan, run_inline, run_threaded
 from sluicegate_worker.context import Call, RequestContext
@@ -21,6 +23,9 @@ from sluicegate_worker.link import Link
 from sluicegate_worker.pipes import FAILED_WHILE_READ, PipeCall
 from sluicegate_worker.scope import CURRENT, NO_SLOT, Scope
 from sluicegate_worker.slots import Slot
+
+#: Kind, id, flags, handler and payload.
+Frame = tuple[int, int, int, int, Any]
 
 HANDLER_NAMES = {
     core.INLET: "inlet",
@@ -69,6 +74,10 @@ class Worker:
         if frames is None:
             self._leave()
             return
+        self.take(frames)
+
+    def take(self, frames: list[Frame]) -> None:
+        """Acts on frames, then writes all that came of them."""
         self.link.hold()
         for kind, id, _, handler, payload in frames:
             try:
@@ -274,17 +283,62 @@ def give_up() -> NoReturn:
     _exit(1)
 
 
+def await_orders(connection: core.Core, directory: str) -> list[Frame]:
+    """Confines the process as the gateway's first frame says; returns the frames that came with it.
+
+    Nothing may run before, not even a thread: what the process gives up, it must give up as a whole.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    frames: list[Frame] | None = []
+    while not frames:
+        poll.poll()
+        frames = connection.read()
+        if frames is None:
+            _exit(0)
+    kind, id, _, _, orders = frames[0]
+    if kind != core.CONFINE:
+        raise RuntimeError(f"the gateway's first frame was of kind {kind}")
+    try:
+        connection.send(core.REPLY, id, 0, 0, {"protections": confinement.confine(directory, orders)})
+    except Exception as error:
+        connection.send(core.ERROR, id, 0, 0, describe(error, directory))
+    connection.flush()
+    return frames[1:]
+
+
 def main(fd: int, directory: str) -> None:
     """Serves the gateway at the other end of `fd` until it closes the connection."""
+    connection = core.Core(fd)
+    frames = await_orders(connection, directory)
+    silence_stderr()
     core.watch(fd)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    link = Link(core.Core(fd), loop)
-    worker = Worker(link, output.install(link), directory)
+    link = Link(connection, loop)
+    worker = Worker(link, output.install(link), code_directory(directory))
+    worker.take(frames)
     loop.add_reader(link.core.fileno(), worker.read)
     while True:
         try:
             loop.run_forever()
+        except Exception:
+            # What the loop itself waits with is gone: a function has closed descriptors that are not its own.
+            give_up()
         except BaseException:
             # A task or callback of the function's own raised `SystemExit` or its like, which asyncio passes on.
             traceback.print_exc()
+
+
+def code_directory(directory: str) -> str:
+    """Where the sources of functions are kept."""
+    code = os.path.join(directory, "code")
+    os.mkdir(code, 0o700)
+    return code
+
+
+def silence_stderr() -> None:
+    """Lets descriptor 2 lead nowhere: a function that writes there past Python's streams is not to busy the gateway."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
