@@ -9,6 +9,7 @@ mod events;
 mod filters;
 mod folder;
 mod hostile;
+mod isolation;
 mod keys;
 mod layers;
 mod leaving;
