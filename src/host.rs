@@ -16,6 +16,7 @@ mod pipe;
 mod requirements;
 mod runner;
 mod runtime;
+mod scratch;
 mod session;
 mod worker;
 mod zygote;

@@ -176,6 +176,19 @@ def tricks(_):
     yield "prctl", lambda: [call("prctl", option, value) for option, value in PRCTLS]
 
 
+def make_folders():
+    here = os.open(".", os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("inner")
+        os.chdir("inner")
+    os.fchdir(here)
+    os.close(here)
+
+
+def hoards(_):
+    yield "folders in folders", make_folders
+
+
 def usual(_):
     yield "a file", lambda: write("notes.txt")
     yield "a kept file", lambda: write("data/notes.txt")
@@ -201,6 +214,7 @@ SETS = {
     "network": network,
     "threads": threads,
     "tricks": tricks,
+    "hoards": hoards,
     "usual": usual,
 }
 

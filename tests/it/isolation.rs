@@ -4,8 +4,10 @@
 //! of them. What the kernel cannot hold is skipped with a word.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -208,6 +210,32 @@ async fn p08_programs_run_where_they_are_allowed_and_end_with_the_worker() {
     scene.neighbours_go_on().await;
 }
 
+#[tokio::test]
+async fn p08_what_a_process_has_written_for_itself_goes_with_it() {
+    let scene = Scene::start().await;
+    let scratch = scene.gateway.data_dir().join("python/scratch");
+    let workers = || {
+        let zygotes = folders_in(&scratch).into_iter();
+        let zygotes = zygotes.flat_map(|gateway| folders_in(&gateway));
+        zygotes.flat_map(|zygote| folders_in(&zygote)).count()
+    };
+    let outcomes = scene.attempt("escaping", "hoards").await;
+    assert_eq!(outcomes["folders in folders"], "done");
+    let before = workers();
+    scene.gateway.remove_function("escaping");
+    eventually(PATIENCE, "the end of its files", async || {
+        (workers() < before).then_some(())
+    })
+    .await;
+    scene.neighbours_go_on().await;
+}
+
+/// The folders in a folder, which may be going away.
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
 fn limits_of(process: Process) -> String {
     std::fs::read_to_string(format!("/proc/{}/limits", process.0)).unwrap()
 }
@@ -360,30 +388,54 @@ async fn p20_a_reload_that_closes_the_network_replaces_the_process() {
 /// Landlock's system calls, the same on all machines.
 const LANDLOCK: &str = "444,445,446";
 
+const BINARY: &str = env!("CARGO_BIN_EXE_sluicegate");
+
 /// What `check` says of a folder with one function on a kernel without some system calls, and its status.
 fn check_without(calls: &str, table: &str, isolation: &str) -> (String, Option<i32>) {
-    let home = tempfile::tempdir().unwrap();
-    let functions = home.path().join("data/functions");
-    std::fs::create_dir_all(&functions).unwrap();
-    std::fs::write(functions.join("single.py"), source("single")).unwrap();
-    let config = home.path().join("gate.toml");
-    let text = format!(
-        "data_dir = \"{}\"\n{table}\n[python]\ninterpreter = \"{}\"\nbase = false\nisolation = \"{isolation}\"\n",
-        home.path().join("data").display(),
-        python().display(),
+    let launcher = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/without_calls.py");
+    let mut check = Command::new(python());
+    check.arg(launcher).args([calls, BINARY]);
+    let settings = format!(
+        "{table}\n[python]\ninterpreter = \"{}\"\nbase = false\nisolation = \"{isolation}\"",
+        python().display()
     );
+    run_check(check, &settings, &source("single"))
+}
+
+/// Runs `check` on a folder with one function, which others may pass.
+fn run_check(mut check: Command, settings: &str, code: &str) -> (String, Option<i32>) {
+    let home = tempfile::tempdir().unwrap();
+    let data_dir = home.path().join("data");
+    std::fs::create_dir_all(data_dir.join("functions")).unwrap();
+    std::fs::set_permissions(home.path(), Permissions::from_mode(0o711)).unwrap();
+    std::fs::write(data_dir.join("functions/single.py"), code).unwrap();
+    let config = home.path().join("gate.toml");
+    let text = format!("data_dir = \"{}\"\n{settings}\n", data_dir.display());
     std::fs::write(&config, text).unwrap();
-    let launcher = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/without_calls.py");
-    let mut check = std::process::Command::new(python());
-    check
-        .arg(launcher)
-        .args([calls, env!("CARGO_BIN_EXE_sluicegate"), "check", "--config"]);
-    let output = check.arg(config).output().unwrap();
+    let output = check.args(["check", "--config"]).arg(config).output();
+    let output = output.unwrap();
     let said = [output.stdout, output.stderr].concat();
     (
         String::from_utf8_lossy(&said).into_owned(),
         output.status.code(),
     )
+}
+
+#[test]
+fn p20_under_root_a_function_is_a_user_of_its_own() {
+    // Nobody else may pass through root's home, where the interpreter of the tests may be.
+    let settings = "[python]\ninterpreter = \"/usr/bin/python3\"\nbase = false";
+    let code = "import os\nopen('data/kept', 'w').close()\n\
+        raise RuntimeError(f'user {os.getuid()}, keeps for {os.stat(\"data/kept\").st_uid}')";
+    let (said, _) = run_check(Command::new(BINARY), settings, code);
+    if !said.contains("ok: isolation: own user") {
+        return say("isolation: skipped, not in force here: own user");
+    }
+    let told = said.split("does not load: user ").nth(1).unwrap_or(&said);
+    let (user, kept) = told.split_once(", keeps for ").unwrap_or((told, ""));
+    let user: u32 = user.parse().expect(&said);
+    assert!(user >= 0x7000_0000, "{said}");
+    assert!(kept.starts_with(&user.to_string()), "{said}");
 }
 
 #[test]

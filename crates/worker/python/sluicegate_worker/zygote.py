@@ -18,7 +18,6 @@ import os
 import platform
 import resource
 import selectors
-import shutil
 import signal
 import socket
 import stat
@@ -127,14 +126,17 @@ class Zygote:
                 pass
         except BlockingIOError:
             pass
+        directories = []
         while (ended := next_ended()) is not None:
             pid, status = ended
             self.cleaners.discard(pid)
             spawn = self.children.pop(pid, None)
             if spawn is not None:
                 self._send({"exited": spawn, "pid": pid, "status": status})
-                self._clear_away(worker_directory(self.scratch, spawn))
+                directories.append(worker_directory(self.scratch, spawn))
         self._end_orphans()
+        for directory in directories:
+            self._clear_away(directory)
 
     def _end_orphans(self) -> None:
         """Kills what programs of a dead worker have left: who loses his parent becomes a child of the zygote.
@@ -187,9 +189,33 @@ def remove_and_exit(directory: str) -> NoReturn:
     try:
         # The control socket above all: as long as it is open anywhere, the zygote counts as alive.
         close_from(CONTROL_FD)
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_tree(directory)
     finally:
         os._exit(0)
+
+
+def remove_tree(root: str) -> None:
+    """Removes a folder with all that is in it, however deep: a function has made it.
+
+    Folders are moved up before they are emptied, so that neither the stack nor the length of a path grows with the
+    depth. The gateway has the same for what a killed zygote leaves (`src/host/scratch.rs`).
+    """
+    prefix, moved = f".removed-{time.time_ns()}", 0
+    while entries := list(os.scandir(root)):
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            os.chmod(entry.path, 0o700)
+            for inner in list(os.scandir(entry.path)):
+                if inner.is_dir(follow_symlinks=False):
+                    os.chmod(inner.path, 0o700)
+                    moved += 1
+                    os.rename(inner.path, os.path.join(root, f"{prefix}-{moved}"))
+                else:
+                    os.unlink(inner.path)
+            os.rmdir(entry.path)
+    os.rmdir(root)
 
 
 def become_worker(message: dict[str, Any], fd: int, directory: str) -> NoReturn:
@@ -296,7 +322,8 @@ def main() -> None:
         zygote.run()
     finally:
         zygote.kill_children()
-        shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_tree(scratch)
 
 
 if __name__ == "__main__":
