@@ -41,7 +41,7 @@ pub use self::resolved::{
 };
 pub use self::secret::Secret;
 pub use self::settings::{FILE_VARIABLE, SETTINGS, Setting};
-pub use self::tables::{FunctionConfig, UpstreamConfig, UserConfig};
+pub use self::tables::{FunctionConfig, RemoteFiltersConfig, UpstreamConfig, UserConfig};
 
 use self::document::Document;
 use self::raw::Raw;

@@ -23,7 +23,7 @@ use self::parts::{Parts, Renewing};
 use self::reload::Reload;
 use crate::chat::events::EventLogs;
 use crate::config::{Config, HalfClose, Isolation, Sources};
-use crate::host::{Host, IsolationSettings, PythonSettings};
+use crate::host::{Host, IsolationSettings, Leave, PythonSettings};
 use crate::registry::Registry;
 use crate::registry::folder::{self, FolderWatch};
 use crate::server::drain::Shutdown;
@@ -242,14 +242,13 @@ fn listen_settings(config: &Config) -> Result<listen::Settings, GatewayError> {
     })
 }
 
-fn python_settings(config: &Config) -> PythonSettings {
+pub(crate) fn python_settings(config: &Config) -> PythonSettings {
     PythonSettings {
         interpreter: config.python.interpreter.clone(),
         data_dir: config.data_dir.clone(),
         uv: config.python.uv.clone(),
         base: config.python.base,
-        requirements: config.python.requirements,
-        approved: config.python.approved.clone(),
+        leave: leave(config),
         pass_env: config.python.pass_env.clone(),
         isolation: isolation_settings(config),
         log_prints: config.log.prints,
@@ -270,6 +269,7 @@ fn isolation_settings(config: &Config) -> IsolationSettings {
         demand: config.python.isolation,
         protected: absolute(protected.collect()),
         readable: absolute(config.python.read_paths.iter().collect()),
+        writable: absolute(config.python.write_paths.iter().collect()),
     }
 }
 
@@ -280,6 +280,13 @@ fn hide_process(config: &Config) {
     }
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         warn!(%error, "functions may be able to look into the gateway's memory");
+    }
+}
+
+fn leave(config: &Config) -> Leave {
+    Leave {
+        policy: config.python.requirements,
+        approved: config.python.approved.clone(),
     }
 }
 

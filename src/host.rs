@@ -7,6 +7,7 @@ mod call;
 mod callbacks;
 mod environment;
 mod failure;
+mod group;
 mod interpreter;
 mod isolation;
 mod nursery;
@@ -24,7 +25,7 @@ mod zygote;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use frames::Handler;
@@ -34,7 +35,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 pub use self::callbacks::{Alone, Callbacks, Question, Refusal};
-pub use self::environment::PythonSettings;
+pub use self::environment::{EnvironmentReport, EnvironmentState, Leave, PythonSettings};
 pub use self::failure::{Exception, Failure};
 pub use self::isolation::{IsolationSettings, Protection};
 pub use self::output::Output;
@@ -43,6 +44,7 @@ pub use self::runtime::unpack as unpack_runtime;
 pub use self::session::{Context, Hook, Metadata, Session, StreamResult};
 
 use self::environment::Environments;
+use self::group::Groups;
 use self::isolation::{Bounds, Tenant, Warden};
 use self::nursery::Nursery;
 use self::output::SlotOutput;
@@ -52,7 +54,7 @@ use crate::registry::function::Pocket;
 use crate::registry::loader::Candidate;
 use crate::registry::{
     CheckedValves, Function, FunctionId, FunctionSettings, FunctionVersion, Learnt, LoadError,
-    Loader,
+    Loader, Snapshot,
 };
 
 /// Calls functions, and starts and ends the processes in which they run.
@@ -69,8 +71,8 @@ pub(crate) struct Shared {
     next_runtime: AtomicUsize,
     /// Where workers come from, by the interpreter of their environment. Held for map operations only.
     nurseries: Mutex<HashMap<PathBuf, Arc<Nursery>>>,
-    /// Processes that several functions share, with what they may. Held for map operations only.
-    groups: Mutex<HashMap<String, (Weak<Worker>, Bounds)>>,
+    /// Processes that several functions share.
+    groups: Groups,
     output: Arc<Output>,
     warden: Warden,
 }
@@ -91,7 +93,7 @@ impl Host {
             runtimes,
             next_runtime: AtomicUsize::new(0),
             nurseries: Mutex::default(),
-            groups: Mutex::default(),
+            groups: Groups::default(),
             output,
         };
         Self {
@@ -103,6 +105,16 @@ impl Host {
     #[must_use]
     pub fn output(&self) -> &Output {
         &self.shared.output
+    }
+
+    /// Takes over what functions may have installed from now on.
+    pub fn set_leave(&self, leave: Leave) {
+        self.shared.environments.set_leave(leave);
+    }
+
+    /// What is known of the environment that has these requirements.
+    pub async fn environment(&self, requirements: &[String]) -> EnvironmentReport {
+        self.shared.environments.report(requirements).await
     }
 
     /// Begins a function's part in a request. Its process is started if there is none.
@@ -118,11 +130,15 @@ impl Host {
     ) -> Result<Session, Failure> {
         let version = &function.version;
         let runner = self.runner(&version.pocket, &version.id, &version.source);
-        let seat = runner.seat(&function.settings).await?;
+        let seat = runner
+            .seat(&function.settings, &function.valves.stored)
+            .await?;
+        let siblings = self.siblings(function, &seat).await;
         Ok(Session::open(
             Arc::clone(function),
             runner,
             seat,
+            siblings.as_ref(),
             context,
             metadata,
         ))
@@ -136,7 +152,9 @@ impl Host {
     pub async fn list_pipes(&self, function: &Arc<Function>) -> Result<Bytes, Failure> {
         let version = &function.version;
         let runner = self.runner(&version.pocket, &version.id, &version.source);
-        let seat = runner.seat(&function.settings).await?;
+        let seat = runner
+            .seat(&function.settings, &function.valves.stored)
+            .await?;
         seat.send_valves(&function.valves);
         let payload = json!({"slot": seat.slot, "valves": function.valves.version});
         let limit = function.settings.limits.inlet;
@@ -173,7 +191,12 @@ impl Host {
         settings: &FunctionSettings,
     ) -> Result<Learnt, LoadError> {
         let runner = self.runner(&candidate.pocket, &candidate.id, &candidate.source);
-        let seat = runner.seat(settings).await.map_err(load_error)?;
+        // Whoever uploads or activates code asks anew for what it requires.
+        self.shared.environments.retry(runner.requirements());
+        let seat = runner
+            .seat(settings, &candidate.valves)
+            .await
+            .map_err(load_error)?;
         serde_json::from_slice(&seat.learnt).map_err(|error| {
             LoadError::unavailable(format!(
                 "the worker described the function in a way that makes no sense: {error}"
@@ -188,19 +211,49 @@ impl Host {
         values: &Value,
         user: bool,
     ) -> Result<CheckedValves, LoadError> {
-        let runner = self.runner(&version.pocket, &version.id, &version.source);
-        let seat = runner.seat(settings).await.map_err(load_error)?;
-        let payload = json!({"slot": seat.slot, "values": values, "user": user}).to_string();
-        let limit = settings.limits.load;
-        let reply = runner
-            .call(&seat, Handler::CheckValves, payload.into(), limit)
-            .await
-            .map_err(load_error)?;
-        let reply: Value = serde_json::from_slice(&reply).unwrap_or_default();
+        let payload = json!({"values": values, "user": user});
+        let reply = self
+            .ask_about_valves(version, settings, Handler::CheckValves, payload)
+            .await?;
         Ok(CheckedValves {
             stored: reply.get("stored").cloned().unwrap_or_else(|| json!({})),
             priority: reply.get("priority").and_then(Value::as_f64).unwrap_or(0.0),
         })
+    }
+}
+
+impl Host {
+    /// Asks the process of a version something about its valves.
+    async fn ask_about_valves(
+        &self,
+        version: &FunctionVersion,
+        settings: &FunctionSettings,
+        handler: Handler,
+        mut payload: Value,
+    ) -> Result<Value, LoadError> {
+        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let seat = runner.seat(settings, &[]).await.map_err(load_error)?;
+        payload["slot"] = json!(seat.slot);
+        let limit = settings.limits.load;
+        let reply = runner
+            .call(&seat, handler, payload.to_string().into(), limit)
+            .await
+            .map_err(load_error)?;
+        Ok(serde_json::from_slice(&reply).unwrap_or_default())
+    }
+
+    async fn spec(
+        &self,
+        version: &FunctionVersion,
+        settings: &FunctionSettings,
+        asker: &Value,
+        user: bool,
+    ) -> Result<Value, LoadError> {
+        let payload = json!({"user": user, "user_entry": asker});
+        let mut reply = self
+            .ask_about_valves(version, settings, Handler::ValvesSpec, payload)
+            .await?;
+        Ok(reply["spec"].take())
     }
 }
 
@@ -222,17 +275,35 @@ impl Loader for Host {
     ) -> BoxFuture<'a, Result<CheckedValves, LoadError>> {
         self.check(version, settings, values, user).boxed()
     }
+
+    fn valves_spec<'a>(
+        &'a self,
+        version: &'a FunctionVersion,
+        settings: &'a FunctionSettings,
+        asker: &'a Value,
+        user: bool,
+    ) -> BoxFuture<'a, Result<Value, LoadError>> {
+        self.spec(version, settings, asker, user).boxed()
+    }
+
+    fn settle(&self, snapshot: &Snapshot) {
+        self.shared.groups.settle(snapshot);
+    }
 }
 
 /// What a failed load or check says to the author.
 fn load_error(failure: Failure) -> LoadError {
     match failure {
-        Failure::Raised(exception) => LoadError::refused(exception.message),
+        Failure::Raised(exception) => LoadError {
+            line: exception.line(),
+            ..LoadError::refused(exception.message)
+        },
         Failure::Crashed => LoadError::refused("the process ended while the code was loading"),
         Failure::TimedOut(limit) => LoadError::refused(format!(
             "the code took longer than {} s to load",
             limit.as_secs_f64()
         )),
+        Failure::NotInstalled(why) => LoadError::not_installed(why),
         Failure::Unavailable(why) => LoadError::unavailable(why),
         Failure::Garbled => LoadError::unavailable("the worker answered nonsense"),
     }
@@ -256,22 +327,12 @@ impl Shared {
             return self.new_worker(requirements, tenant).await;
         }
         let bounds = Bounds::of(settings);
-        let shared = self.groups().get(&settings.group).cloned();
-        let shared = shared.filter(|(_, there)| *there == bounds);
-        let shared = shared.and_then(|(worker, _)| worker.upgrade());
-        if let Some(worker) = shared.filter(|worker| worker.is_alive()) {
+        if let Some(worker) = self.groups.worker(&settings.group, bounds) {
             return Ok(worker);
         }
         let worker = self.new_worker(requirements, tenant).await?;
-        self.groups()
-            .insert(settings.group.clone(), (Arc::downgrade(&worker), bounds));
+        self.groups.set_worker(&settings.group, &worker, bounds);
         Ok(worker)
-    }
-
-    fn groups(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Weak<Worker>, Bounds)>> {
-        self.groups
-            .lock()
-            .expect("no code that holds this lock panics")
     }
 
     async fn new_worker(
@@ -295,6 +356,8 @@ impl Shared {
         let nursery = self.nursery(requirements).await.map_err(|error| {
             if requirements::is_refusal(&error) {
                 Failure::requirement(&error)
+            } else if requirements::is_not_installed(&error) {
+                Failure::NotInstalled(error.to_string())
             } else {
                 unavailable(error)
             }

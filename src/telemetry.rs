@@ -1,5 +1,7 @@
 //! Logging: its set-up, and the one line that every request leaves.
 
+pub mod metrics;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::io::IsTerminal;
@@ -9,6 +11,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
+
+use self::metrics::Route;
 
 /// Sends log lines to standard error: text for people or JSON for machines, from `level` (or the filter in
 /// `SLUICEGATE_LOG_LEVEL`'s own grammar) upwards. A second call changes nothing.
@@ -86,14 +90,22 @@ pub enum Outcome {
     Failed,
 }
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Outcome {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Passed => "passed",
             Self::Changed => "changed",
             Self::Refused => "refused",
             Self::Failed => "failed",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -104,6 +116,7 @@ pub struct RequestLog {
     id: Arc<str>,
     method: String,
     path: String,
+    route: Route,
     began: Instant,
     /// Whether the line will be written; what only it needs is not even noted otherwise.
     is_wanted: bool,
@@ -132,7 +145,7 @@ const CLIENT_GONE: u16 = 499;
 impl RequestLog {
     /// Begins the line of a request.
     #[must_use]
-    pub fn begin(id: Arc<str>, method: &str, path: &str) -> Arc<Self> {
+    pub fn begin(id: Arc<str>, method: &str, path: &str, route: Route) -> Arc<Self> {
         let is_wanted = tracing::enabled!(target: "access", tracing::Level::INFO);
         let if_wanted = |text: &str| {
             if is_wanted {
@@ -145,6 +158,7 @@ impl RequestLog {
             id,
             method: if_wanted(method),
             path: if_wanted(path),
+            route,
             began: Instant::now(),
             is_wanted,
             facts: Mutex::default(),
@@ -215,6 +229,7 @@ impl RequestLog {
     /// Notes what a function did. What a hook did to earlier events of a stream is merged with what it does to later
     /// ones: the stronger word stands.
     pub fn function_ran(&self, id: &str, hook: &'static str, outcome: Outcome) {
+        metrics::function_ran(id, hook, outcome);
         if !self.is_wanted {
             return;
         }
@@ -255,19 +270,18 @@ impl RequestLog {
 
 impl Drop for RequestLog {
     fn drop(&mut self) {
-        if !self.is_wanted {
-            return;
-        }
         let facts = std::mem::take(
             self.facts
                 .get_mut()
                 .expect("no code that holds this lock panics"),
         );
-        let status = if facts.is_complete {
-            facts.status.unwrap_or(0)
-        } else {
-            CLIENT_GONE
-        };
+        let duration = self.began.elapsed();
+        let status = facts.status.filter(|_| facts.is_complete);
+        metrics::request_over(self.route, status, duration, facts.first_byte);
+        if !self.is_wanted {
+            return;
+        }
+        let status = status.unwrap_or(CLIENT_GONE);
         let functions: Vec<String> = facts
             .functions
             .iter()
@@ -285,7 +299,7 @@ impl Drop for RequestLog {
                 served_by = facts.target,
                 status,
                 error = facts.code,
-                duration_ms = milliseconds(self.began.elapsed()),
+                duration_ms = milliseconds(duration),
                 first_byte_ms = facts.first_byte.map(milliseconds),
                 prompt_tokens = facts.tokens.map(|(prompt, _)| prompt),
                 completion_tokens = facts.tokens.map(|(_, completion)| completion),

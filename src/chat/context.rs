@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
 use super::callbacks::{Asking, Reach};
@@ -11,6 +11,7 @@ use super::request::{ChatRequest, Incoming};
 use crate::auth::Caller;
 use crate::host::{Context, Metadata};
 use crate::models::Model;
+use crate::registry::Snapshot;
 use crate::wire::json::Document;
 
 /// Headers that carry credentials.
@@ -24,22 +25,18 @@ const SECRET_HEADERS: &[&str] = &[
 
 /// What functions are told of the request besides body and metadata.
 #[must_use]
-pub(super) fn context(
+pub(crate) fn context(
     reach: &Reach,
+    snapshot: &Arc<Snapshot>,
     incoming: &Incoming<'_>,
     model: &Model,
     events: Arc<Events>,
 ) -> Context {
     let caller = incoming.caller;
-    let user = json!({
-        "id": caller.user.id,
-        "email": caller.user.email,
-        "name": caller.user.name,
-        "role": caller.user.role.as_str(),
-    });
+    let user = user(caller);
     let http = json!({
         "method": incoming.method.as_str(),
-        "url": incoming.uri.to_string(),
+        "url": address(incoming),
         "headers": visible_headers(incoming.headers),
         "client": incoming.peer.to_string(),
     });
@@ -49,6 +46,9 @@ pub(super) fn context(
         request_id: Arc::clone(incoming.log.id()),
         within: incoming.within.clone(),
         events,
+        snapshot: Arc::downgrade(snapshot),
+        model: model.entry(),
+        http: http.to_string().into(),
     };
     Context {
         callbacks: reach.callbacks.open(asking),
@@ -57,6 +57,35 @@ pub(super) fn context(
         model: model.entry(),
         http: http.to_string().into(),
     }
+}
+
+/// The address that was asked, whole: HTTP/1 has it in two places.
+fn address(incoming: &Incoming<'_>) -> String {
+    let field = || incoming.headers.get(header::HOST)?.to_str().ok();
+    let named = incoming.uri.authority().map(|host| host.as_str());
+    let scheme = if incoming.is_encrypted {
+        "https"
+    } else {
+        "http"
+    };
+    let target = incoming
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    match named.or_else(field) {
+        Some(host) => format!("{scheme}://{host}{target}"),
+        None => target.to_owned(),
+    }
+}
+
+/// What functions are told of the caller.
+pub(super) fn user(caller: &Caller) -> Value {
+    json!({
+        "id": caller.user.id,
+        "email": caller.user.email,
+        "name": caller.user.name,
+        "role": caller.user.role.as_str(),
+    })
 }
 
 /// The headers that functions may see: no credentials, and no word on who calls but ours (ruling R35).

@@ -13,6 +13,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::registry::FunctionId;
+use crate::telemetry::metrics;
 use crate::wire::sse;
 
 /// The header by which a client asks for events; its value is `inline`.
@@ -78,6 +79,7 @@ impl Events {
 
     /// Takes an event of function `emitter`, any JSON. Neither fails nor waits.
     pub fn take(self: &Arc<Self>, emitter: &FunctionId, event: &Bytes) {
+        metrics::event_emitted();
         let mut state = self.lock();
         let is_first = state.kept.is_empty() && state.dropped == 0;
         if state.kept.len() < MAX_EVENTS && state.kept_bytes + event.len() <= MAX_BYTES {

@@ -1,5 +1,7 @@
 //! A chat request: its body as it stands, and what functions are told of it.
 
+mod tools;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ const HOST_ONLY: &[&str] = &[
     "tool_servers",
     "params",
     "variables",
+    "parent_id",
     "metadata",
 ];
 
@@ -52,6 +55,8 @@ pub struct Incoming<'a> {
     pub headers: &'a HeaderMap,
     /// Where it came from.
     pub peer: IpAddr,
+    /// Whether it came encrypted.
+    pub is_encrypted: bool,
     /// Its line in the access log.
     pub log: &'a Arc<RequestLog>,
     /// The functions within whose calls it is made, outermost first; none for a client's own request.
@@ -142,6 +147,25 @@ impl ChatRequest {
         self.document.boolean("stream").unwrap_or(false)
     }
 
+    /// The body as it came.
+    pub(super) fn original(&self) -> &Document {
+        &self.original
+    }
+
+    /// The same request with another body.
+    pub(super) fn with_document(&self, document: Document) -> Self {
+        Self {
+            document,
+            ..self.clone()
+        }
+    }
+
+    /// The same request with another value of `key`.
+    pub(super) fn with(self, key: &str, raw: Bytes) -> Result<Self> {
+        let document = parsed(self.document.edit().set(key, raw).finish())?;
+        Ok(Self { document, ..self })
+    }
+
     /// Makes the metadata that functions see, in the place of a client's own.
     ///
     /// # Errors
@@ -177,6 +201,29 @@ impl ChatRequest {
             };
         }
         Ok(is_changed)
+    }
+
+    /// Gives a member of the body another value, which is JSON.
+    ///
+    /// # Errors
+    ///
+    /// If the result is no JSON object, which would be a fault of ours.
+    pub fn set(&mut self, key: &str, value: Bytes) -> Result<()> {
+        self.document = parsed(self.document.edit().set(key, value).finish())?;
+        Ok(())
+    }
+
+    /// Gives a member of the metadata another value, if there is metadata.
+    pub fn set_in_metadata(&mut self, key: &str, value: &serde_json::Value) {
+        let Some(known) = &mut self.metadata else {
+            return;
+        };
+        if let Ok(document) = Document::parse(known.json.clone()) {
+            *known = Metadata {
+                json: document.edit().set(key, value.to_string().into()).finish(),
+                version: known.version + 1,
+            };
+        }
     }
 
     /// Takes uploaded files out, for a function that handles them itself.

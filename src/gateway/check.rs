@@ -55,7 +55,7 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
         let settings = config
             .functions
             .entries
-            .get(id.as_str())
+            .get(id.shown())
             .unwrap_or(&config.functions.defaults);
         check_function(&host, config, &id, &source, settings, &mut findings).await;
     }
@@ -118,6 +118,7 @@ async fn check_function(
         number: 0,
         id: id.clone(),
         source: source.into(),
+        valves: Default::default(),
         pocket: Default::default(),
     };
     let resolved = settings_from(settings, config.functions.load);

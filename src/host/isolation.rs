@@ -37,6 +37,8 @@ pub struct IsolationSettings {
     pub protected: Vec<PathBuf>,
     /// Files and folders that functions may read besides Python and the system's programs.
     pub readable: Vec<PathBuf>,
+    /// Folders that all functions may write to besides their own.
+    pub writable: Vec<PathBuf>,
 }
 
 impl Default for IsolationSettings {
@@ -46,6 +48,7 @@ impl Default for IsolationSettings {
             demand: Isolation::BestEffort,
             protected: Vec::new(),
             readable: Vec::new(),
+            writable: Vec::new(),
         }
     }
 }
@@ -159,6 +162,7 @@ impl Warden {
             "data": data,
             "protected": self.settings.protected,
             "readable": self.settings.readable,
+            "writable": self.settings.writable,
             "subprocesses": settings.is_some_and(|settings| settings.subprocesses),
             "network": settings.is_none_or(|settings| settings.network == NetworkAccess::Open),
             "uid": uid,

@@ -19,6 +19,7 @@ use super::isolation::{Bounds, Tenant};
 use super::worker::Worker;
 use crate::registry::frontmatter;
 use crate::registry::function::{FunctionId, FunctionSettings, Valves};
+use crate::telemetry::metrics::{self, WorkerEnd};
 
 /// Crashes within [`CRASH_WINDOW`] after which a function is left alone for a while.
 const CRASH_LIMIT: usize = 5;
@@ -79,10 +80,16 @@ impl Runner {
         }
     }
 
-    /// The process to call, started if there is none.
+    /// What the code asks to have installed.
+    pub(super) fn requirements(&self) -> &[String] {
+        &self.requirements
+    }
+
+    /// The process to call, started if there is none; `valves` are the stored ones that code sees as it starts.
     pub(super) async fn seat(
         self: &Arc<Self>,
         settings: &FunctionSettings,
+        valves: &[u8],
     ) -> Result<Arc<Seat>, Failure> {
         let bounds = Bounds::of(settings);
         if let Some(seat) = self.trusted_seat().await
@@ -101,7 +108,7 @@ impl Runner {
         }
         self.note_crash();
         self.check_quarantine()?;
-        let seat = Arc::new(self.start(settings).await?);
+        let seat = Arc::new(self.start(settings, valves).await?);
         *self
             .seat
             .write()
@@ -136,6 +143,7 @@ impl Runner {
             .take();
         if dead.is_some_and(|seat| !seat.was_given_up()) {
             warn!(function.id = %self.id, "the process of a function died, starting another");
+            metrics::worker_failed(WorkerEnd::Crashed);
             self.count_crash();
         }
     }
@@ -169,7 +177,7 @@ impl Runner {
         Ok(())
     }
 
-    async fn start(&self, settings: &FunctionSettings) -> Result<Seat, Failure> {
+    async fn start(&self, settings: &FunctionSettings, valves: &[u8]) -> Result<Seat, Failure> {
         let tenant = Tenant {
             id: &self.id,
             settings,
@@ -180,6 +188,7 @@ impl Runner {
             "function_id": self.id.as_str(),
             "source": self.source.as_ref(),
             "threads": settings.threads,
+            "valves": serde_json::from_slice::<serde_json::Value>(valves).unwrap_or_default(),
         });
         worker.output().name(slot, &self.id);
         let mut loading = worker.ask_as(slot, Kind::Load, None, Bytes::from(payload.to_string()));
@@ -255,11 +264,13 @@ impl Runner {
         if !is_alive {
             warn!(function.id = %self.id, pid = seat.worker.pid(), "function hangs, its process is killed");
             self.count_crash();
+            metrics::worker_failed(WorkerEnd::Killed);
             seat.worker.kill();
         }
         seat.clear();
         if is_alive && !is_well {
             warn!(function.id = %self.id, pid = seat.worker.pid(), "a call cannot be cancelled, its process is replaced");
+            metrics::worker_failed(WorkerEnd::Replaced);
             drop(call);
             seat.retire().await;
         }

@@ -22,6 +22,7 @@ use super::call::{Answers, Question};
 use super::callbacks::{Desk, Desks, Refusal};
 use super::output::SlotOutput;
 use super::zygote::Process;
+use crate::telemetry::metrics::LiveWorker;
 
 /// Questions of one worker's functions that are answered at once; more are refused. They do not wait: a completion
 /// that a function asked for may lead back to the same worker.
@@ -36,6 +37,7 @@ pub(super) struct Worker {
     pid: i32,
     pidfd: OwnedFd,
     connection: Arc<Connection>,
+    _counted: LiveWorker,
 }
 
 pub(super) struct Connection {
@@ -103,6 +105,7 @@ impl Worker {
             pid: process.pid,
             pidfd: process.pidfd,
             connection,
+            _counted: LiveWorker::begin(),
         })
     }
 

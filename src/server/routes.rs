@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming as IncomingBody;
 use tokio::runtime::Handle;
 use tracing::{debug, error, warn};
@@ -12,16 +12,18 @@ use tracing::{debug, error, warn};
 use super::drain::{Phase, Shutdown};
 use super::listen::{Handler, Peer};
 use super::receive;
+use crate::actions::{self, Actions};
 use crate::admin::{self, Admin};
 use crate::auth::{Auth, Caller};
 use crate::body::Body;
 use crate::chat::callbacks::Within;
 use crate::chat::request::Incoming;
 use crate::chat::{Chat, Contract, respond};
+use crate::config::Role;
 use crate::error::{Error, Fault, Kind, Result};
 use crate::models::Models;
 use crate::passthrough::{Access, Passthrough};
-use crate::telemetry::{self, RequestLog};
+use crate::telemetry::{self, RequestLog, metrics};
 
 /// Everything that answers requests, as one data thread has it.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct App {
     pub auth: Auth,
     /// Chat completions.
     pub chat: Chat,
+    /// Actions.
+    pub actions: Actions,
     /// Lists of models.
     pub models: Arc<Models>,
     /// OpenAI's other routes.
@@ -49,13 +53,27 @@ pub struct App {
 enum Route<'a> {
     Health,
     Ready,
+    Metrics,
     Chat(Contract),
     Completed,
     Events(&'a str),
     Models(Contract),
     Model(&'a str),
+    Action(&'a str),
     Admin,
     Other,
+}
+
+impl Route<'_> {
+    fn counted_as(self) -> metrics::Route {
+        match self {
+            Self::Chat(_) => metrics::Route::Chat,
+            Self::Models(_) | Self::Model(_) => metrics::Route::Models,
+            Self::Admin => metrics::Route::Management,
+            Self::Other => metrics::Route::Passthrough,
+            _ => metrics::Route::Other,
+        }
+    }
 }
 
 impl Handler for App {
@@ -71,6 +89,7 @@ impl Handler for App {
             telemetry::request_id(),
             head.method.as_str(),
             head.uri.path(),
+            route.counted_as(),
         );
         let response = match self.answer(route, &head, body, &peer, &log).await {
             Ok(response) => {
@@ -104,6 +123,7 @@ impl App {
             uri: &head.uri,
             headers: &head.headers,
             peer: peer.addr.ip(),
+            is_encrypted: peer.tls,
             log,
             within: Within::default(),
             bypasses_filters: false,
@@ -138,6 +158,11 @@ impl App {
                 expect_method(incoming.method, "GET")?;
                 self.chat.events_of(incoming.caller, id)
             }
+            Route::Metrics => {
+                expect_method(incoming.method, "GET")?;
+                metrics::set_generation(self.chat.snapshot(incoming).generation);
+                show_metrics(incoming.caller)
+            }
             Route::Models(_) => {
                 expect_method(incoming.method, "GET")?;
                 let query = incoming.uri.query().unwrap_or_default();
@@ -149,6 +174,13 @@ impl App {
                 expect_method(incoming.method, "GET")?;
                 let snapshot = self.chat.snapshot(incoming);
                 self.models.answer_one(&snapshot, incoming.caller, id).await
+            }
+            Route::Action(id) => {
+                expect_method(incoming.method, "POST")?;
+                receive::expect_json(incoming.headers)?;
+                let body = receive::body(body, self.body_limit_bytes).await?;
+                let snapshot = self.chat.snapshot(incoming);
+                self.actions.run(&snapshot, incoming, id, body).await
             }
             _ => self.pass(incoming, body).await,
         }
@@ -205,7 +237,7 @@ impl App {
 
 /// Whose manners a path follows (ruling R30).
 fn contract_of(path: &str) -> Contract {
-    if path.starts_with("/api/") {
+    if path.starts_with("/api/") || admin::answers(path) {
         Contract::OpenWebUi
     } else {
         Contract::OpenAi
@@ -216,18 +248,33 @@ fn route(path: &str) -> Route<'_> {
     match path {
         "/healthz" => Route::Health,
         "/readyz" => Route::Ready,
-        "/v1/chat/completions" => Route::Chat(Contract::OpenAi),
+        "/metrics" => Route::Metrics,
+        // Without the prefix too, as the Pipelines server has it.
+        "/v1/chat/completions" | "/chat/completions" => Route::Chat(Contract::OpenAi),
         "/api/chat/completions" | "/api/v1/chat/completions" => Route::Chat(Contract::OpenWebUi),
         "/api/chat/completed" => Route::Completed,
-        "/v1/models" => Route::Models(Contract::OpenAi),
+        "/v1/models" | "/models" => Route::Models(Contract::OpenAi),
         "/api/models" | "/api/v1/models" => Route::Models(Contract::OpenWebUi),
         path if admin::answers(path) => Route::Admin,
         path => {
             let model = path.strip_prefix("/v1/models/").map(Route::Model);
             let events = path.strip_prefix("/api/chat/events/").map(Route::Events);
-            model.or(events).unwrap_or(Route::Other)
+            let action = path.strip_prefix(actions::ROOT).map(Route::Action);
+            model.or(events).or(action).unwrap_or(Route::Other)
         }
     }
+}
+
+/// What is counted. Names of functions are in it, so it is for administrators.
+fn show_metrics(caller: &Caller) -> Result<Response<Body>> {
+    if caller.rights != Role::Admin {
+        let message = "the metrics are for administrators: use an administrator's key";
+        return Err(Error::new(Kind::Forbidden, message));
+    }
+    let mut response = Response::new(Body::whole(metrics::render()));
+    let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
 }
 
 fn expect_method(method: &Method, expected: &'static str) -> Result<()> {
@@ -277,6 +324,8 @@ mod tests {
         );
         assert_eq!(route("/v1/models/a/b"), Route::Model("a/b"));
         assert_eq!(route("/api/v1/functions/id/x"), Route::Admin);
+        assert_eq!(route("/v1/pipelines"), Route::Admin);
+        assert_eq!(contract_of("/v1/x/valves"), Contract::OpenWebUi);
         assert_eq!(route("/v1/embeddings"), Route::Other);
         assert_eq!(contract_of("/apis"), Contract::OpenAi);
     }

@@ -17,7 +17,16 @@ const GROUP_LIMIT: Duration = Duration::from_secs(180);
 async fn filters_answer_as_recorded() {
     replay(&[
         "f001", "f002", "f003", "f004", "f005", "f011", "f012", "f013", "f014", "f015", "f016",
-        "f017", "f019", "f021", "f025", "f030", "f033", "f034", "f037",
+        "f017", "f019", "f020", "f021", "f025", "f030", "f031", "f033", "f034", "f037", "f050",
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn management_answers_as_recorded() {
+    replay(&[
+        "a001", "a002", "a003", "a005", "a010", "a011", "a012", "f024", "f026", "f027", "f028",
+        "f035", "p021",
     ])
     .await;
 }
@@ -34,10 +43,20 @@ async fn streams_answer_as_recorded() {
 #[tokio::test]
 async fn pipes_and_upstreams_answer_as_recorded() {
     replay(&[
-        "p001", "p002", "p003", "p004", "p005", "p016", "u001", "u002", "u003", "u004", "u006",
-        "u012", "u017", "ol001", "ol002",
+        "p001", "p002", "p003", "p004", "p005", "p016", "p025", "u001", "u002", "u003", "u004",
+        "u006", "u012", "u013", "u014", "u016", "u017", "ol001", "ol002",
     ])
     .await;
+}
+
+#[tokio::test]
+async fn actions_answer_as_recorded() {
+    replay(&["x001", "x002", "x003"]).await;
+}
+
+#[tokio::test]
+async fn tools_answer_as_recorded() {
+    replay(&["t001", "t002", "t003", "t004"]).await;
 }
 
 /// Replays cases against a gateway of their own, set up as the recorded product was.

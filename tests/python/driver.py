@@ -58,6 +58,7 @@ class Handler(IntEnum):
     ACTION = 7
     CHECK_VALVES = 8
     VALVES_SPEC = 9
+    TOOL = 10
 
 
 class Item(IntEnum):

@@ -289,3 +289,10 @@ fn deep_nesting_is_a_mistake_and_not_the_end() {
     let text = format!("x = {}", "[".repeat(100_000));
     assert!(mistakes(&text).contains("gate.toml:1: not valid TOML"));
 }
+
+#[test]
+fn only_servers_of_openais_dialect_can_have_filters() {
+    let text = "[[upstreams]]\nname = \"a\"\nkind = \"ollama\"\nbase_url = \"http://host\"\npipelines = true\n";
+    let told = "`upstreams.pipelines` needs `kind = \"openai\"`";
+    assert!(mistakes(text).contains(told), "{}", mistakes(text));
+}

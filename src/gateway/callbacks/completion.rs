@@ -14,6 +14,7 @@ use crate::chat::request::Incoming;
 use crate::error::{Error, Kind};
 use crate::host::Refusal;
 use crate::registry::FunctionId;
+use crate::telemetry::metrics::Route as MetricsRoute;
 use crate::telemetry::{RequestLog, request_id};
 use crate::wire::sse::Decoder;
 
@@ -34,7 +35,7 @@ impl Desk {
     /// The answer to a chat: an object, or `{"events"}` of a stream. The function that asks does not see it as a filter.
     pub(super) async fn complete(&self, asker: &FunctionId, wanted: Wanted) -> Answer {
         let (method, uri, headers) = (Method::POST, Uri::from_static(PATH), HeaderMap::new());
-        let log = RequestLog::begin(request_id(), method.as_str(), PATH);
+        let log = RequestLog::begin(request_id(), method.as_str(), PATH, MetricsRoute::Chat);
         log.set_caller(&self.asking.caller.user.id);
         let incoming = Incoming {
             contract: Contract::OpenWebUi,
@@ -43,6 +44,7 @@ impl Desk {
             uri: &uri,
             headers: &headers,
             peer: self.asking.peer,
+            is_encrypted: false,
             log: &log,
             within: self.asking.within.call_of(asker),
             bypasses_filters: wanted.bypass_filter && self.is_trusted(asker),
@@ -69,7 +71,10 @@ impl Desk {
     /// Whether the operator lets this function ask for completions that no filter sees.
     fn is_trusted(&self, asker: &FunctionId) -> bool {
         let snapshot = self.reception.registry.current();
-        let function = snapshot.function(asker.as_str());
+        let function = match asker.is_tool() {
+            true => snapshot.tool(asker.shown()),
+            false => snapshot.function(asker.as_str()),
+        };
         function.is_some_and(|function| function.settings.bypass_filter)
     }
 }

@@ -180,6 +180,18 @@ impl Answer {
             .to_owned()
     }
 
+    /// The text of a stream that ended with the end marker.
+    pub(crate) fn streamed_content(&self) -> String {
+        let mut events = self.events();
+        assert_eq!(events.pop().as_deref(), Some("[DONE]"), "{}", self.text());
+        let content = |event: &String| {
+            let event: Value = serde_json::from_str(event).unwrap();
+            let content = event["choices"][0]["delta"]["content"].as_str();
+            content.unwrap_or_default().to_owned()
+        };
+        events.iter().map(content).collect()
+    }
+
     /// The answer itself, if it is of this status.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::management::Management;
 use super::ports::free_port;
 use super::process::Process;
-use super::python::python;
+use super::python::{python, uv};
 use super::wait::within;
 use crate::PATIENCE;
 
@@ -61,6 +61,9 @@ pub(crate) struct Setup {
     tables: String,
     environment: Vec<(String, String)>,
     python: Option<PathBuf>,
+    python_settings: String,
+    approved: Vec<String>,
+    pass_env: Vec<String>,
 }
 
 impl TestGateway {
@@ -75,6 +78,9 @@ impl TestGateway {
             tables: USERS.to_owned(),
             environment: vec![("PATH".to_owned(), path)],
             python: None,
+            python_settings: String::new(),
+            approved: Vec::new(),
+            pass_env: Vec::new(),
         }
     }
 
@@ -129,9 +135,23 @@ impl TestGateway {
 
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Changes the configuration file, and waits until it is read again.
+    pub(crate) async fn reconfigure(&self, before: &str, after: &str) {
+        let config = config_path(self.home(), self.address.port());
+        let text = std::fs::read_to_string(&config).unwrap();
+        assert!(text.contains(before), "`{before}` is not in {text}");
+        std::fs::write(&config, text.replace(before, after)).unwrap();
+        self.signal(rustix::process::Signal::HUP);
+        self.logged(" reloaded ").await;
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let id = i32::try_from(self.process().0).unwrap();
         let id = rustix::process::Pid::from_raw(id).unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(id, signal).unwrap();
     }
 
     /// Waits for its end.
@@ -184,6 +204,27 @@ impl Setup {
         self
     }
 
+    /// Lines of TOML for the table `python`.
+    pub(crate) fn python_settings(mut self, lines: &str) -> Self {
+        self.python_settings += &format!("{lines}\n");
+        self
+    }
+
+    /// These requirements may be installed, from a cache that all runs share.
+    pub(crate) fn approving(mut self, names: &[&str]) -> Self {
+        self.approved = names.iter().map(|&name| name.to_owned()).collect();
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("uv-cache");
+        let reaching = std::env::vars().filter(|(name, _)| reaches_the_index(name));
+        self.environment.extend(reaching);
+        self.environment("UV_CACHE_DIR", &cache.display().to_string())
+    }
+
+    /// A variable of the gateway's environment that functions see.
+    pub(crate) fn passing(mut self, name: &str, value: &str) -> Self {
+        self.pass_env.push(name.to_owned());
+        self.environment(name, value)
+    }
+
     /// A file in the functions folder.
     pub(crate) fn function(self, id: &str, code: &str) -> Self {
         write_function(self.home.path(), id, code);
@@ -230,10 +271,12 @@ impl Setup {
 
     fn spawn(&self) -> TestGateway {
         let port = free_port();
-        let config = self.home.path().join(format!("sluicegate-{port}.toml"));
+        let config = config_path(self.home.path(), port);
         std::fs::write(&config, self.text(port)).unwrap();
         let mut command = Command::new(BINARY);
         command.arg("serve").arg("--config").arg(&config);
+        // What functions write beside them is not to stay.
+        command.current_dir(self.home.path());
         command
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -251,14 +294,26 @@ impl Setup {
         }
     }
 
+    fn python_table(&self, python: &Path) -> String {
+        let mut table = format!(
+            "[python]\ninterpreter = \"{}\"\nbase = false\npass_env = {:?}\n",
+            python.display(),
+            self.pass_env
+        );
+        if !self.approved.is_empty() {
+            let uv = uv();
+            table += &format!(
+                "approved = {:?}\nuv = \"{}\"\n",
+                self.approved,
+                uv.display()
+            );
+        }
+        table + &self.python_settings
+    }
+
     fn text(&self, port: u16) -> String {
         let data_dir = self.home.path().join("data");
-        let python = self.python.as_ref().map(|python| {
-            format!(
-                "[python]\ninterpreter = \"{}\"\nbase = false\n",
-                python.display()
-            )
-        });
+        let python = self.python.as_ref().map(|python| self.python_table(python));
         let listen = match self.settings.contains("listen = ") {
             true => String::new(),
             false => format!("listen = \"127.0.0.1:{port}\"\n"),
@@ -271,6 +326,16 @@ impl Setup {
             python.unwrap_or_default()
         )
     }
+}
+
+fn config_path(home: &Path, port: u16) -> PathBuf {
+    home.join(format!("sluicegate-{port}.toml"))
+}
+
+/// Whether a variable says how the index of packages is reached.
+fn reaches_the_index(variable: &str) -> bool {
+    let begins = |prefix: &&str| variable.starts_with(prefix);
+    ["PIP_", "UV_", "SSL_"].iter().any(begins) || variable.to_lowercase().ends_with("_proxy")
 }
 
 /// Puts a file in place at once, so that no half of it is ever read.

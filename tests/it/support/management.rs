@@ -35,9 +35,28 @@ impl Management {
         self.post(id, "valves/update", valves).await
     }
 
+    pub(crate) async fn get(&self, id: &str, what: &str) -> Answer {
+        self.0.get(&format!("{FUNCTIONS}/id/{id}/{what}")).await
+    }
+
+    /// Posts to a route beside those of single functions.
+    pub(crate) async fn post_all(&self, what: &str, body: &Value) -> Answer {
+        self.0.post(&format!("{FUNCTIONS}/{what}"), body).await
+    }
+
+    pub(crate) async fn get_all(&self, what: &str) -> Answer {
+        self.0.get(&format!("{FUNCTIONS}/{what}")).await
+    }
+
     pub(crate) async fn delete(&self, id: &str) -> Answer {
         let path = format!("{FUNCTIONS}/id/{id}/delete");
         self.0.call(Method::DELETE, &path, Default::default()).await
+    }
+
+    /// What the function has printed and logged, oldest first.
+    pub(crate) async fn output(&self, id: &str) -> Vec<String> {
+        let answer = self.0.get(&format!("{FUNCTIONS}/id/{id}/output")).await;
+        serde_json::from_value(answer.expect(200).json()["lines"].take()).unwrap()
     }
 
     /// Uploads a filter and lets it run on every model.
@@ -52,7 +71,7 @@ impl Management {
         self.toggle(id).await;
     }
 
-    async fn post(&self, id: &str, what: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, id: &str, what: &str, body: &Value) -> Answer {
         self.0
             .post(&format!("{FUNCTIONS}/id/{id}/{what}"), body)
             .await

@@ -8,6 +8,16 @@ const COUNT: u16 = 12_000;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
+/// Listens on such a port. Another run may take the one we looked at, so the next is tried.
+pub(crate) async fn listen() -> tokio::net::TcpListener {
+    loop {
+        let address = (Ipv4Addr::LOCALHOST, free_port());
+        if let Ok(listener) = tokio::net::TcpListener::bind(address).await {
+            return listener;
+        }
+    }
+}
+
 /// A port on which nobody listens, and that no other test of this run is given.
 pub(crate) fn free_port() -> u16 {
     // Two runs at once begin in different places.

@@ -22,6 +22,11 @@ pub(crate) fn python() -> PathBuf {
     PYTHON.get_or_init(find_python).clone()
 }
 
+/// The `uv` that makes environments.
+pub(crate) fn uv() -> PathBuf {
+    packages("uv-packages", &["uv"]).join("bin/uv")
+}
+
 /// A folder for `PYTHONPATH` that holds the SDK and Node.
 pub(crate) fn sdk_packages() -> PathBuf {
     packages("sdk-packages", SDK_PACKAGES)

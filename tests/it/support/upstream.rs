@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
-use super::ports::free_port;
+use super::ports::listen;
 use super::wait::within;
 use crate::PATIENCE;
 
@@ -119,7 +119,7 @@ impl FakeUpstream {
     pub(crate) async fn start(
         respond: impl Fn(&Recorded) -> Script + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", free_port())).await.unwrap();
+        let listener = listen().await;
         let address = listener.local_addr().unwrap();
         let counts = Arc::new(Counts::default());
         let (tell_request, requests) = mpsc::unbounded_channel();

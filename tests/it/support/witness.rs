@@ -1,11 +1,11 @@
 //! Hears from functions inside their processes: each tells what happens to it over a connection of its own.
 
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::ports::free_port;
+use super::ports::listen;
 use super::wait::within;
 use crate::PATIENCE;
 
@@ -20,8 +20,8 @@ pub(crate) struct Witness {
 impl Witness {
     /// Begins to listen.
     pub(crate) async fn start() -> Self {
-        let port = free_port();
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let listener = listen().await;
+        let port = listener.local_addr().unwrap().port();
         let (tell, heard) = mpsc::unbounded_channel();
         // Ends with the test's runtime.
         tokio::spawn(async move {

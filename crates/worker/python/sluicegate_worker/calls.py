@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sluicegate_core as core
 
+from sluicegate_worker import results
 from sluicegate_worker.context import CONTEXT_NAMES, SUPPLIERS, Call
 from sluicegate_worker.failures import WrongReturn
 from sluicegate_worker.link import Link
@@ -32,13 +33,14 @@ Parameters = dict[str, Any]
 class Plan:
     """A handler and the names it is given, worked out once from its signature."""
 
-    def __init__(self, name: str, handler: Callable[..., Any], has_valves: bool) -> None:
+    def __init__(self, name: str, handler: Callable[..., Any], has_valves: bool, given_as: str | None = None) -> None:
         self.name = name
         self.handler = handler
         self.is_async = inspect.iscoroutinefunction(handler)
         self.is_generator = inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)
         self._parameters = parameters_of(handler)
-        self.names = wanted_names(name, self._parameters, has_valves)
+        is_own = getattr(handler, "__name__", name) == name
+        self.names = wanted_names(given_as or name, self._parameters, has_valves, is_own)
         self._suppliers = [(wanted, SUPPLIERS[wanted]) for wanted in self.names]
 
     def context_parameters(self, call: Call) -> Parameters:
@@ -47,6 +49,16 @@ class Plan:
         if request is None:
             return {}
         return {name: supply(call, request) for name, supply in self._suppliers}
+
+    def own_parameters(self, values: Parameters) -> Parameters:
+        """Those of `values` that are the handler's to take: names with a leading underscore are the host's."""
+        open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in self._parameters)
+        listed = {parameter.name for parameter in self._parameters}
+        return {
+            name: value
+            for name, value in values.items()
+            if not name.startswith("_") and (open_ended or name in listed)
+        }
 
     def described(self) -> dict[str, Any]:
         """The handler as the gateway stores it."""
@@ -72,10 +84,13 @@ def parameters_of(handler: Callable[..., Any]) -> list[inspect.Parameter]:
         return []
 
 
-def wanted_names(handler: str, parameters: list[inspect.Parameter], has_valves: bool) -> list[str]:
+def wanted_names(
+    handler: str, parameters: list[inspect.Parameter], has_valves: bool, is_own: bool = True
+) -> list[str]:
     """The context names a handler is given: those it may have and lists, or all of them with `**kwargs`.
 
-    A name it lists without a default is given in any case, if there is such a name at all.
+    A name it lists without a default is given in any case, if there is such a name at all. The `**kwargs` of a
+    decorator's wrapper (not `is_own`) are left alone: they go to a function whose parameters nobody can see.
     """
     given = set(CONTEXT_NAMES.get(handler, ()))
     listed = {parameter.name for parameter in parameters}
@@ -83,7 +98,7 @@ def wanted_names(handler: str, parameters: list[inspect.Parameter], has_valves: 
     wanted = (listed & given) | (needed & (SUPPLIERS.keys() - VALVES_NAMES))
     if has_valves:
         wanted |= listed & VALVES_NAMES
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+    if is_own and any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         wanted |= given
     return sorted(wanted)
 
@@ -98,14 +113,15 @@ class Lane:
     """Where a function's sync code runs: on the loop's thread while it is fast, then on a thread of its own.
 
     Either way one piece at a time, because many functions keep a request's values on `self`; `threads` above 1
-    is the operator's word that this one does not.
+    is the operator's word that this one does not. Code that runs loops of its own is on its thread from the start.
     """
 
-    def __init__(self, threads: int, movable: bool) -> None:
+    def __init__(self, threads: int, movable: bool, runs_loops: bool = False) -> None:
         self._threads = max(threads, 1)
         self._movable = movable
+        self._call = with_event_loop if runs_loops else without_stop_iteration
         self._pool: ThreadPoolExecutor | None = None
-        if threads > 1:
+        if threads > 1 or runs_loops:
             self._move()
 
     @property
@@ -122,7 +138,7 @@ class Lane:
         """Runs a piece on the lane's thread, after those before it."""
         if self._pool is None:
             raise RuntimeError("the lane has no thread yet")
-        return self._pool.submit(context.run, without_stop_iteration, function)
+        return self._pool.submit(context.run, self._call, function)
 
     def close(self) -> None:
         """Lets the thread end once it is idle."""
@@ -140,6 +156,17 @@ def without_stop_iteration(function: Callable[[], Any]) -> Any:
         return function()
     except StopIteration as error:
         raise RuntimeError("function raised StopIteration") from error
+
+
+def with_event_loop(function: Callable[[], Any]) -> Any:
+    """Calls the function on a thread where `get_event_loop` gives a loop that does not run, as scripts expect."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return without_stop_iteration(function)
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 async def unless_left_running(piece: Future[Any]) -> Any:
@@ -232,6 +259,29 @@ class Invocation:
         return 1
 
 
+class ResultInvocation(Invocation):
+    """An action or a tool: any result is one. A page for the user's eyes goes to him as an event."""
+
+    def reply(self, result: Any) -> None:
+        """Sends the pages, then the result."""
+        result, pages = results.settled(result, self.plan.name)
+        if pages:
+            self.link.send(core.EMIT, self.call.needed_request().id, results.embeds(pages))
+        try:
+            self.link.send(core.REPLY, self.call.id, {"result": result})
+        except (TypeError, ValueError, RecursionError):
+            self.link.send(core.REPLY, self.call.id, {"result": results.plain(result)})
+
+
+class ToolInvocation(ResultInvocation):
+    """A callable of a `Tools` class, with what the model chose for its parameters."""
+
+    def parameters(self) -> Parameters:
+        """The callable's arguments."""
+        chosen = self.call.payload.get("parameters") or {}
+        return {**self.plan.own_parameters(chosen), **self.plan.context_parameters(self.call)}
+
+
 class BodyInvocation(Invocation):
     """`inlet`, `request` and `outlet`: a body in, a body out, and the metadata with it."""
 
@@ -316,7 +366,8 @@ INVOCATIONS: dict[int, type[Invocation]] = {
     core.REQUEST: BodyInvocation,
     core.OUTLET: BodyInvocation,
     core.STREAM: StreamInvocation,
-    core.ACTION: Invocation,
+    core.ACTION: ResultInvocation,
+    core.TOOL: ToolInvocation,
 }
 
 

@@ -3,8 +3,8 @@
 The payload of a `Confine` frame, the first that a worker gets:
 
 - `isolation`: false leaves the kernel's protections away; folders and environment are set up all the same
-- `data`: a folder that outlives the worker, or null; `protected`: paths that stay closed; `readable`: further
-  paths that may be read
+- `data`: a folder that outlives the worker, or null; `protected`: paths that stay closed; `readable`, `writable`:
+  further paths that may be read, or read and written
 - `subprocesses`, `network`: booleans; `uid`: the user to become, or null
 
 The answer: `{"protections": [{"name", "in_force", "detail"}, …]}`.
@@ -63,6 +63,9 @@ MAX_DESCRIPTORS = 4096
 MAX_FILE_BYTES = 8 << 30
 MAX_THREADS = 1024
 
+#: Where `multiprocessing` keeps its locks, which only those need that may have processes.
+SHARED_MEMORY = "/dev/shm"
+
 NO_PROGRAMS = "this function may not start programs; hint: set `subprocesses = true` for it in the configuration"
 
 
@@ -76,12 +79,14 @@ def confine(directory: str, orders: dict[str, Any]) -> list[dict[str, Any]]:
     limit(own_uid is not None)
     if not orders["isolation"]:
         return [{"name": "isolation", "in_force": False, "detail": "switched off by `python.isolation`"}]
-    if not orders["subprocesses"]:
+    if orders["subprocesses"]:
+        folders.append(SHARED_MEMORY)
+    else:
         explain_refusals()
     told = core.confine(
         {
             "read": [*readable_paths(), *orders.get("readable", ())],
-            "write": folders,
+            "write": [*folders, *orders.get("writable", ())],
             "protected": [os.path.realpath(path) for path in orders.get("protected", ())],
             "uid": own_uid,
             "subprocesses": orders["subprocesses"],

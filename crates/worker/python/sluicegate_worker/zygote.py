@@ -35,7 +35,13 @@ CONTROL_FD = 3
 MESSAGE_BYTES = 64 * 1024
 #: How long the end of the zygote waits for that of its children.
 KILL_SECONDS = 2.0
+
+#: A little longer than a worker takes at most once its socket is closed.
+GRACE_SECONDS = 2.5
 WARM_MODULES = ("asyncio", "pydantic", "fastapi", "httpx", "requests", "aiohttp")
+
+#: What functions import most of the compatibility package, whose records take a moment to make.
+OWN_MODULES = ("open_webui.main", "open_webui.models.functions", "open_webui.models.models", "open_webui.routers.files")
 
 
 class Zygote:
@@ -60,6 +66,14 @@ class Zygote:
                 self._reap()
             if self.control in ready and not self._serve():
                 return
+
+    def wait_for_children(self) -> None:
+        """Waits a while for the workers, whose sockets close with the gateway, to end by themselves."""
+        self.selector.unregister(self.control)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self.children and (left := deadline - time.monotonic()) > 0:
+            if self.selector.select(left):
+                self._reap()
 
     def kill_children(self) -> None:
         """Ends every worker, whatever it does, and what it has started."""
@@ -277,7 +291,7 @@ def worker_directory(scratch: str, spawn: int) -> str:
 
 
 def warm_up() -> list[str]:
-    """Imports what functions usually import; names what there is."""
+    """Imports what functions usually import; names what there is of other people's."""
     found = []
     for name in WARM_MODULES:
         try:
@@ -286,6 +300,8 @@ def warm_up() -> list[str]:
             # Absent, or broken in this environment: a function that needs it will say so.
             continue
         found.append(name)
+    for name in OWN_MODULES:
+        importlib.import_module(name)
     return found
 
 
@@ -320,6 +336,7 @@ def main() -> None:
     zygote = Zygote(control, scratch)
     try:
         zygote.run()
+        zygote.wait_for_children()
     finally:
         zygote.kill_children()
         with contextlib.suppress(OSError):
