@@ -30,6 +30,7 @@ pub(super) fn resolve(
 ) -> Config {
     let settings = Settings(&raw.settings);
     let config = Config {
+        file: None,
         listen: settings.address("listen"),
         data_dir: settings.path("data_dir"),
         threads: settings.size("threads"),
@@ -197,6 +198,8 @@ fn function_defaults(settings: &Settings<'_>) -> FunctionConfig {
         queue: settings.size("functions.queue"),
         threads: 1,
         group: String::new(),
+        network: settings.choice("functions.network"),
+        subprocesses: settings.bool("functions.subprocesses"),
         bypass_filter: false,
     }
 }
@@ -217,6 +220,9 @@ fn python(settings: &Settings<'_>, mistakes: &mut Mistakes) -> PythonConfig {
         pass_env: settings.checked_list("python.pass_env", variables, is_variable, mistakes),
         uv: settings.text("python.uv").to_owned(),
         base: settings.bool("python.base"),
+        isolation: settings.choice("python.isolation"),
+        read_paths: settings.paths("python.read_paths"),
+        write_paths: settings.paths("python.write_paths"),
     }
 }
 
@@ -271,6 +277,10 @@ impl Settings<'_> {
 
     fn path(&self, key: &str) -> PathBuf {
         PathBuf::from(self.text(key))
+    }
+
+    fn paths(&self, key: &str) -> Vec<PathBuf> {
+        self.list(key).iter().map(PathBuf::from).collect()
     }
 
     fn optional_path(&self, key: &str) -> Option<PathBuf> {

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::choices::{AuthMode, HalfClose, LogFormat, LogLevel, ModelAccess, Requirements};
+use super::choices::{
+    AuthMode, HalfClose, Isolation, LogFormat, LogLevel, ModelAccess, Requirements,
+};
 use super::networks::Networks;
 use super::secret::Secret;
 use super::tables::{FunctionConfig, UpstreamConfig, UserConfig};
@@ -14,6 +16,8 @@ use super::{Sources, load};
 /// The whole configuration. [`SETTINGS`](super::SETTINGS) says more of each setting.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// The file that was read, if one was.
+    pub file: Option<PathBuf>,
     /// Address on which requests are taken.
     pub listen: SocketAddr,
     /// Folder of everything that is kept.
@@ -169,6 +173,12 @@ pub struct PythonConfig {
     pub uv: String,
     /// Whether functions get the packages that most of them need.
     pub base: bool,
+    /// What happens where functions cannot be isolated.
+    pub isolation: Isolation,
+    /// Further files and folders that functions may read.
+    pub read_paths: Vec<PathBuf>,
+    /// Further folders that all functions may write to.
+    pub write_paths: Vec<PathBuf>,
 }
 
 impl Default for Config {

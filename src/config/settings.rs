@@ -1,8 +1,8 @@
 //! Which settings there are: the one list that everything else about them is made from.
 
 use super::choices::{
-    Affinity, AuthMode, Choice, Closing, HalfClose, LogFormat, LogLevel, ModelAccess, Requirements,
-    Role, StreamOutlet, UpstreamKind,
+    Affinity, AuthMode, Choice, Closing, HalfClose, Isolation, LogFormat, LogLevel, ModelAccess,
+    NetworkAccess, Requirements, Role, StreamOutlet, UpstreamKind,
 };
 use super::kind::Kind;
 
@@ -155,6 +155,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("functions.load_url", Kind::Bool, "false", "Whether administrators may have the gateway fetch function files from the web."),
     setting("functions.memory_mib", whole(0, MANY), "1024", "Memory of a function's process in MiB; 0 means no limit."),
     setting("functions.queue", whole(1, MANY), "256", "Calls that may wait for a function."),
+    setting("functions.network", Kind::Choice(NetworkAccess::WORDS), "open", "Whether functions may open network connections."),
+    setting("functions.subprocesses", Kind::Bool, "false", "Whether functions may start programs."),
 
     setting("tools.loop", Kind::Bool, "false", "Whether the gateway runs the tools that a model calls and asks it again, for tools that the gateway added."),
     setting("tools.max_rounds", whole(1, MANY), "30", "How often it does so for one request at most."),
@@ -165,6 +167,9 @@ pub const SETTINGS: &[Setting] = &[
     setting("python.pass_env", Kind::List, "", "Names of the gateway's environment variables that functions may see."),
     setting("python.uv", Kind::Path, "", "Path of a uv program; empty means the one that is found, or one that is installed."),
     setting("python.base", Kind::Bool, "true", "Whether functions get the packages that most of them need."),
+    setting("python.isolation", Kind::Choice(Isolation::WORDS), "best_effort", "What happens where functions cannot be isolated: they run with what there is, or not at all; off isolates nothing."),
+    setting("python.read_paths", Kind::List, "", "Further files and folders that functions may read."),
+    setting("python.write_paths", Kind::List, "", "Further folders that all functions may write to."),
 ];
 
 /// The keys of `[[upstreams]]`.
@@ -218,5 +223,8 @@ pub(super) const FUNCTION_FIELDS: &[Field] = &[
     field("queue", whole(1, MANY), "Default: `functions.queue`."),
     field("threads", whole(1, 64), "Synchronous calls at a time. Default 1; more only if it keeps nothing on `self`."),
     field("group", Kind::Text, "Functions of one group share a process. Default: none."),
+    field("network", Kind::Choice(NetworkAccess::WORDS), "Default: `functions.network`."),
+    field("hosts", Kind::List, "Not available yet: the only hosts that it may reach."),
+    field("subprocesses", Kind::Bool, "Whether it may start programs. Default: `functions.subprocesses`."),
     field("bypass_filter", Kind::Bool, "Whether it may ask for completions that no filter sees. Default `false`."),
 ];

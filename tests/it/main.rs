@@ -14,6 +14,7 @@ mod filters;
 mod folder;
 mod habits;
 mod hostile;
+mod isolation;
 mod keeping;
 mod keys;
 mod layers;

@@ -150,7 +150,7 @@ def test_stuck_worker_ends_after_its_socket_closed(zygote: Zygote) -> None:
 
 
 def test_waiting_tasks_are_cancelled_when_the_socket_closes(zygote: Zygote, tmp_path: Path) -> None:
-    worker = zygote.spawn()
+    worker = zygote.spawn(data=str(tmp_path))
     path = tmp_path / "seen"
     source = WAITING.replace('print("cancelled")', f"open({str(path)!r}, 'w').close()")
     slot = worker.load(source.format(name="Filter", handler="inlet", wait="await asyncio.Event().wait()"))
@@ -210,7 +210,8 @@ class Filter:
     assert worker.inlet(source) == {"input": "/dev/null", "sockets": 3, "name": "test-worker"}
 
 
-def test_processes_of_a_function_can_be_terminated(worker: Worker) -> None:
+def test_processes_of_a_function_can_be_terminated(zygote: Zygote) -> None:
+    worker = zygote.spawn(subprocesses=True)
     source = """
 import multiprocessing
 def double(number):
@@ -229,7 +230,7 @@ class Filter:
 
 
 def test_processes_of_a_function_do_not_hold_the_workers_socket(zygote: Zygote, tmp_path: Path) -> None:
-    worker = zygote.spawn()
+    worker = zygote.spawn(subprocesses=True, data=str(tmp_path))
     source = f"""
 import os, time
 class Filter:
