@@ -124,7 +124,16 @@ fn chain(criterion: &mut Criterion) {
     let reach = Reach::nothing();
     let mut group = criterion.benchmark_group("chain");
     group.bench_function(format!("select/{ATTACHED} of {FUNCTIONS}"), |bencher| {
-        bencher.iter(|| Chain::select(&reach, &house.snapshot, &request, &house.model, &incoming));
+        bencher.iter(|| {
+            Chain::select(
+                &reach,
+                &house.snapshot,
+                &request,
+                &house.model,
+                None,
+                &incoming,
+            )
+        });
     });
     group.bench_function("request/1KiB", |bencher| {
         bencher.iter(|| ChatRequest::parse(&incoming, black_box(body.clone())));
@@ -232,13 +241,16 @@ fn models(config: &Config) -> Models {
     let directory = Arc::new(directory.expect("the upstream is configured"));
     let catalog = Catalog::new(Arc::clone(&directory), runtime.clone(), config.models.cache);
     let python = PythonSettings {
-        requirements: sluicegate::config::Requirements::Off,
-        approved: Vec::new(),
+        leave: sluicegate::host::Leave {
+            policy: sluicegate::config::Requirements::Off,
+            approved: Vec::new(),
+        },
         interpreter: config.python.interpreter.clone(),
         data_dir: config.data_dir.clone(),
         uv: config.python.uv.clone(),
         base: false,
         pass_env: Vec::new(),
+        isolation: Default::default(),
         log_prints: false,
     };
     let host = Host::new(python, vec![runtime]);
@@ -272,6 +284,16 @@ impl Loader for Learned {
             priority: 0.0,
         };
         std::future::ready(Ok(checked)).boxed()
+    }
+
+    fn valves_spec<'a>(
+        &'a self,
+        _: &'a FunctionVersion,
+        _: &'a FunctionSettings,
+        _: &'a Value,
+        _: bool,
+    ) -> BoxFuture<'a, Result<Value, LoadError>> {
+        std::future::ready(Ok(Value::Null)).boxed()
     }
 }
 

@@ -1,13 +1,22 @@
-//! The management API: Open WebUI's routes for functions and their valves, in its shapes and statuses.
+//! The management API: Open WebUI's routes for functions, their valves, models, users and keys, in its shapes and
+//! statuses, and those of the Pipelines server.
 
+mod accounts;
+mod environments;
 mod functions;
+mod history;
+mod import;
+mod models;
+mod pipelines;
 mod reply;
+mod tools;
 mod valves;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::middleware::from_fn;
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -24,8 +33,18 @@ pub use self::reply::NOT_FOUND;
 /// Where the routes of functions begin.
 const FUNCTIONS: &str = "/api/v1/functions";
 
+/// Where the routes of users and keys begin.
+const AUTHS: &str = "/api/v1/auths";
+const USERS: &str = "/api/v1/users";
+
+/// Where the routes of tools begin.
+const TOOLS: &str = "/api/v1/tools";
+
+/// Where the routes of models begin. The path itself is the list of models, which is not management.
+const MODELS: &str = "/api/v1/models";
+
 /// The paths below which this API answers.
-const ROOTS: &[&str] = &[FUNCTIONS];
+const ROOTS: &[&str] = &[FUNCTIONS, TOOLS, MODELS, AUTHS, USERS];
 
 /// Longest body of a management request, in bytes.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -43,7 +62,7 @@ pub fn answers(path: &str) -> bool {
         let rest = path.strip_prefix(*root);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    ROOTS.iter().any(is_below)
+    ROOTS.iter().any(is_below) || pipelines::answers(path)
 }
 
 impl Admin {
@@ -82,6 +101,21 @@ pub struct Managed {
     pub auth: Auth,
     /// What is remembered besides functions and users.
     pub store: Store,
+    /// Whether files may be fetched from the web.
+    pub downloads: Downloads,
+}
+
+/// Whether administrators may have files fetched from the web.
+#[derive(Clone, Copy, Debug)]
+pub struct Downloads {
+    /// Whether they may.
+    pub are_allowed: bool,
+}
+
+impl FromRef<Managed> for Downloads {
+    fn from_ref(managed: &Managed) -> Self {
+        managed.downloads
+    }
 }
 
 impl FromRef<Managed> for Arc<Registry> {
@@ -110,9 +144,45 @@ impl FromRef<Managed> for Host {
 
 /// Every route. axum's own errors (a bad body, a missing member) become Open WebUI's `{"detail"}` in [`reply`].
 fn router(managed: Managed) -> Router {
-    let function = Router::new()
+    Router::new()
+        .nest(FUNCTIONS, functions())
+        .nest(TOOLS, tool_routes())
+        .nest(MODELS, model_routes())
+        .nest(AUTHS, auths())
+        .nest(USERS, users())
+        // Open WebUI's own paths have the slash, which a nested root does not match.
+        .route(&format!("{FUNCTIONS}/"), get(functions::list))
+        .route(&format!("{TOOLS}/"), get(tools::list))
+        .route(&format!("{MODELS}/"), get(models::all))
+        .route(&format!("{AUTHS}/"), get(accounts::whoami))
+        .route(&format!("{USERS}/"), get(accounts::list))
+        .merge(pipelines::routes())
+        .fallback(reply::unknown_route)
+        .method_not_allowed_fallback(reply::wrong_method)
+        .with_state(managed)
+}
+
+fn functions() -> Router<Managed> {
+    Router::new()
+        .route("/", get(functions::list))
+        .route("/list", get(functions::list_for_admin))
+        .route("/export", get(functions::export))
+        .route("/create", post(functions::create))
+        .route("/import", post(import::import))
+        .route("/sync", post(import::sync))
+        .route("/load/url", post(import::load_url))
+        .route("/environments", get(environments::list))
+        .nest("/id/{id}", function().layer(from_fn(reply::functions_only)))
+}
+
+fn function() -> Router<Managed> {
+    let version = get(history::read).delete(history::forget);
+    Router::new()
         .route("/", get(functions::read))
         .route("/update", post(functions::update))
+        .route("/update/version", post(history::restore))
+        .route("/history", get(history::list))
+        .route("/history/{version}", version)
         .route("/delete", delete(functions::delete))
         .route("/toggle", post(functions::toggle))
         .route("/toggle/global", post(functions::toggle_global))
@@ -122,18 +192,60 @@ fn router(managed: Managed) -> Router {
         .route("/valves/update", post(valves::update))
         .route("/valves/user", get(valves::read_user))
         .route("/valves/user/spec", get(valves::user_spec))
-        .route("/valves/user/update", post(valves::update_user));
-    let functions = Router::new()
-        .route("/", get(functions::list))
-        .route("/list", get(functions::list_for_admin))
-        .route("/export", get(functions::export))
-        .route("/create", post(functions::create))
-        .nest("/id/{id}", function);
+        .route("/valves/user/update", post(valves::update_user))
+}
+
+fn auths() -> Router<Managed> {
+    let key = get(accounts::read_key)
+        .post(accounts::create_key)
+        .delete(accounts::delete_key);
     Router::new()
-        .nest(FUNCTIONS, functions)
-        // Open WebUI's own path has the slash, which a nested root does not match.
-        .route(&format!("{FUNCTIONS}/"), get(functions::list))
-        .fallback(reply::unknown_route)
-        .method_not_allowed_fallback(reply::wrong_method)
-        .with_state(managed)
+        .route("/", get(accounts::whoami))
+        .route("/add", post(accounts::add))
+        .route("/api_key", key)
+        .route("/api_key/{id}", delete(accounts::delete_key_by_id))
+}
+
+fn users() -> Router<Managed> {
+    Router::new()
+        .route("/", get(accounts::list))
+        .route("/{id}", delete(accounts::delete))
+        .route("/{id}/api_key", post(accounts::create_key_for))
+}
+
+fn tool_routes() -> Router<Managed> {
+    let each = Router::new()
+        .route("/", get(tools::read))
+        .route("/update", post(tools::update))
+        .route("/access/update", post(tools::update_access))
+        .route("/delete", delete(tools::delete))
+        .route("/valves", get(tools::read_valves))
+        .route("/valves/spec", get(tools::valves_spec))
+        .route("/valves/update", post(tools::update_valves))
+        .route("/valves/user", get(tools::read_user_valves))
+        .route("/valves/user/spec", get(tools::user_valves_spec))
+        .route("/valves/user/update", post(tools::update_user_valves));
+    Router::new()
+        .route("/", get(tools::list))
+        .route("/list", get(tools::list_to_change))
+        .route("/export", get(tools::export))
+        .route("/create", post(tools::create))
+        .nest("/id/{id}", each)
+}
+
+fn model_routes() -> Router<Managed> {
+    Router::new()
+        .route("/list", get(models::list))
+        .route("/base", get(models::base))
+        .route("/tags", get(models::list_tags))
+        .route("/export", get(models::export))
+        .route("/import", post(models::import))
+        .route("/sync", post(models::sync))
+        .route("/create", post(models::create))
+        .route("/model", get(models::read))
+        .route("/model/update", post(models::update))
+        .route("/model/toggle", post(models::toggle))
+        .route("/model/access/update", post(models::update_access))
+        .route("/model/delete", post(models::delete).delete(models::delete))
+        .route("/delete/all", delete(models::delete_all))
 }

@@ -5,14 +5,22 @@ pub mod chain;
 mod completed;
 mod context;
 pub mod events;
-mod failure;
+pub(crate) mod failure;
 mod inlet;
+mod messages;
+mod metadata;
 mod outlet;
 mod pipe;
+mod preset;
+mod prompted;
+mod remote;
 pub mod request;
 pub mod respond;
+mod rewrite;
+mod rounds;
 pub mod route;
 mod stream;
+mod toolbox;
 
 use std::sync::Arc;
 
@@ -22,6 +30,8 @@ use tokio::sync::watch;
 
 use self::callbacks::Reach;
 use self::chain::Chain;
+use self::pipe::Part;
+use self::remote::Remotes;
 use self::request::{ChatRequest, Incoming};
 use self::route::Target;
 use crate::auth::Caller;
@@ -29,10 +39,11 @@ use crate::body::Body;
 use crate::config::Role;
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
-use crate::models::Models;
+use crate::models::{Model, Models};
 use crate::registry::{Registry, Snapshot};
 use crate::upstream::{Reply, Upstreams};
 
+pub(crate) use self::context::context;
 pub use crate::upstream::Contract;
 
 /// Answers chat completions. One per data thread; what is shared is behind the parts themselves.
@@ -46,6 +57,8 @@ pub struct Chat {
     pub upstreams: Upstreams,
     /// Which models there are, and who may use them.
     pub models: Arc<Models>,
+    /// How often a model is asked again after the tools that it called were run, 0 to leave them to the client.
+    pub tool_rounds: u32,
     /// What functions can reach.
     pub reach: Reach,
     /// True once streams can be waited for no longer.
@@ -105,27 +118,53 @@ impl Chat {
             .models
             .find(&snapshot, incoming.caller, &request.model())
             .await?;
+        let request = rewrite::before_inlet(request, incoming, &self.models, &asked)?;
         // Chosen before inlet: a filter may rewrite `model`, which must not choose the filters.
-        let mut chain = Chain::select(&self.reach, &snapshot, &request, &asked, incoming);
-        let request = inlet::run(&self.host, &mut chain, request, incoming, &asked).await?;
+        let remotes = Remotes::select(&self.models, &self.upstreams, &asked, incoming).await?;
+        let mut chain = Chain::select(&self.reach, &snapshot, &request, &asked, remotes, incoming);
+        let request = inlet::run(&self.host, &mut chain, request, incoming).await?;
         // Chosen after inlet, for the same reason.
         let model =
             route::choose(&self.models, &snapshot, incoming.caller, &request, asked).await?;
+        // Named by the request as its filters left it, and by the model that it goes to.
+        let (request, tools) = toolbox::open(&self.reach, &mut chain, request, incoming, &model)?;
+        let part = Part::of(&chain, &tools);
+        let found = prompted::run(self, &model, part, request, incoming).await?;
+        let mut request = inlet::run_last(&self.host, &mut chain, found.request).await?;
+        let model =
+            route::choose(&self.models, &snapshot, incoming.caller, &request, model).await?;
         incoming.log.set_target(self.models.target_name(&model));
-        let reply = match &model.target {
-            Target::Upstream(target) => {
-                route::send(&self.upstreams, target, &request, incoming).await?
-            }
-            Target::Pipe(function) => {
-                pipe::call(&self.host, function, &chain, &request, incoming).await?
-            }
-        };
+        if model.pipeline().is_some() {
+            remote::name_user(&mut request, incoming.caller)?;
+        }
+        let part = Part::of(&chain, &tools);
+        let reply = rounds::run(self, &model, part, &request, incoming).await?;
+        let reply = prompted::show(&found.sources, reply, request.contract);
         match reply {
             Reply::Whole(answer) => {
                 let answer = outlet::run(&self.host, &mut chain, &request, answer).await?;
                 Ok(respond::whole(answer))
             }
             Reply::Stream(answer) => stream::run(self, chain, request, answer, incoming).await,
+        }
+    }
+
+    /// Asks the model, wherever it lives.
+    async fn ask(
+        &self,
+        model: &Model,
+        part: Part<'_>,
+        request: &ChatRequest,
+        incoming: &Incoming<'_>,
+    ) -> Result<Reply> {
+        let outgoing = rewrite::for_target(request, incoming, &self.models, model)?;
+        match &model.target {
+            Target::Upstream(target) => {
+                route::send(&self.upstreams, target, &outgoing, incoming).await
+            }
+            Target::Pipe(function) => {
+                pipe::call(&self.host, function, part, &outgoing, incoming).await
+            }
         }
     }
 }

@@ -1,10 +1,14 @@
 //! The command line: which command, and where its settings come from.
 
+mod functions;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+
+pub use self::functions::{Action, FunctionsCommand, Trial};
 
 use crate::config::{FILE_VARIABLE, Kind, SETTINGS, Setting, Sources};
 
@@ -25,6 +29,8 @@ pub enum Command {
         /// Show what the gateway does, then end.
         tour: bool,
     },
+    /// Try a function out, or manage those of a gateway that runs.
+    Functions(FunctionsCommand),
 }
 
 /// The command line of `sluicegate`.
@@ -65,6 +71,7 @@ impl Cli {
                 sources: settings.into_sources(env),
                 tour,
             },
+            Subcommands::Functions(functions) => Command::Functions(functions.into_command(env)),
         })
     }
 }
@@ -91,6 +98,8 @@ enum Subcommands {
         #[arg(long)]
         tour: bool,
     },
+    /// Try a function out, or manage those of a gateway that runs.
+    Functions(functions::Arguments),
 }
 
 /// The file, and a flag for every setting.
@@ -287,6 +296,26 @@ mod tests {
     fn demo_can_be_a_tour() {
         let command = Cli::parse_with(["sluicegate", "demo", "--tour"], BTreeMap::new());
         assert!(matches!(command, Ok(Command::Demo { tour: true, .. })));
+    }
+
+    #[test]
+    fn functions_are_managed_with_the_key_of_flag_or_variable() {
+        let env = [("SLUICEGATE_KEY", "canary"), ("SLUICEGATE_URL", "http://h")];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let args = ["sluicegate", "functions", "enable", "x", "--global"];
+        let command = Cli::parse_with(args, env.into()).unwrap();
+        assert!(!format!("{command:?}").contains("canary"));
+        let Command::Functions(FunctionsCommand::Manage {
+            url,
+            key,
+            action: Action::Enable { id, global: true },
+            is_json: false,
+        }) = command
+        else {
+            panic!("not that command: {command:?}");
+        };
+        assert_eq!((url.as_str(), id.as_str()), ("http://h", "x"));
+        assert_eq!(key.unwrap().reveal(), "canary");
     }
 
     #[test]

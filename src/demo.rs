@@ -82,6 +82,7 @@ fn embedded_model() -> UpstreamConfig {
         headers: Vec::new(),
         affinity: Affinity::None,
         max_in_flight: 0,
+        filters: Default::default(),
     }
 }
 

@@ -7,7 +7,9 @@ mod call;
 mod callbacks;
 mod environment;
 mod failure;
+mod group;
 mod interpreter;
+mod isolation;
 mod nursery;
 mod output;
 mod payload;
@@ -15,6 +17,7 @@ mod pipe;
 mod requirements;
 mod runner;
 mod runtime;
+mod scratch;
 mod session;
 mod worker;
 mod zygote;
@@ -22,7 +25,7 @@ mod zygote;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use frames::Handler;
@@ -32,14 +35,17 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 pub use self::callbacks::{Alone, Callbacks, Question, Refusal};
-pub use self::environment::PythonSettings;
+pub use self::environment::{EnvironmentReport, EnvironmentState, Leave, PythonSettings};
 pub use self::failure::{Exception, Failure};
+pub use self::isolation::{IsolationSettings, Protection};
 pub use self::output::Output;
 pub use self::pipe::{PipeAnswer, PipeItem, PipeStream};
 pub use self::runtime::unpack as unpack_runtime;
 pub use self::session::{Context, Hook, Metadata, Session, StreamResult};
 
 use self::environment::Environments;
+use self::group::Groups;
+use self::isolation::{Bounds, Tenant, Warden};
 use self::nursery::Nursery;
 use self::output::SlotOutput;
 use self::runner::Runner;
@@ -48,7 +54,7 @@ use crate::registry::function::Pocket;
 use crate::registry::loader::Candidate;
 use crate::registry::{
     CheckedValves, Function, FunctionId, FunctionSettings, FunctionVersion, Learnt, LoadError,
-    Loader,
+    Loader, Snapshot,
 };
 
 /// Calls functions, and starts and ends the processes in which they run.
@@ -65,9 +71,10 @@ pub(crate) struct Shared {
     next_runtime: AtomicUsize,
     /// Where workers come from, by the interpreter of their environment. Held for map operations only.
     nurseries: Mutex<HashMap<PathBuf, Arc<Nursery>>>,
-    /// Processes that several functions share. Held for map operations only.
-    groups: Mutex<HashMap<String, Weak<Worker>>>,
+    /// Processes that several functions share.
+    groups: Groups,
     output: Arc<Output>,
+    warden: Warden,
 }
 
 impl Host {
@@ -81,11 +88,12 @@ impl Host {
         assert!(!runtimes.is_empty(), "a host needs a runtime");
         let output = Arc::new(Output::new(settings.log_prints));
         let shared = Shared {
+            warden: Warden::new(settings.isolation.clone(), &settings.data_dir),
             environments: Environments::new(settings),
             runtimes,
             next_runtime: AtomicUsize::new(0),
             nurseries: Mutex::default(),
-            groups: Mutex::default(),
+            groups: Groups::default(),
             output,
         };
         Self {
@@ -97,6 +105,16 @@ impl Host {
     #[must_use]
     pub fn output(&self) -> &Output {
         &self.shared.output
+    }
+
+    /// Takes over what functions may have installed from now on.
+    pub fn set_leave(&self, leave: Leave) {
+        self.shared.environments.set_leave(leave);
+    }
+
+    /// What is known of the environment that has these requirements.
+    pub async fn environment(&self, requirements: &[String]) -> EnvironmentReport {
+        self.shared.environments.report(requirements).await
     }
 
     /// Begins a function's part in a request. Its process is started if there is none.
@@ -112,11 +130,15 @@ impl Host {
     ) -> Result<Session, Failure> {
         let version = &function.version;
         let runner = self.runner(&version.pocket, &version.id, &version.source);
-        let seat = runner.seat(&function.settings).await?;
+        let seat = runner
+            .seat(&function.settings, &function.valves.stored)
+            .await?;
+        let siblings = self.siblings(function, &seat).await;
         Ok(Session::open(
             Arc::clone(function),
             runner,
             seat,
+            siblings.as_ref(),
             context,
             metadata,
         ))
@@ -130,13 +152,27 @@ impl Host {
     pub async fn list_pipes(&self, function: &Arc<Function>) -> Result<Bytes, Failure> {
         let version = &function.version;
         let runner = self.runner(&version.pocket, &version.id, &version.source);
-        let seat = runner.seat(&function.settings).await?;
+        let seat = runner
+            .seat(&function.settings, &function.valves.stored)
+            .await?;
         seat.send_valves(&function.valves);
         let payload = json!({"slot": seat.slot, "valves": function.valves.version});
         let limit = function.settings.limits.inlet;
         runner
             .call(&seat, Handler::Pipes, payload.to_string().into(), limit)
             .await
+    }
+
+    /// How functions are isolated on this machine, tried out on a process without one.
+    ///
+    /// # Errors
+    ///
+    /// If no process can be started, or isolation is required and cannot be had.
+    pub async fn try_isolation(&self) -> Result<Vec<Protection>, LoadError> {
+        let worker = self.shared.start_worker(&[], 0).await;
+        let worker = worker.map_err(load_error)?;
+        let protections = self.shared.warden.confine(&worker, None).await;
+        protections.map_err(load_error)
     }
 
     fn runner(&self, pocket: &Pocket, id: &FunctionId, source: &Arc<str>) -> Arc<Runner> {
@@ -155,7 +191,12 @@ impl Host {
         settings: &FunctionSettings,
     ) -> Result<Learnt, LoadError> {
         let runner = self.runner(&candidate.pocket, &candidate.id, &candidate.source);
-        let seat = runner.seat(settings).await.map_err(load_error)?;
+        // Whoever uploads or activates code asks anew for what it requires.
+        self.shared.environments.retry(runner.requirements());
+        let seat = runner
+            .seat(settings, &candidate.valves)
+            .await
+            .map_err(load_error)?;
         serde_json::from_slice(&seat.learnt).map_err(|error| {
             LoadError::unavailable(format!(
                 "the worker described the function in a way that makes no sense: {error}"
@@ -170,19 +211,49 @@ impl Host {
         values: &Value,
         user: bool,
     ) -> Result<CheckedValves, LoadError> {
-        let runner = self.runner(&version.pocket, &version.id, &version.source);
-        let seat = runner.seat(settings).await.map_err(load_error)?;
-        let payload = json!({"slot": seat.slot, "values": values, "user": user}).to_string();
-        let limit = settings.limits.load;
-        let reply = runner
-            .call(&seat, Handler::CheckValves, payload.into(), limit)
-            .await
-            .map_err(load_error)?;
-        let reply: Value = serde_json::from_slice(&reply).unwrap_or_default();
+        let payload = json!({"values": values, "user": user});
+        let reply = self
+            .ask_about_valves(version, settings, Handler::CheckValves, payload)
+            .await?;
         Ok(CheckedValves {
             stored: reply.get("stored").cloned().unwrap_or_else(|| json!({})),
             priority: reply.get("priority").and_then(Value::as_f64).unwrap_or(0.0),
         })
+    }
+}
+
+impl Host {
+    /// Asks the process of a version something about its valves.
+    async fn ask_about_valves(
+        &self,
+        version: &FunctionVersion,
+        settings: &FunctionSettings,
+        handler: Handler,
+        mut payload: Value,
+    ) -> Result<Value, LoadError> {
+        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let seat = runner.seat(settings, &[]).await.map_err(load_error)?;
+        payload["slot"] = json!(seat.slot);
+        let limit = settings.limits.load;
+        let reply = runner
+            .call(&seat, handler, payload.to_string().into(), limit)
+            .await
+            .map_err(load_error)?;
+        Ok(serde_json::from_slice(&reply).unwrap_or_default())
+    }
+
+    async fn spec(
+        &self,
+        version: &FunctionVersion,
+        settings: &FunctionSettings,
+        asker: &Value,
+        user: bool,
+    ) -> Result<Value, LoadError> {
+        let payload = json!({"user": user, "user_entry": asker});
+        let mut reply = self
+            .ask_about_valves(version, settings, Handler::ValvesSpec, payload)
+            .await?;
+        Ok(reply["spec"].take())
     }
 }
 
@@ -204,17 +275,35 @@ impl Loader for Host {
     ) -> BoxFuture<'a, Result<CheckedValves, LoadError>> {
         self.check(version, settings, values, user).boxed()
     }
+
+    fn valves_spec<'a>(
+        &'a self,
+        version: &'a FunctionVersion,
+        settings: &'a FunctionSettings,
+        asker: &'a Value,
+        user: bool,
+    ) -> BoxFuture<'a, Result<Value, LoadError>> {
+        self.spec(version, settings, asker, user).boxed()
+    }
+
+    fn settle(&self, snapshot: &Snapshot) {
+        self.shared.groups.settle(snapshot);
+    }
 }
 
 /// What a failed load or check says to the author.
 fn load_error(failure: Failure) -> LoadError {
     match failure {
-        Failure::Raised(exception) => LoadError::refused(exception.message),
+        Failure::Raised(exception) => LoadError {
+            line: exception.line(),
+            ..LoadError::refused(exception.message)
+        },
         Failure::Crashed => LoadError::refused("the process ended while the code was loading"),
         Failure::TimedOut(limit) => LoadError::refused(format!(
             "the code took longer than {} s to load",
             limit.as_secs_f64()
         )),
+        Failure::NotInstalled(why) => LoadError::not_installed(why),
         Failure::Unavailable(why) => LoadError::unavailable(why),
         Failure::Garbled => LoadError::unavailable("the worker answered nonsense"),
     }
@@ -231,36 +320,44 @@ impl Shared {
     async fn worker_for(
         self: &Arc<Self>,
         requirements: &[String],
-        settings: &FunctionSettings,
+        tenant: Tenant<'_>,
     ) -> Result<Arc<Worker>, Failure> {
+        let settings = tenant.settings;
         if settings.group.is_empty() {
-            return self.new_worker(requirements, settings.memory_mib).await;
+            return self.new_worker(requirements, tenant).await;
         }
-        let shared = self.groups().get(&settings.group).and_then(Weak::upgrade);
-        if let Some(worker) = shared.filter(|worker| worker.is_alive()) {
+        let bounds = Bounds::of(settings);
+        if let Some(worker) = self.groups.worker(&settings.group, bounds) {
             return Ok(worker);
         }
-        let worker = self.new_worker(requirements, settings.memory_mib).await?;
-        self.groups()
-            .insert(settings.group.clone(), Arc::downgrade(&worker));
+        let worker = self.new_worker(requirements, tenant).await?;
+        self.groups.set_worker(&settings.group, &worker, bounds);
         Ok(worker)
-    }
-
-    fn groups(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Worker>>> {
-        self.groups
-            .lock()
-            .expect("no code that holds this lock panics")
     }
 
     async fn new_worker(
         &self,
         requirements: &[String],
-        memory_mib: u64,
+        tenant: Tenant<'_>,
     ) -> Result<Arc<Worker>, Failure> {
+        let memory_mib = tenant.settings.memory_mib;
+        let worker = self.start_worker(requirements, memory_mib).await?;
+        self.warden.confine(&worker, Some(tenant)).await?;
+        Ok(Arc::new(worker))
+    }
+
+    /// A process that is connected and not confined yet.
+    async fn start_worker(
+        &self,
+        requirements: &[String],
+        memory_mib: u64,
+    ) -> Result<Worker, Failure> {
         let unavailable = |error: std::io::Error| Failure::Unavailable(error.to_string());
         let nursery = self.nursery(requirements).await.map_err(|error| {
             if requirements::is_refusal(&error) {
                 Failure::requirement(&error)
+            } else if requirements::is_not_installed(&error) {
+                Failure::NotInstalled(error.to_string())
             } else {
                 unavailable(error)
             }
@@ -275,7 +372,7 @@ impl Shared {
                 Failure::Unavailable(format!("its memory cannot be limited: {error}"))
             })?;
         }
-        Ok(Arc::new(worker))
+        Ok(worker)
     }
 
     async fn nursery(&self, requirements: &[String]) -> std::io::Result<Arc<Nursery>> {

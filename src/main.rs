@@ -1,15 +1,21 @@
 //! Arguments, logging, configuration, run, exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use sluicegate::cli::{Cli, Command};
+use sluicegate::cli::{Cli, Command, FunctionsCommand};
+use sluicegate::commands::manage::Remote;
+use sluicegate::commands::trial;
 use sluicegate::config::{Config, LogFormat};
 use sluicegate::gateway::check::Findings;
 use sluicegate::{config, demo, gateway, telemetry};
 
 /// The exit code for a mistake in the configuration or on the command line (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
+
+/// The log level of commands that print what they are for.
+const QUIET: &str = "error";
 
 fn main() -> ExitCode {
     let command = match Cli::parse_from(std::env::args_os()) {
@@ -40,12 +46,15 @@ fn main() -> ExitCode {
             complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
+        Err(Failed::Shown) => ExitCode::FAILURE,
     }
 }
 
 enum Failed {
     Configuration(String),
     Running(anyhow::Error),
+    /// What was printed says it.
+    Shown,
 }
 
 impl From<config::Mistakes> for Failed {
@@ -71,7 +80,49 @@ fn run(command: Command) -> Result<(), Failed> {
             start(&config);
             block_on(demo::run(config, tour))
         }
+        Command::Functions(functions) => run_functions(functions),
     }
+}
+
+fn run_functions(functions: FunctionsCommand) -> Result<(), Failed> {
+    match functions {
+        FunctionsCommand::Test {
+            trial,
+            sources,
+            is_json,
+        } => {
+            let config = config::load(&sources)?;
+            prepare(false, QUIET);
+            let report = block_on(trial::run(&trial, &config))?;
+            if is_json {
+                print(&format!("{:#}\n", report.to_json()));
+            } else {
+                print(&report.to_string());
+            }
+            report.is_good().then_some(()).ok_or(Failed::Shown)
+        }
+        FunctionsCommand::Manage {
+            url,
+            key,
+            action,
+            is_json,
+        } => {
+            prepare(false, QUIET);
+            let remote = Remote::new(&url, key).map_err(|error| Failed::Running(error.into()))?;
+            let shown = block_on(remote.run(action))?;
+            if is_json {
+                print(&format!("{:#}\n", shown.json));
+            } else {
+                print(&shown.text);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Prints what a command is for. A reader that has gone is no failure.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// Prints what a check found; what must be mended ends it with the code for that.
@@ -92,10 +143,14 @@ fn show(findings: &Findings) -> Result<(), Failed> {
 }
 
 fn start(config: &Config) {
-    telemetry::init(
+    prepare(
         config.log.format == LogFormat::Json,
         config.log.level.as_str(),
     );
+}
+
+fn prepare(is_json: bool, level: &str) {
+    telemetry::init(is_json, level);
     // Fails only if a provider is installed already, and ours is the only one in this program.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -1,5 +1,7 @@
 //! Which models there are for a caller: those of the model servers and those of the pipes.
 
+mod presets;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,15 +10,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::warn;
 
+use crate::actions;
 use crate::auth::Caller;
 use crate::body::Body;
 use crate::chat::request::Incoming;
 use crate::chat::{Contract, respond};
-use crate::config::{ModelAccess, ModelsConfig, Role};
-use crate::error::{Error, Result};
+use crate::config::{ModelAccess, ModelsConfig, Role, UpstreamKind};
+use crate::error::{Error, Kind, Result};
 use crate::host::Host;
-use crate::registry::{Function, FunctionKind, Pipes, Snapshot};
-use crate::upstream::{self, Catalog, Directory, ModelEntry};
+use crate::registry::function::is_target;
+use crate::registry::{Function, FunctionKind, Pipes, Preset, Snapshot};
+use crate::upstream::{self, Catalog, Directory, ModelEntry, RemoteFilter};
 
 /// Manifolds whose lists are kept.
 const KEPT_LISTS: u64 = 10_000;
@@ -38,6 +42,7 @@ pub struct Model {
     /// Where its requests go.
     pub target: Target,
     source: Source,
+    preset: Option<Arc<Preset>>,
 }
 
 #[derive(Clone, Debug)]
@@ -92,9 +97,23 @@ impl Models {
     ///
     /// If there is none that this caller may use.
     pub async fn find(&self, snapshot: &Snapshot, caller: &Caller, id: &str) -> Result<Model> {
-        if !self.may_use(caller) {
+        let preset = snapshot.preset(id);
+        let is_hidden = preset.is_some_and(|preset| !preset.is_active());
+        if is_hidden || !self.may_use(caller, preset.map(Arc::as_ref)) {
             return Err(Error::unknown_model(id));
         }
+        let Some(preset) = preset else {
+            return self.locate(snapshot, id).await;
+        };
+        let base = preset.base_model_id().unwrap_or(id);
+        let model = self.locate(snapshot, base).await;
+        // In the caller's words, who knows nothing of the base.
+        let model = model.map_err(|_| Error::unknown_model(id))?;
+        Ok(model.with_preset(preset))
+    }
+
+    /// The model of this id, whatever presets say.
+    async fn locate(&self, snapshot: &Snapshot, id: &str) -> Result<Model> {
         if let Some(function) = snapshot.pipe_of(id)
             && let Some(name) = self.name_in_pipe(function, id).await
         {
@@ -103,6 +122,7 @@ impl Models {
                 id: id.to_owned(),
                 target,
                 source: Source::Pipe { name },
+                preset: None,
             });
         }
         let entry = self
@@ -110,15 +130,7 @@ impl Models {
             .find(id)
             .await
             .ok_or_else(|| Error::unknown_model(id))?;
-        let target = upstream::Target {
-            upstream: entry.upstream,
-            model: entry.upstream_id.clone(),
-        };
-        Ok(Model {
-            id: id.to_owned(),
-            target: Target::Upstream(target),
-            source: Source::Upstream(entry),
-        })
+        Ok(Model::of_entry(entry))
     }
 
     /// The upstream or function that answers for a model, for logs.
@@ -130,23 +142,34 @@ impl Models {
         }
     }
 
-    /// Every model that this caller may use: pipes first, then the model servers' in their order.
-    pub async fn list(&self, snapshot: &Snapshot, caller: &Caller) -> Vec<Model> {
-        if !self.may_use(caller) {
-            return Vec::new();
+    /// The kind of server that answers for a model, `None` for a pipe.
+    #[must_use]
+    pub fn server_of(&self, model: &Model) -> Option<UpstreamKind> {
+        match &model.target {
+            Target::Pipe(_) => None,
+            Target::Upstream(target) => self.directory.kind(target.upstream),
         }
+    }
+
+    /// Whether OpenAI's own server answers for a model.
+    #[must_use]
+    pub fn is_at_openai(&self, model: &Model) -> bool {
+        match &model.target {
+            Target::Pipe(_) => false,
+            Target::Upstream(target) => self.directory.is_openais(target.upstream),
+        }
+    }
+
+    /// Every model that this caller may use: pipes first, then the model servers' in their order, then presets.
+    pub async fn list(&self, snapshot: &Snapshot, caller: &Caller) -> Vec<Model> {
         let mut models = Vec::new();
         for function in snapshot.pipes() {
             models.extend(self.models_of(function).await);
         }
-        models.extend(self.catalog.list().await.iter().map(|entry| Model {
-            id: entry.id.clone(),
-            target: Target::Upstream(upstream::Target {
-                upstream: entry.upstream,
-                model: entry.upstream_id.clone(),
-            }),
-            source: Source::Upstream(Arc::clone(entry)),
-        }));
+        let listed = self.catalog.list().await;
+        models.extend(listed.iter().cloned().map(Model::of_entry));
+        let mut models = self.dress(models, snapshot);
+        models.retain(|model| self.may_use(caller, model.preset().map(Arc::as_ref)));
         models
     }
 
@@ -164,12 +187,19 @@ impl Models {
         let list = match incoming.contract {
             Contract::OpenAi => {
                 let data: Vec<Value> = models.iter().map(Model::in_openai_list).collect();
-                json!({"object": "list", "data": data})
+                let mut list = json!({"object": "list", "data": data});
+                // Tells Open WebUI that its admin page can show our functions, which takes an admin's key.
+                if incoming.caller.rights == Role::Admin {
+                    list["pipelines"] = json!(true);
+                }
+                list
             }
             Contract::OpenWebUi => {
-                let listed = models
-                    .iter()
-                    .map(|model| model.listed(&toggles(snapshot, &model.id)));
+                let listed = models.iter().map(|model| {
+                    let mut listed = model.listed(&toggles(snapshot, model));
+                    listed["actions"] = actions::menu(snapshot, model).into();
+                    listed
+                });
                 json!({"data": listed.collect::<Vec<Value>>()})
             }
         };
@@ -194,15 +224,28 @@ impl Models {
         ))
     }
 
+    /// The filters of Pipelines servers that name this model, in the order in which they run.
+    ///
+    /// # Errors
+    ///
+    /// If the filters of a server are not known that no request may pass by.
+    pub async fn remote_filters(&self, model: &str) -> Result<Vec<Arc<RemoteFilter>>> {
+        let filters = self.catalog.filters().await.map_err(|upstream| {
+            let message = format!(
+                "the filters of the Pipelines server `{upstream}` are not known, because its list cannot be read"
+            );
+            Error::new(Kind::UpstreamUnreachable, message)
+        })?;
+        let named = filters
+            .iter()
+            .filter(|filter| is_target(&filter.targets, model));
+        Ok(named.cloned().collect())
+    }
+
     /// Asks every model server for its list again.
     pub async fn refresh(&self) {
         self.manifolds.invalidate_all();
         self.catalog.refresh().await;
-    }
-
-    /// Whether a caller may use models that no access list names.
-    fn may_use(&self, caller: &Caller) -> bool {
-        self.access == ModelAccess::Open || caller.rights == Role::Admin
     }
 
     /// The name of a pipe's model, if the pipe has a model of this id.
@@ -222,6 +265,7 @@ impl Models {
             id,
             target: Target::Pipe(Arc::clone(function)),
             source: Source::Pipe { name },
+            preset: None,
         };
         if function.version.learnt.pipes == Pipes::None {
             return vec![model(
@@ -265,21 +309,82 @@ impl Models {
 }
 
 impl Model {
+    /// A model server's model.
+    fn of_entry(entry: Arc<ModelEntry>) -> Self {
+        let target = upstream::Target {
+            upstream: entry.upstream,
+            model: entry.upstream_id.clone(),
+        };
+        Self {
+            id: entry.id.clone(),
+            target: Target::Upstream(target),
+            source: Source::Upstream(entry),
+            preset: None,
+        }
+    }
+
+    /// Its id at the model server.
+    #[must_use]
+    pub fn upstream_id(&self) -> Option<&str> {
+        match &self.target {
+            Target::Upstream(target) => Some(&target.model),
+            Target::Pipe(_) => None,
+        }
+    }
+
+    /// The pipe that answers for it.
+    #[must_use]
+    pub fn function(&self) -> Option<&Arc<Function>> {
+        match &self.target {
+            Target::Pipe(function) => Some(function),
+            Target::Upstream(_) => None,
+        }
+    }
+
     /// Whether a pipe answers for it.
     #[must_use]
     pub fn is_pipe(&self) -> bool {
         matches!(self.target, Target::Pipe(_))
     }
 
-    /// Its entry in Open WebUI's list, as functions see it.
+    /// How a model of a Pipelines server is asked as a filter, which it may be as well.
+    #[must_use]
+    pub fn pipeline(&self) -> Option<&Arc<RemoteFilter>> {
+        match &self.source {
+            Source::Upstream(entry) => entry.pipeline.as_ref(),
+            Source::Pipe { .. } => None,
+        }
+    }
+
+    /// Its entry in Open WebUI's list, as functions see it: with the parameters of a preset.
     #[must_use]
     pub fn entry(&self) -> Bytes {
-        self.listed(&[]).to_string().into()
+        let mut entry = self.whole_entry(&[]);
+        if let Some(entry) = entry.as_object_mut() {
+            // Open WebUI adds them when it answers with its list.
+            entry.shift_remove("tags");
+        }
+        entry.to_string().into()
     }
 
     /// Its entry in Open WebUI's list; `toggles` are the filters that a client may turn on.
     #[must_use]
     pub fn listed(&self, toggles: &[Value]) -> Value {
+        let mut entry = self.whole_entry(toggles);
+        presets::redact(&mut entry);
+        entry
+    }
+
+    fn whole_entry(&self, toggles: &[Value]) -> Value {
+        let entry = self.own_entry(toggles);
+        match &self.preset {
+            Some(preset) => presets::entry(entry, preset, self.is_pipe()),
+            None => entry,
+        }
+    }
+
+    /// Its entry without what presets say.
+    fn own_entry(&self, toggles: &[Value]) -> Value {
         match (&self.source, &self.target) {
             (Source::Pipe { name }, Target::Pipe(function)) => json!({
                 "id": self.id,
@@ -298,18 +403,29 @@ impl Model {
         }
     }
 
-    /// Its entry in OpenAI's list.
+    /// Its name for people.
+    fn name(&self) -> &str {
+        match (&self.preset, &self.source) {
+            (Some(preset), _) => preset.name(),
+            (None, Source::Upstream(entry)) => &entry.name,
+            (None, Source::Pipe { name }) => name,
+        }
+    }
+
+    /// Its entry in OpenAI's list, with its name besides, which chat UIs show.
     #[must_use]
     pub fn in_openai_list(&self) -> Value {
         match (&self.source, &self.target) {
             (Source::Upstream(entry), _) => json!({
                 "id": self.id,
+                "name": self.name(),
                 "object": "model",
                 "created": entry.created,
                 "owned_by": entry.owned_by,
             }),
             (_, Target::Pipe(function)) => json!({
                 "id": self.id,
+                "name": self.name(),
                 "object": "model",
                 "created": function.record.created_at,
                 "owned_by": "sluicegate",
@@ -327,23 +443,32 @@ fn listed_upstream(entry: &ModelEntry, toggles: &[Value]) -> Value {
         "object": "model",
         "created": entry.created,
         "owned_by": entry.owned_by,
-        "connection_type": "external",
-        "urlIdx": entry.upstream,
-        "provider": "",
         "actions": [],
         "filters": toggles,
         "tags": [],
     });
-    listed[entry.owned_by] = entry.raw.clone();
+    let mut said = entry.raw.as_object().cloned().unwrap_or_default();
+    let mut say = |key: &str, value: Value| drop(said.insert(key.to_owned(), value));
+    if entry.owned_by == "ollama" {
+        listed["connection_type"] = "local".into();
+        listed["loaded"] = false.into();
+        say("connection_type", "local".into());
+        say("urls", json!([entry.upstream]));
+    } else {
+        listed["connection_type"] = "external".into();
+        listed["urlIdx"] = entry.upstream.into();
+        listed["provider"] = "".into();
+        say("connection_type", "external".into());
+    }
+    listed[entry.owned_by] = said.into();
     listed
 }
 
 /// The active toggle filters of a model, for clients' menus.
 #[must_use]
-pub fn toggles(snapshot: &Snapshot, model: &str) -> Vec<Value> {
+pub fn toggles(snapshot: &Snapshot, model: &Model) -> Vec<Value> {
     let filters = snapshot.filters().iter();
-    let toggles =
-        filters.filter(|filter| filter.version.learnt.toggle && filter.is_attached_to(model));
+    let toggles = filters.filter(|filter| filter.version.learnt.toggle && model.has_filter(filter));
     let listed = toggles.map(|filter| {
         debug_assert_eq!(filter.kind(), FunctionKind::Filter);
         json!({

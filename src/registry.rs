@@ -3,15 +3,21 @@
 //! Every change takes one path, [`Registry`]'s methods: load and test the new code in a process of its own, write
 //! the store, build the next snapshot, swap. What fails on the way leaves the serving snapshot untouched.
 
+mod access;
 mod change;
 pub mod folder;
 pub mod frontmatter;
 pub mod function;
+mod grants;
+mod guess;
 pub mod loader;
+mod preset;
+mod presets;
 mod rows;
+pub mod secrets;
 mod snapshot;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -21,15 +27,20 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
-pub use self::change::{ChangeError, Edit, NewFunction};
+pub use self::access::{Access, Permission};
+pub use self::change::{ChangeError, Edit, ImportError, Imported, NewFunction};
 pub use self::function::{
-    Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt, Origin, Pipes,
-    Record, Valves,
+    ActionEntry, Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt,
+    Origin, Pipes, Record, Valves,
 };
-pub use self::loader::{Candidate, CheckedValves, LoadError, Loader};
+pub use self::grants::GRANTS;
+pub use self::loader::{Candidate, CheckedValves, LoadError, LoadFault, Loader};
+pub use self::preset::{Preset, PresetForm};
+pub use self::presets::{Others, PresetError};
 pub use self::snapshot::Snapshot;
 
 use self::function::Limits;
+use self::presets::Presets;
 use crate::config::{Config, FunctionConfig, FunctionsConfig};
 use crate::store::{Store, StoreError};
 
@@ -54,6 +65,7 @@ struct State {
     folder: BTreeMap<FunctionId, Arc<Function>>,
     /// Valves set over the API for functions of the folder, by function.
     folder_valves: BTreeMap<FunctionId, Bytes>,
+    presets: Presets,
 }
 
 impl Registry {
@@ -77,9 +89,11 @@ impl Registry {
         };
         let stored = registry.read_stored().await?;
         let folder_valves = registry.read_folder_valves().await?;
+        let presets = registry.read_presets().await?;
         let mut state = registry.state.lock().await;
         state.stored = stored;
         state.folder_valves = folder_valves;
+        state.presets = presets;
         registry.publish(&mut state);
         drop(state);
         Ok(registry)
@@ -126,8 +140,11 @@ impl Registry {
                 .map(|(id, function)| (id.clone(), Arc::clone(function))),
         );
         state.generation += 1;
-        self.current
-            .store(Arc::new(Snapshot::new(state.generation, functions)));
+        let snapshot =
+            Snapshot::new(state.generation, functions).with_presets(Arc::clone(&state.presets));
+        let snapshot = Arc::new(snapshot);
+        self.loader.settle(&snapshot);
+        self.current.store(snapshot);
     }
 
     /// A number that no version of code or valves had before in this process.
@@ -153,8 +170,14 @@ impl Registry {
 
     /// A version of valves that holds `stored`.
     fn valves(&self, stored: Bytes, priority: f64) -> Arc<Valves> {
+        #[derive(serde::Deserialize)]
+        struct Targets {
+            pipelines: Option<Vec<String>>,
+        }
+        let targets = serde_json::from_slice::<Targets>(&stored).ok();
         Arc::new(Valves {
             version: self.next_number(),
+            targets: targets.and_then(|targets| targets.pipelines),
             stored,
             priority,
         })
@@ -173,7 +196,7 @@ impl fmt::Debug for Registry {
 fn entry_of<'a>(configured: &'a FunctionsConfig, id: &FunctionId) -> &'a FunctionConfig {
     configured
         .entries
-        .get(id.as_str())
+        .get(id.shown())
         .unwrap_or(&configured.defaults)
 }
 
@@ -196,10 +219,9 @@ pub fn settings_from(config: &FunctionConfig, load: Duration) -> FunctionSetting
         threads: config.threads,
         queue: config.queue,
         group: config.group.clone(),
+        network: config.network,
+        subprocesses: config.subprocesses,
         bypass_filter: config.bypass_filter,
         models: config.models.clone(),
     }
 }
-
-/// User valves of a function by user id.
-type UserValves = Arc<HashMap<String, Bytes>>;

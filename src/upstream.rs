@@ -16,12 +16,14 @@ mod incoming;
 mod ollama;
 mod openai;
 mod pass;
+mod pipelines;
 #[cfg(test)]
 mod tests;
 
 pub use catalog::{Catalog, ModelEntry};
 pub use directory::{Directory, SetupError};
 pub use pass::{Passage, Passed};
+pub use pipelines::{RemoteFilter, RemoteHook};
 
 use std::sync::Arc;
 
@@ -140,6 +142,22 @@ impl Upstreams {
             }
             UpstreamKind::Embedded => embedded::send(&target.model, request),
         }
+    }
+
+    /// Passes a body through a filter of a Pipelines server; what it made of it.
+    /// Cancel safe: dropping the future ends the request at the upstream.
+    ///
+    /// # Errors
+    ///
+    /// `FunctionRefused` with the filter's status and words, or one of the kinds `Upstream…`.
+    pub async fn filter(
+        &self,
+        filter: &RemoteFilter,
+        hook: RemoteHook,
+        body: Bytes,
+    ) -> Result<Bytes> {
+        let upstream = self.directory.at(filter.upstream)?;
+        pipelines::call(&self.client, upstream, filter, hook, body).await
     }
 
     /// Sends any other request of OpenAI's API and waits for the head of its answer.

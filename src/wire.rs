@@ -3,4 +3,5 @@
 pub mod json;
 pub mod ollama;
 pub mod openai;
+pub mod openwebui;
 pub mod sse;

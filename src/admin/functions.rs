@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::reply::{Administrator, Answer, Form, Refusal};
 use crate::host::Host;
-use crate::registry::{ChangeError, Edit, Function, NewFunction, Registry};
+use crate::registry::{ChangeError, Edit, Function, LoadFault, NewFunction, Registry};
 
 /// What a client sends to create or update a function.
 #[derive(Debug, Deserialize)]
@@ -44,9 +44,18 @@ fn summary(function: &Function) -> Value {
     })
 }
 
+/// A function without its code, and why that was not loaded, if so.
+fn report(function: &Function) -> Value {
+    let mut report = summary(function);
+    if let Some(why) = &function.version.learnt.not_loaded {
+        report["not_loaded"] = json!(why);
+    }
+    report
+}
+
 /// A function with its code.
-fn whole(function: &Function) -> Value {
-    let mut whole = summary(function);
+pub(super) fn whole(function: &Function) -> Value {
+    let mut whole = report(function);
     whole["content"] = json!(function.version.source.as_ref());
     whole
 }
@@ -116,12 +125,19 @@ pub(super) async fn create(
         meta: Value::Object(form.meta),
         user_id: caller.user.id.clone(),
     };
-    Ok(Json(summary(&*registry.create(new).await?)))
+    match registry.create(new).await {
+        Ok(function) => Ok(Json(report(&function))),
+        // Recorded texts of updates are the exception's own; a refused upload may say where as well (ruling R31).
+        Err(ChangeError::Refused(error)) if error.fault == LoadFault::Refused => {
+            Err(Refusal::new(StatusCode::BAD_REQUEST, error.located()))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub(super) async fn update(
     State(registry): State<Arc<Registry>>,
-    _: Administrator,
+    Administrator(caller): Administrator,
     Path(id): Path<String>,
     Form(form): Form<FunctionForm>,
 ) -> Answer {
@@ -129,6 +145,7 @@ pub(super) async fn update(
         name: form.name,
         content: form.content,
         meta: Value::Object(form.meta),
+        user_id: caller.user.id.clone(),
     };
     match registry.update(&id, edit).await {
         Ok(function) => Ok(Json(whole(&function))),

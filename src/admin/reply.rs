@@ -1,7 +1,8 @@
 //! What the management API answers with: JSON, or `{"detail"}` with a status.
 
 use axum::Json;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
@@ -10,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::auth::Caller;
 use crate::config::Role;
-use crate::registry::ChangeError;
-use crate::store::StoreErrorKind;
+use crate::error::{Error, Kind};
+use crate::registry::{ChangeError, LoadFault};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Open WebUI's words for something that does not exist.
 pub const NOT_FOUND: &str = "We could not find what you're looking for :/";
@@ -28,6 +30,8 @@ pub(super) type Answer<T = Value> = Result<Json<T>, Refusal>;
 pub(super) struct Refusal {
     status: StatusCode,
     detail: String,
+    /// A member of the body beside the detail.
+    more: Option<(&'static str, Value)>,
 }
 
 impl Refusal {
@@ -35,7 +39,25 @@ impl Refusal {
         Self {
             status,
             detail: detail.into(),
+            more: None,
         }
+    }
+
+    /// Puts a member beside the detail.
+    pub(super) fn with(self, name: &'static str, value: Value) -> Self {
+        Self {
+            more: Some((name, value)),
+            ..self
+        }
+    }
+
+    /// The same words with another status, where Open WebUI has one.
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    pub(super) fn prohibited() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, PROHIBITED)
     }
 
     pub(super) fn not_found() -> Self {
@@ -45,24 +67,48 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({"detail": self.detail}))).into_response()
+        let mut body = json!({"detail": self.detail});
+        if let Some((name, value)) = self.more {
+            body[name] = value;
+        }
+        (self.status, Json(body)).into_response()
     }
 }
 
 impl From<ChangeError> for Refusal {
     fn from(error: ChangeError) -> Self {
         let status = match &error {
-            ChangeError::UnknownFunction | ChangeError::NoValves => StatusCode::NOT_FOUND,
+            ChangeError::UnknownFunction | ChangeError::NoValves | ChangeError::UnknownVersion => {
+                StatusCode::NOT_FOUND
+            }
             ChangeError::InFolder => StatusCode::CONFLICT,
-            ChangeError::Refused(refusal) if !refusal.is_refusal => StatusCode::SERVICE_UNAVAILABLE,
-            ChangeError::Store(store) => match store.kind() {
-                StoreErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
-                StoreErrorKind::Conflict => StatusCode::CONFLICT,
-                _ => StatusCode::SERVICE_UNAVAILABLE,
-            },
+            ChangeError::Refused(refusal) if refusal.fault == LoadFault::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            ChangeError::Store(store) => return of_store(store),
             _ => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+/// What a failure of the store says.
+pub(super) fn of_store(error: &StoreError) -> Refusal {
+    let status = match error.kind() {
+        StoreErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
+        StoreErrorKind::Conflict => StatusCode::CONFLICT,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Refusal::new(status, error.to_string())
+}
+
+impl From<Error> for Refusal {
+    /// Open WebUI answers 401 to who may not do this.
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            Kind::Forbidden if error.to_string() == PROHIBITED => Self::prohibited(),
+            _ => Self::new(error.status(), error.to_string()),
+        }
     }
 }
 
@@ -75,10 +121,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Administrator {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
         let caller = parts.extensions.get::<Caller>();
         let admin = caller.filter(|caller| caller.rights == Role::Admin);
-        admin
-            .cloned()
-            .map(Self)
-            .ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, PROHIBITED))
+        admin.cloned().map(Self).ok_or_else(Refusal::prohibited)
     }
 }
 
@@ -96,6 +139,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
         form.map(Self)
             .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     }
+}
+
+/// Lets no route of functions at what is no function: the ids of tools have a colon.
+pub(super) async fn functions_only(
+    parameters: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    if parameters.iter().any(|(_, value)| value.contains(':')) {
+        return Err(Refusal::not_found());
+    }
+    Ok(next.run(request).await)
 }
 
 pub(super) async fn unknown_route() -> Refusal {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, Path, State};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::reply::{Administrator, Answer, Form, Refusal};
 use crate::auth::Caller;
@@ -23,19 +23,19 @@ pub(super) async fn read(
     _: Administrator,
     Path(id): Path<String>,
 ) -> Answer {
-    let function = find(&registry, &id)?;
-    Ok(Json(
-        serde_json::from_slice(&function.valves.stored).unwrap_or_default(),
-    ))
+    Ok(Json(find(&registry, &id)?.shown_valves()))
 }
 
 pub(super) async fn spec(
     State(registry): State<Arc<Registry>>,
-    _: Administrator,
+    Administrator(caller): Administrator,
     Path(id): Path<String>,
 ) -> Answer {
+    let function = find(&registry, &id)?;
     Ok(Json(
-        find(&registry, &id)?.version.learnt.valves_spec.clone(),
+        registry
+            .valves_spec(&function, &entry_of(&caller), false)
+            .await?,
     ))
 }
 
@@ -54,22 +54,30 @@ pub(super) async fn read_user(
     Path(id): Path<String>,
 ) -> Answer {
     let function = find(&registry, &id)?;
-    let stored = function.user_valves.get(&caller.user.id);
-    let stored = stored.and_then(|stored| serde_json::from_slice(stored).ok());
-    Ok(Json(stored.unwrap_or_else(|| Value::Object(Map::new()))))
+    Ok(Json(function.shown_user_valves(&caller.user.id)))
 }
 
 pub(super) async fn user_spec(
     State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Answer {
+    let function = find(&registry, &id)?;
+    // As in Open WebUI: nobody has valves of a function that is off.
+    if !function.is_active {
+        return Ok(Json(Value::Null));
+    }
     Ok(Json(
-        find(&registry, &id)?
-            .version
-            .learnt
-            .user_valves_spec
-            .clone(),
+        registry
+            .valves_spec(&function, &entry_of(&caller), true)
+            .await?,
     ))
+}
+
+/// `__user__` of who asks.
+pub(super) fn entry_of(caller: &Caller) -> Value {
+    let user = &caller.user;
+    json!({"id": user.id, "email": user.email, "name": user.name, "role": user.role.as_str()})
 }
 
 pub(super) async fn update_user(

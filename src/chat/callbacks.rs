@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
 
 use super::events::{EventLogs, Events};
 use super::request::Incoming;
 use crate::auth::Caller;
 use crate::error::{Error, Kind, Result};
 use crate::host::{Alone, Callbacks};
-use crate::registry::FunctionId;
+use crate::registry::{FunctionId, Snapshot};
 
 /// How deep completions may lie within each other.
 const MAX_DEPTH: usize = 8;
@@ -69,8 +71,12 @@ impl Within {
             .is_some_and(|functions| functions.contains(function))
     }
 
-    fn depth(&self) -> usize {
-        self.0.as_ref().map_or(0, |functions| functions.len())
+    /// Whether calls lie too deep within each other to be meant.
+    #[must_use]
+    pub fn is_too_deep(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|functions| functions.len() > MAX_DEPTH)
     }
 }
 
@@ -87,11 +93,17 @@ pub struct Asking {
     pub within: Within,
     /// Where events go.
     pub events: Arc<Events>,
+    /// The generation in which it lives. Not held: functions may ask when the request is long over.
+    pub snapshot: Weak<Snapshot>,
+    /// `__model__`, which the tools that its functions call are told of too.
+    pub model: Bytes,
+    /// The HTTP request, likewise.
+    pub http: Bytes,
 }
 
 /// Refuses a request that lies too deep within others: functions that ask for each other would never end.
 pub(super) fn check_depth(incoming: &Incoming<'_>) -> Result<()> {
-    if incoming.within.depth() <= MAX_DEPTH {
+    if !incoming.within.is_too_deep() {
         return Ok(());
     }
     let message = format!(

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::callbacks::Reach;
 use super::context::context;
 use super::events::{self, Events};
+use super::remote::Remotes;
 use super::request::{ChatRequest, Incoming};
+use crate::config::StreamOutlet;
 use crate::host::{Context, Failure, Host, Metadata, Session};
 use crate::models::Model;
 use crate::registry::{Function, Snapshot};
@@ -16,8 +18,10 @@ use crate::telemetry::RequestLog;
 pub struct Chain {
     /// The generation in which the request lives.
     pub snapshot: Arc<Snapshot>,
-    /// The filters, in the order in which they run.
+    /// The filters, in the order in which they run; last the model's own pipe, if that has handlers of a filter.
     pub links: Vec<Link>,
+    /// The filters of Pipelines servers, which run before them.
+    pub remotes: Option<Box<Remotes>>,
     /// What they are told of the request; made only if there are any, or for a pipe.
     pub context: Option<Context>,
     /// What they tell of their work, wherever they are told of the request.
@@ -42,6 +46,7 @@ impl Chain {
         snapshot: &Arc<Snapshot>,
         request: &ChatRequest,
         model: &Model,
+        remotes: Option<Box<Remotes>>,
         incoming: &Incoming<'_>,
     ) -> Self {
         let is_on = |function: &Function| {
@@ -53,42 +58,72 @@ impl Chain {
         };
         let filters = snapshot.filters().iter().filter(|filter| {
             !incoming.bypasses_filters
-                && filter.is_attached_to(&model.id)
+                && model.has_filter(filter)
                 && is_on(filter)
                 && !incoming.within.contains(&filter.id)
         });
+        // A pipe written for the Pipelines server may see its own requests and answers as a filter does.
+        let own = model.function().filter(|pipe| {
+            !incoming.bypasses_filters && (pipe.handles("inlet") || pipe.handles("outlet"))
+        });
         let links: Vec<Link> = filters
-            .map(|filter| Link {
-                function: Arc::clone(filter),
+            .chain(own)
+            .map(|function| Link {
+                function: Arc::clone(function),
                 session: None,
             })
             .collect();
-        let is_told = !links.is_empty() || model.is_pipe();
-        let events = is_told.then(|| {
-            let is_inline = request.wants_events || events::are_wanted(incoming.headers);
-            let user_id = &incoming.caller.user.id;
-            Events::new(
-                reach.event_logs.clone(),
-                incoming.log.id(),
-                user_id,
-                is_inline,
-            )
-        });
-        let context = events
-            .as_ref()
-            .map(|events| context(reach, incoming, model, Arc::clone(events)));
-        Self {
+        let is_told = !links.is_empty() || remotes.is_some() || model.is_pipe();
+        let mut chain = Self {
             snapshot: Arc::clone(snapshot),
             links,
-            context,
-            events,
+            remotes,
+            context: None,
+            events: None,
             log: Arc::clone(incoming.log),
+        };
+        if is_told {
+            chain.tell(reach, request, model, incoming);
         }
+        chain
     }
 
-    /// Whether any filter has this handler.
+    /// Makes what functions are told of the request, once there is one that is.
+    pub fn tell(
+        &mut self,
+        reach: &Reach,
+        request: &ChatRequest,
+        model: &Model,
+        incoming: &Incoming<'_>,
+    ) {
+        let is_inline = request.wants_events || events::are_wanted(incoming.headers);
+        let events = Events::new(
+            reach.event_logs.clone(),
+            incoming.log.id(),
+            &incoming.caller.user.id,
+            is_inline,
+        );
+        let told = context(reach, &self.snapshot, incoming, model, Arc::clone(&events));
+        self.context = Some(told);
+        self.events = Some(events);
+    }
+
+    /// Whether a stream is held back until a filter has seen all of it.
+    #[must_use]
+    pub fn holds_streams(&self) -> bool {
+        let is_held = |link: &Link| {
+            link.function.handles("outlet")
+                && link.function.settings.stream_outlet == StreamOutlet::Hold
+        };
+        self.links.iter().any(is_held) || self.remotes.as_deref().is_some_and(Remotes::hold_streams)
+    }
+
+    /// Whether any filter has this handler. Remote ones may have an outlet: that is known only once they are asked.
     #[must_use]
     pub fn handles(&self, handler: &str) -> bool {
+        if self.remotes.is_some() && handler == "outlet" {
+            return true;
+        }
         self.links.iter().any(|link| link.function.handles(handler))
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::chain::{Chain, Link};
 use super::failure;
+use super::remote::Remotes;
 use super::request::{ChatRequest, Incoming};
 use super::{Chat, respond};
 use crate::body::Body;
@@ -28,7 +29,8 @@ impl Chat {
         let mut request = ChatRequest::parse_conversation(incoming, body)?;
         let model = request.model().into_owned();
         let model = self.models.find(&snapshot, incoming.caller, &model).await?;
-        let mut chain = Chain::select(&self.reach, &snapshot, &request, &model, incoming);
+        let remotes = Remotes::select(&self.models, &self.upstreams, &model, incoming).await?;
+        let mut chain = Chain::select(&self.reach, &snapshot, &request, &model, remotes, incoming);
         request.metadata = Some(metadata(&request, incoming));
         run(&self.host, &mut chain, &mut request).await?;
         let body = request.document.bytes().clone();
@@ -56,6 +58,9 @@ async fn run(host: &Host, chain: &mut Chain, request: &mut ChatRequest) -> Resul
     let Some(context) = &chain.context else {
         return Ok(());
     };
+    if let Some(remotes) = &chain.remotes {
+        remotes.outlet(context, request, &chain.log).await?;
+    }
     let links = chain.links.iter_mut();
     for link in links.filter(|link| link.function.handles(OUTLET)) {
         let id = link.function.id.clone();

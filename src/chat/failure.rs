@@ -9,7 +9,7 @@ use crate::registry::FunctionId;
 use crate::telemetry::Outcome;
 
 /// The error of a failed `inlet` or `request`: any exception there is the function's way to refuse (ruling R3).
-pub(super) fn of_request_hook(
+pub(crate) fn of_request_hook(
     contract: Contract,
     id: &FunctionId,
     hook: &str,
@@ -26,7 +26,7 @@ pub(super) fn of_request_hook(
 }
 
 /// The error of a failed `stream`, `outlet` or pipe: only an exception that carries a status is a refusal.
-pub(super) fn of_answer_hook(
+pub(crate) fn of_answer_hook(
     contract: Contract,
     id: &FunctionId,
     hook: &str,
@@ -41,7 +41,7 @@ pub(super) fn of_answer_hook(
 }
 
 /// The word for a failure in the access log.
-pub(super) fn outcome(error: &Error) -> Outcome {
+pub(crate) fn outcome(error: &Error) -> Outcome {
     match error.kind() {
         Kind::FunctionRefused => Outcome::Refused,
         _ => Outcome::Failed,
@@ -68,7 +68,9 @@ fn wrong_return(contract: Contract, id: &FunctionId, exception: &Exception) -> E
 fn of_process(id: &FunctionId, hook: &str, failure: &Failure) -> Error {
     match failure {
         Failure::TimedOut(limit) => Error::function_timeout(id.as_str(), hook, *limit),
-        Failure::Unavailable(why) => Error::function_unavailable(id.as_str(), why),
+        Failure::Unavailable(why) | Failure::NotInstalled(why) => {
+            Error::function_unavailable(id.as_str(), why)
+        }
         Failure::Crashed => Error::function_crashed(id.as_str(), hook),
         Failure::Raised(_) | Failure::Garbled => Error::function_failed(
             id.as_str(),

@@ -8,10 +8,9 @@ use super::request::{ChatRequest, Incoming};
 use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
 use crate::host::{Context, Failure, Hook, Host};
-use crate::models::Model;
 use crate::telemetry::{Outcome, RequestLog};
 
-/// Runs `inlet`, then `request`, of every filter that has them.
+/// Runs the remote filters, then `inlet` of every local one that has it.
 ///
 /// # Errors
 ///
@@ -21,14 +20,29 @@ pub(super) async fn run(
     chain: &mut Chain,
     mut request: ChatRequest,
     incoming: &Incoming<'_>,
-    model: &Model,
 ) -> Result<ChatRequest> {
-    if chain.context.is_some() {
-        request.make_metadata(incoming.caller, model)?;
+    if let Some(context) = &chain.context {
+        request.make_metadata(incoming, &context.model)?;
     }
-    for hook in [Hook::Inlet, Hook::Request] {
-        run_hook(host, chain, &mut request, hook).await?;
+    if let (Some(remotes), Some(context)) = (&chain.remotes, &chain.context) {
+        // Boxed, because it is rare and large.
+        Box::pin(remotes.inlet(context, &mut request, &chain.log)).await?;
     }
+    run_hook(host, chain, &mut request, Hook::Inlet).await?;
+    Ok(request)
+}
+
+/// Runs `request` of every filter that has it: last, when tools and route are settled (ruling R10).
+///
+/// # Errors
+///
+/// As [`run`].
+pub(super) async fn run_last(
+    host: &Host,
+    chain: &mut Chain,
+    mut request: ChatRequest,
+) -> Result<ChatRequest> {
+    run_hook(host, chain, &mut request, Hook::Request).await?;
     Ok(request)
 }
 

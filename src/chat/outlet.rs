@@ -6,12 +6,14 @@ use tracing::{info, warn};
 
 use super::chain::{Chain, Link};
 use super::failure;
+use super::remote::{self, Remotes};
 use super::request::ChatRequest;
 use crate::config::{Closing, StreamOutlet};
 use crate::error::{Error, Kind, Result};
 use crate::host::{Context, Failure, Hook, Host, Metadata};
+use crate::registry::FunctionKind;
 use crate::telemetry::{Outcome, RequestLog};
-use crate::upstream::Answer;
+use crate::upstream::{Answer, RemoteHook};
 use crate::wire::json::Document;
 use crate::wire::openai;
 
@@ -123,6 +125,7 @@ impl Talk {
     ) -> Result<Option<Value>> {
         let Chain {
             links,
+            remotes,
             context,
             log,
             ..
@@ -133,12 +136,24 @@ impl Talk {
         let metadata = request.metadata.clone();
         let mut metadata = metadata.expect("a chain with filters has metadata");
         let mut is_changed = false;
-        for link in links
+        if let Some(remotes) = remotes {
+            // Boxed, because it is rare and large.
+            is_changed |= Box::pin(self.ask_remotes(remotes, context, effect, log)).await?;
+        }
+        // The pipe that gave the answer is the first to see it.
+        let is_filter = |link: &Link| link.function.kind() == FunctionKind::Filter;
+        let filters = links.partition_point(is_filter);
+        let (filters, own) = links.split_at_mut(filters);
+        for link in own
             .iter_mut()
+            .chain(filters)
             .filter(|link| link.function.handles(OUTLET))
         {
             match self.ask(host, context, link, &mut metadata).await {
-                Ok(body) => is_changed |= self.take(link, &body, effect, log),
+                Ok(body) => {
+                    let id = link.function.id.as_str();
+                    is_changed |= self.take(id, &body, takes_effect(link, effect), log);
+                }
                 Err(failure) => forgive(request, link, &failure, log)?,
             }
         }
@@ -165,9 +180,30 @@ impl Talk {
         Ok(body)
     }
 
+    /// Shows the filters of Pipelines servers the conversation; whether the answer is another one now.
+    async fn ask_remotes(
+        &mut self,
+        remotes: &Remotes,
+        context: &Context,
+        effect: Effect,
+        log: &RequestLog,
+    ) -> Result<bool> {
+        let mut is_changed = false;
+        for filter in remotes.outlets() {
+            let body: Bytes = Value::Object(self.body.clone()).to_string().into();
+            let reply = remotes
+                .ask(filter, RemoteHook::Outlet, context, body, log)
+                .await?;
+            if let Some(reply) = reply {
+                let takes_effect = effect == Effect::Always || remote::holds_streams(filter);
+                is_changed |= self.take(&filter.id, reply.bytes(), takes_effect, log);
+            }
+        }
+        Ok(is_changed)
+    }
+
     /// Takes over what a filter made of the conversation; whether the answer is another one now.
-    fn take(&mut self, link: &Link, body: &[u8], effect: Effect, log: &RequestLog) -> bool {
-        let id = &link.function.id;
+    fn take(&mut self, id: &str, body: &[u8], takes_effect: bool, log: &RequestLog) -> bool {
         let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
             return false;
         };
@@ -177,8 +213,8 @@ impl Talk {
         } else {
             Outcome::Passed
         };
-        log.function_ran(id.as_str(), OUTLET, outcome);
-        if takes_effect(link, effect) {
+        log.function_ran(id, OUTLET, outcome);
+        if takes_effect {
             self.body = body;
             if let Some(message) = wanted {
                 self.message = message;

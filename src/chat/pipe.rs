@@ -6,20 +6,44 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::chain::Chain;
-use super::context::metadata_for_pipe;
+use super::events::Events;
 use super::failure;
+use super::metadata;
 use super::request::{ChatRequest, Incoming};
 use super::{Contract, respond};
 use crate::body::Body;
 use crate::error::{Error, Kind, Result};
-use crate::host::{Failure, Host, PipeAnswer, PipeItem, PipeStream};
+use crate::host::{Context, Failure, Host, PipeAnswer, PipeItem, PipeStream};
 use crate::registry::{Function, FunctionId};
 use crate::telemetry::Outcome;
+use crate::tools::Toolset;
 use crate::upstream::{Answer, Reply, StreamAnswer};
 use crate::wire::openai::{self, ChunkMaker};
 use crate::wire::sse;
 
 use std::sync::Arc;
+
+/// What a pipe is told of besides the request.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    /// User, model and HTTP request.
+    pub(super) context: Option<&'a Context>,
+    /// What functions tell of their work.
+    pub(super) events: Option<&'a Arc<Events>>,
+    /// Its `__tools__`.
+    pub(super) tools: &'a Toolset,
+}
+
+impl<'a> Part<'a> {
+    /// What the target of a chain's request is told of.
+    pub(super) fn of(chain: &'a Chain, tools: &'a Toolset) -> Self {
+        Self {
+            context: chain.context.as_ref(),
+            events: chain.events.as_ref(),
+            tools,
+        }
+    }
+}
 
 /// Calls a pipe with the request as its inlet filters left it.
 ///
@@ -29,17 +53,17 @@ use std::sync::Arc;
 pub(super) async fn call(
     host: &Host,
     function: &Arc<Function>,
-    chain: &Chain,
+    part: Part<'_>,
     request: &ChatRequest,
     incoming: &Incoming<'_>,
 ) -> Result<Reply> {
-    let reply = try_call(host, function, chain, request, incoming).await;
+    let reply = try_call(host, function, part, request, incoming).await;
     let outcome = if reply.is_ok() {
         Outcome::Passed
     } else {
         Outcome::Failed
     };
-    chain
+    incoming
         .log
         .function_ran(function.id.as_str(), "pipe", outcome);
     match reply {
@@ -51,19 +75,16 @@ pub(super) async fn call(
 async fn try_call(
     host: &Host,
     function: &Arc<Function>,
-    chain: &Chain,
+    part: Part<'_>,
     request: &ChatRequest,
     incoming: &Incoming<'_>,
 ) -> std::result::Result<Reply, Failure> {
-    let context = chain
-        .context
-        .as_ref()
-        .expect("a request to a pipe has a context");
+    let context = part.context.expect("a request to a pipe has a context");
     let metadata = request
         .metadata
         .as_ref()
         .expect("a request to a pipe has metadata");
-    let metadata = &metadata_for_pipe(request, metadata);
+    let metadata = &metadata::for_pipe(request, metadata);
     let session = host.open(function, context, metadata).await?;
     let model = request.model().into_owned();
     let made = Made {
@@ -71,8 +92,14 @@ async fn try_call(
         created: incoming.now,
         model,
     };
-    let mut items = session.call_pipe(request.document.bytes(), metadata, request.is_streamed())?;
-    let told = chain.events.as_ref().filter(|_| request.is_streamed());
+    let tools = (!part.tools.is_empty()).then(|| part.tools.for_pipe());
+    let mut items = session.call_pipe(
+        request.document.bytes(),
+        metadata,
+        request.is_streamed(),
+        tools.as_ref(),
+    )?;
+    let told = part.events.filter(|_| request.is_streamed());
     let first = match told {
         // The client hears what a pipe tells before its first item, at the price of a status for what fails later.
         Some(told) => tokio::select! {

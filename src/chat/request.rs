@@ -1,5 +1,7 @@
 //! A chat request: its body as it stands, and what functions are told of it.
 
+mod tools;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,11 +11,10 @@ use http::{HeaderMap, Method, Uri};
 
 use super::Contract;
 use super::callbacks::Within;
-use super::context::metadata;
+use super::metadata;
 use crate::auth::Caller;
 use crate::error::{Error, Kind, Result};
 use crate::host::Metadata;
-use crate::models::Model;
 use crate::telemetry::RequestLog;
 use crate::wire::json::{Document, InvalidJson, Kind as JsonKind};
 
@@ -28,6 +29,7 @@ const HOST_ONLY: &[&str] = &[
     "tool_servers",
     "params",
     "variables",
+    "parent_id",
     "metadata",
 ];
 
@@ -144,15 +146,32 @@ impl ChatRequest {
         self.document.boolean("stream").unwrap_or(false)
     }
 
-    /// Makes the metadata that functions see, in the place of a client's own.
+    /// The body as it came.
+    pub(super) fn original(&self) -> &Document {
+        &self.original
+    }
+
+    /// The same request with another body.
+    pub(super) fn with_document(&self, document: Document) -> Self {
+        Self {
+            document,
+            ..self.clone()
+        }
+    }
+
+    /// The same request with another value of `key`.
+    pub(super) fn with(self, key: &str, raw: Bytes) -> Result<Self> {
+        let document = parsed(self.document.edit().set(key, raw).finish())?;
+        Ok(Self { document, ..self })
+    }
+
+    /// Makes the metadata that functions see, with the entry of the model that was asked for, in the place of a client's own.
     ///
     /// # Errors
     ///
     /// If the result is no JSON object, which would be a fault of ours.
-    pub fn make_metadata(&mut self, caller: &Caller, model: &Model) -> Result<()> {
-        let json = metadata(&self.original, &self.filter_ids, caller, model)
-            .to_string()
-            .into();
+    pub fn make_metadata(&mut self, incoming: &Incoming<'_>, model: &Bytes) -> Result<()> {
+        let json = metadata::of_request(&self.original, &self.filter_ids, incoming, model);
         self.metadata = Some(Metadata { json, version: 1 });
         if self.document.kind("metadata").is_some() {
             self.document = edited(&self.document, &["metadata"])?;
@@ -180,6 +199,29 @@ impl ChatRequest {
             };
         }
         Ok(is_changed)
+    }
+
+    /// Gives a member of the body another value, which is JSON.
+    ///
+    /// # Errors
+    ///
+    /// If the result is no JSON object, which would be a fault of ours.
+    pub fn set(&mut self, key: &str, value: Bytes) -> Result<()> {
+        self.document = parsed(self.document.edit().set(key, value).finish())?;
+        Ok(())
+    }
+
+    /// Gives a member of the metadata another value, if there is metadata.
+    pub fn set_in_metadata(&mut self, key: &str, value: &serde_json::Value) {
+        let Some(known) = &mut self.metadata else {
+            return;
+        };
+        if let Ok(document) = Document::parse(known.json.clone()) {
+            *known = Metadata {
+                json: document.edit().set(key, value.to_string().into()).finish(),
+                version: known.version + 1,
+            };
+        }
     }
 
     /// Takes uploaded files out, for a function that handles them itself.

@@ -21,7 +21,6 @@ use super::outlet::{Effect, Talk};
 use super::request::{ChatRequest, Incoming};
 use super::{Chat, Contract, respond};
 use crate::body::Body;
-use crate::config::StreamOutlet;
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::RequestLog;
 use crate::telemetry::metrics::ActiveStream;
@@ -50,10 +49,7 @@ pub(super) async fn run(
 ) -> Result<Response<Body>> {
     let contract = incoming.contract;
     let log = Arc::clone(incoming.log);
-    let is_held = chain.links.iter().any(|link| {
-        link.function.handles("outlet")
-            && link.function.settings.stream_outlet == StreamOutlet::Hold
-    });
+    let is_held = chain.holds_streams();
     let told = chain.events.clone().filter(|told| told.are_inline());
     let mut events = if !chain.handles("stream") && !chain.handles("outlet") {
         Events::Plain(Box::new(Plain::new(chain, answer.body, contract)))

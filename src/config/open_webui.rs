@@ -126,5 +126,6 @@ fn upstream(
         headers: Vec::new(),
         affinity: Affinity::None,
         max_in_flight: 0,
+        filters: Default::default(),
     })
 }

@@ -16,7 +16,7 @@ use super::open_webui;
 use super::raw::Raw;
 use super::resolved::{
     AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, ModelsConfig, PythonConfig,
-    TlsConfig, UpstreamSettings,
+    TlsConfig, ToolsConfig, UpstreamSettings,
 };
 use super::secret::Secret;
 use super::tables::{FunctionConfig, UpstreamConfig, UserConfig};
@@ -30,6 +30,7 @@ pub(super) fn resolve(
 ) -> Config {
     let settings = Settings(&raw.settings);
     let config = Config {
+        file: None,
         listen: settings.address("listen"),
         data_dir: settings.path("data_dir"),
         threads: settings.size("threads"),
@@ -45,6 +46,7 @@ pub(super) fn resolve(
         models: models(&settings),
         upstream: upstream_settings(&settings),
         functions: functions(raw, mistakes),
+        tools: tools(&settings),
         python: python(&settings, mistakes),
         upstreams: upstreams(raw, env, mistakes),
         users: users(raw, env, mistakes),
@@ -136,6 +138,14 @@ fn models(settings: &Settings<'_>) -> ModelsConfig {
     }
 }
 
+fn tools(settings: &Settings<'_>) -> ToolsConfig {
+    let most = settings.integer("tools.max_rounds");
+    ToolsConfig {
+        is_looping: settings.bool("tools.loop"),
+        max_rounds: u32::try_from(most).unwrap_or(u32::MAX),
+    }
+}
+
 fn upstream_settings(settings: &Settings<'_>) -> UpstreamSettings {
     let failures = settings.integer("upstream.eject_failures");
     UpstreamSettings {
@@ -168,6 +178,7 @@ fn functions(raw: &Raw, mistakes: &mut Mistakes) -> FunctionsConfig {
             .optional_path("functions.dir")
             .unwrap_or_else(in_data_dir),
         load: settings.seconds("functions.load_seconds"),
+        load_url: settings.bool("functions.load_url"),
         defaults,
         entries,
     }
@@ -191,6 +202,8 @@ fn function_defaults(settings: &Settings<'_>) -> FunctionConfig {
         queue: settings.size("functions.queue"),
         threads: 1,
         group: String::new(),
+        network: settings.choice("functions.network"),
+        subprocesses: settings.bool("functions.subprocesses"),
         bypass_filter: false,
     }
 }
@@ -211,6 +224,9 @@ fn python(settings: &Settings<'_>, mistakes: &mut Mistakes) -> PythonConfig {
         pass_env: settings.checked_list("python.pass_env", variables, is_variable, mistakes),
         uv: settings.text("python.uv").to_owned(),
         base: settings.bool("python.base"),
+        isolation: settings.choice("python.isolation"),
+        read_paths: settings.paths("python.read_paths"),
+        write_paths: settings.paths("python.write_paths"),
     }
 }
 
@@ -265,6 +281,10 @@ impl Settings<'_> {
 
     fn path(&self, key: &str) -> PathBuf {
         PathBuf::from(self.text(key))
+    }
+
+    fn paths(&self, key: &str) -> Vec<PathBuf> {
+        self.list(key).iter().map(PathBuf::from).collect()
     }
 
     fn optional_path(&self, key: &str) -> Option<PathBuf> {

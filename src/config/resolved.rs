@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::choices::{AuthMode, HalfClose, LogFormat, LogLevel, ModelAccess, Requirements};
+use super::choices::{
+    AuthMode, HalfClose, Isolation, LogFormat, LogLevel, ModelAccess, Requirements,
+};
 use super::networks::Networks;
 use super::secret::Secret;
 use super::tables::{FunctionConfig, UpstreamConfig, UserConfig};
@@ -14,6 +16,8 @@ use super::{Sources, load};
 /// The whole configuration. [`SETTINGS`](super::SETTINGS) says more of each setting.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// The file that was read, if one was.
+    pub file: Option<PathBuf>,
     /// Address on which requests are taken.
     pub listen: SocketAddr,
     /// Folder of everything that is kept.
@@ -44,6 +48,8 @@ pub struct Config {
     pub upstream: UpstreamSettings,
     /// How functions are set up.
     pub functions: FunctionsConfig,
+    /// How tools are used.
+    pub tools: ToolsConfig,
     /// What functions run in.
     pub python: PythonConfig,
     /// The model servers, in the order of the file, then those of Open WebUI's variables.
@@ -141,10 +147,21 @@ pub struct FunctionsConfig {
     pub dir: PathBuf,
     /// Time limit of loading one.
     pub load: Duration,
+    /// Whether administrators may have files fetched from the web.
+    pub load_url: bool,
     /// How a function is set up that has no entry.
     pub defaults: FunctionConfig,
     /// How the others are set up, by id, the defaults already filled in.
     pub entries: BTreeMap<String, FunctionConfig>,
+}
+
+/// How tools are used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolsConfig {
+    /// Whether the gateway runs the tools that a model calls, or leaves them to the client.
+    pub is_looping: bool,
+    /// How often it does so for one request at most.
+    pub max_rounds: u32,
 }
 
 /// What functions run in.
@@ -162,6 +179,12 @@ pub struct PythonConfig {
     pub uv: String,
     /// Whether functions get the packages that most of them need.
     pub base: bool,
+    /// What happens where functions cannot be isolated.
+    pub isolation: Isolation,
+    /// Further files and folders that functions may read.
+    pub read_paths: Vec<PathBuf>,
+    /// Further folders that all functions may write to.
+    pub write_paths: Vec<PathBuf>,
 }
 
 impl Default for Config {

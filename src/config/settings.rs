@@ -1,8 +1,8 @@
 //! Which settings there are: the one list that everything else about them is made from.
 
 use super::choices::{
-    Affinity, AuthMode, Choice, Closing, HalfClose, LogFormat, LogLevel, ModelAccess, Requirements,
-    Role, StreamOutlet, UpstreamKind,
+    Affinity, AuthMode, Choice, Closing, HalfClose, Isolation, LogFormat, LogLevel, ModelAccess,
+    NetworkAccess, Requirements, Role, StreamOutlet, UpstreamKind,
 };
 use super::kind::Kind;
 
@@ -155,8 +155,14 @@ pub const SETTINGS: &[Setting] = &[
     setting("functions.pipe_first_seconds", LIMIT, "300", "Time limit of a pipe until its first item."),
     setting("functions.pipe_idle_seconds", LIMIT, "120", "Time limit of a pipe between two items."),
     setting("functions.load_seconds", LIMIT, "30", "Time limit of loading a function."),
+    setting("functions.load_url", Kind::Bool, "false", "Whether administrators may have the gateway fetch function files from the web."),
     setting("functions.memory_mib", whole(0, MANY), "1024", "Memory of a function's process in MiB; 0 means no limit."),
     setting("functions.queue", whole(1, MANY), "256", "Calls that may wait for a function."),
+    setting("functions.network", Kind::Choice(NetworkAccess::WORDS), "open", "Whether functions may open network connections."),
+    setting("functions.subprocesses", Kind::Bool, "false", "Whether functions may start programs."),
+
+    setting("tools.loop", Kind::Bool, "false", "Whether the gateway runs the tools that a model calls and asks it again, for tools that the gateway added."),
+    setting("tools.max_rounds", whole(1, MANY), "30", "How often it does so for one request at most."),
 
     setting("python.interpreter", Kind::Path, "python3", "Python (3.11 or later) that functions run in."),
     setting("python.requirements", Kind::Choice(Requirements::WORDS), "approved", "Which requirements of functions are installed: those in python.approved, all, or none."),
@@ -164,6 +170,9 @@ pub const SETTINGS: &[Setting] = &[
     setting("python.pass_env", Kind::List, "", "Names of the gateway's environment variables that functions may see."),
     setting("python.uv", Kind::Path, "", "Path of a uv program; empty means the one that is found, or one that is installed."),
     setting("python.base", Kind::Bool, "true", "Whether functions get the packages that most of them need."),
+    setting("python.isolation", Kind::Choice(Isolation::WORDS), "best_effort", "What happens where functions cannot be isolated: they run with what there is, or not at all; off isolates nothing."),
+    setting("python.read_paths", Kind::List, "", "Further files and folders that functions may read."),
+    setting("python.write_paths", Kind::List, "", "Further folders that all functions may write to."),
 ];
 
 /// The keys of `[[upstreams]]`.
@@ -180,6 +189,10 @@ pub(super) const UPSTREAM_FIELDS: &[Field] = &[
     field("headers", Kind::Pairs, "Headers sent with every request, over all others."),
     field("affinity", Kind::Choice(Affinity::WORDS), "`conversation` keeps a conversation on one member. Default `none`."),
     field("max_in_flight", whole(0, MANY), "Most requests at a time per member. Default 0: no limit."),
+    field("pipelines", Kind::Bool, "Whether it is a Pipelines server whose filters must run: no request passes until they are known."),
+    field("on_error", Kind::Choice(Closing::WORDS), "Whether a request fails if its filters cannot be asked. Default `closed`."),
+    field("stream_outlet", Kind::Choice(StreamOutlet::WORDS), "Whether a stream is held until its filters have decided. Default `observe`."),
+    field("filter_seconds", LIMIT, "Time limit of each of its filters. Default 30."),
 ];
 
 /// The keys of `[[users]]`.
@@ -198,7 +211,7 @@ pub(super) const USER_FIELDS: &[Field] = &[
 pub(super) const FUNCTION_FIELDS: &[Field] = &[
     field("active", Kind::Bool, "Whether it runs at all. Default `true`."),
     field("global", Kind::Bool, "Whether a filter runs on every model. Default: it does."),
-    field("models", Kind::List, "Models that a filter runs on if it is not global."),
+    field("models", Kind::List, "Models that a filter runs on if it is not global, and on presets made of them."),
     field("valves", Kind::Table, "Values of its `Valves`; those set over the API win."),
     field("on_error", Kind::Choice(Closing::WORDS), "Default: `functions.on_error`."),
     field("outlet_error", Kind::Choice(Closing::WORDS), "Default: `functions.outlet_error`."),
@@ -213,5 +226,8 @@ pub(super) const FUNCTION_FIELDS: &[Field] = &[
     field("queue", whole(1, MANY), "Default: `functions.queue`."),
     field("threads", whole(1, 64), "Synchronous calls at a time. Default 1; more only if it keeps nothing on `self`."),
     field("group", Kind::Text, "Functions of one group share a process. Default: none."),
+    field("network", Kind::Choice(NetworkAccess::WORDS), "Default: `functions.network`."),
+    field("hosts", Kind::List, "Not available yet: the only hosts that it may reach."),
+    field("subprocesses", Kind::Bool, "Whether it may start programs. Default: `functions.subprocesses`."),
     field("bypass_filter", Kind::Bool, "Whether it may ask for completions that no filter sees. Default `false`."),
 ];

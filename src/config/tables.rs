@@ -7,7 +7,7 @@ mod user;
 use std::collections::BTreeMap;
 
 pub use self::function::FunctionConfig;
-pub use self::upstream::UpstreamConfig;
+pub use self::upstream::{RemoteFiltersConfig, UpstreamConfig};
 pub use self::user::UserConfig;
 
 use super::fields::Fields;

@@ -3,6 +3,7 @@
 mod completion;
 mod documents;
 mod installed;
+mod tools;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use self::installed::Shelf;
 use crate::auth::{Auth, User};
 use crate::chat::Chat;
 use crate::chat::callbacks::{Asking, OpenCallbacks, Reach};
@@ -71,6 +73,8 @@ impl Reception {
             upstreams: self.upstreams.clone(),
             models: Arc::clone(&self.models),
             reach: self.reach(),
+            // Functions see the calls of the models that they ask.
+            tool_rounds: 0,
             ending: self.ending.clone(),
         }
     }
@@ -138,11 +142,17 @@ impl Desk {
             "users.list" => Ok(self.list_users()),
             "models.list" => self.list_models().await,
             "models.get" => self.find_model(read(&question)?).await,
-            "functions.list" => Ok(self.list_functions()),
-            "functions.get" => self.find_function(&read(&question)?),
-            "functions.valves" => self.valves_of(&read(&question)?),
-            "functions.user_valves" => self.user_valves_of(&read(&question)?),
-            "functions.set_valves" => self.set_valves(read(&question)?).await,
+            "functions.list" => Ok(self.list(Shelf::Functions)),
+            "functions.get" => self.find(Shelf::Functions, &read(&question)?),
+            "functions.valves" => self.valves_of(Shelf::Functions, &read(&question)?),
+            "functions.user_valves" => self.user_valves_of(Shelf::Functions, &read(&question)?),
+            "functions.set_valves" => self.set_valves(Shelf::Functions, read(&question)?).await,
+            "tools.list" => Ok(self.list(Shelf::Tools)),
+            "tools.get" => self.find(Shelf::Tools, &read(&question)?),
+            "tools.valves" => self.valves_of(Shelf::Tools, &read(&question)?),
+            "tools.user_valves" => self.user_valves_of(Shelf::Tools, &read(&question)?),
+            "tools.set_valves" => self.set_valves(Shelf::Tools, read(&question)?).await,
+            "tools.call" => self.call_tool(asker, read(&question)?).await,
             "documents.get" => documents::find(store, read(&question)?).await,
             "documents.list" => documents::list(store, read(&question)?).await,
             "documents.put" => documents::put(store, read(&question)?).await,

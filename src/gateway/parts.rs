@@ -11,7 +11,8 @@ use tracing::warn;
 
 use super::callbacks::Reception;
 use super::{Base, GatewayError};
-use crate::admin::{Admin, Managed};
+use crate::actions::Actions;
+use crate::admin::{Admin, Downloads, Managed};
 use crate::auth::Auth;
 use crate::body::Body;
 use crate::chat::Chat;
@@ -33,6 +34,7 @@ pub(super) struct Parts {
     passthrough_default: Option<usize>,
     opened_routes: Arc<[String]>,
     body_limits: BodyLimits,
+    tool_rounds: u32,
     // Ends the health checks of these upstreams with the last holder.
     _health: Arc<Task>,
 }
@@ -84,6 +86,9 @@ impl Parts {
             host: base.host.clone(),
             auth: auth.clone(),
             store: base.store.clone(),
+            downloads: Downloads {
+                are_allowed: config.functions.load_url,
+            },
         });
         let models = Arc::new(models);
         let reception = Reception {
@@ -110,6 +115,10 @@ impl Parts {
                 stall: config.limits.body,
                 budget: Budget::new(config.limits.bodies_mib << 20),
             },
+            tool_rounds: match &config.tools {
+                tools if tools.is_looping => tools.max_rounds,
+                _ => 0,
+            },
             _health: Arc::new(Task(health.abort_handle())),
         };
         Ok((parts, first_key.map(|key| key.text.reveal().to_owned())))
@@ -132,8 +141,14 @@ impl Parts {
                 host: base.host.clone(),
                 upstreams,
                 models: Arc::clone(&self.models),
+                tool_rounds: self.tool_rounds,
                 reach: self.reception.reach(),
                 ending: base.ending.clone(),
+            },
+            actions: Actions {
+                host: base.host.clone(),
+                models: Arc::clone(&self.models),
+                reach: self.reception.reach(),
             },
             models: Arc::clone(&self.models),
             admin: self.admin.clone(),

@@ -6,8 +6,8 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::parts::Parts;
-use super::{Base, read_folder, show_key};
-use crate::config::{self, Config, Sources};
+use super::{Base, leave, read_folder, show_key};
+use crate::config::{self, Config, PythonConfig, Requirements, Sources};
 
 /// Everything that a reload needs.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ impl Reload {
                 if let Some(key) = first_key {
                     show_key(&key);
                 }
+                self.base.host.set_leave(leave(&config));
                 self.base.registry.reconfigure(config.functions).await;
                 self.publish.send_replace(parts);
                 true
@@ -73,11 +74,20 @@ impl Reload {
             ("tls", old.tls != new.tls),
             ("limits", old.limits != new.limits),
             ("log", old.log != new.log),
-            ("python", old.python != new.python),
+            ("python", restarted(&old.python) != restarted(&new.python)),
             ("functions.dir", old.functions.dir != new.functions.dir),
         ];
         for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
             warn!(key, "this setting changes with the next start");
         }
+    }
+}
+
+/// The part of Python's settings that a running gateway does not change: all but what may be installed.
+fn restarted(python: &PythonConfig) -> PythonConfig {
+    PythonConfig {
+        requirements: Requirements::Off,
+        approved: Vec::new(),
+        ..python.clone()
     }
 }

@@ -35,7 +35,8 @@ pub struct Question {
 }
 
 impl Question {
-    fn read(payload: Bytes) -> Option<(u32, Self)> {
+    /// The question of a payload, and the request that it belongs to; none where a function is being loaded.
+    fn read(payload: Bytes) -> Option<(Option<u32>, Self)> {
         let document = Document::parse(payload).ok()?;
         let request = serde_json::from_slice(&document.raw("request")?).ok()?;
         let question = Self {
@@ -142,7 +143,7 @@ impl Desks {
         let Some((request, question)) = Question::read(payload) else {
             return refused("the question makes no sense");
         };
-        let Some(desk) = self.find(request) else {
+        let Some(desk) = request.and_then(|request| self.find(request)) else {
             return refused("only code that works for a request can ask the gateway");
         };
         let answer = desk.callbacks.answer(&desk.function, question);

@@ -4,21 +4,30 @@
 //! `uv` makes it, which itself comes from its wheel by the interpreter's own pip. Without a network functions run on
 //! the bare interpreter, with what its standard library has.
 
+mod build;
+mod ledger;
+mod report;
+
+pub use self::report::{EnvironmentReport, EnvironmentState};
+
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use tokio::process::Command;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
+
+use self::build::{Builder, progress};
+use self::ledger::Ledger;
 
 use super::interpreter::Interpreter;
+use super::isolation::IsolationSettings;
 use super::requirements::{self, Requirement};
-use super::runtime;
 use super::zygote::Launch;
+use super::{runtime, scratch};
 use crate::config::Requirements;
 
 /// What the base environment holds, by the imports of community functions.
@@ -57,20 +66,33 @@ pub struct PythonSettings {
     pub uv: String,
     /// Whether to make the base environment, or to use the interpreter as it is.
     pub base: bool,
-    /// Whether what functions require beyond that may be installed.
-    pub requirements: Requirements,
-    /// The names that may be, by the operator's leave.
-    pub approved: Vec<String>,
+    /// What functions may have installed beyond that.
+    pub leave: Leave,
     /// Further variables that functions may see.
     pub pass_env: Vec<String>,
+    /// How functions are isolated.
+    pub isolation: IsolationSettings,
     /// Whether what functions print goes to the gateway's log.
     pub log_prints: bool,
+}
+
+/// The operator's leave to install what functions require.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// Whether anything may be installed.
+    pub policy: Requirements,
+    /// The names that may be, where that depends on names.
+    pub approved: Vec<String>,
 }
 
 /// The environments of one data folder.
 #[derive(Debug)]
 pub(super) struct Environments {
     settings: PythonSettings,
+    /// What may be installed now. A std lock is enough: it is held for the clone or the swap of an `Arc`.
+    leave: RwLock<Arc<Leave>>,
+    /// What became of the environments that were made.
+    ledger: Ledger,
     /// How to start in the base environment, and until when that stands. Held while it is made, so that one start
     /// serves everybody.
     base: Mutex<Option<(Launch, Option<Instant>)>>,
@@ -81,6 +103,8 @@ pub(super) struct Environments {
 impl Environments {
     pub(super) fn new(settings: PythonSettings) -> Self {
         Self {
+            leave: RwLock::new(Arc::new(settings.leave.clone())),
+            ledger: Ledger::default(),
             settings,
             base: Mutex::default(),
             making: Mutex::default(),
@@ -99,13 +123,31 @@ impl Environments {
         if missing.is_empty() {
             return Ok(base);
         }
-        requirements::check_approved(
-            &missing,
-            self.settings.requirements,
-            &self.settings.approved,
-        )?;
+        requirements::check_approved(&missing, &self.leave())?;
         let python = self.with_requirements(&wanted).await?;
         Ok(Launch { python, ..base })
+    }
+
+    /// What may be installed now.
+    fn leave(&self) -> Arc<Leave> {
+        let leave = self.leave.read();
+        Arc::clone(&leave.expect("no code that holds this lock panics"))
+    }
+
+    /// Takes over what may be installed from now on, and tries again what could not be made.
+    pub(super) fn set_leave(&self, leave: Leave) {
+        *self
+            .leave
+            .write()
+            .expect("no code that holds this lock panics") = Arc::new(leave);
+        self.ledger.forget_failures();
+    }
+
+    /// Lets an environment that could not be made be tried again: somebody asks for it anew.
+    pub(super) fn retry(&self, wanted: &[String]) {
+        if let Ok(wanted) = requirements::parse(wanted) {
+            self.ledger.forget_failure(&contents_for(&wanted));
+        }
     }
 
     async fn base_launch(&self) -> io::Result<Launch> {
@@ -134,7 +176,7 @@ impl Environments {
         };
         let is_whole = base.is_some();
         let python = base.unwrap_or_else(|| interpreter.path.clone());
-        let scratch = make_scratch(&data_dir.join("python/scratch"))?;
+        let scratch = scratch::make(&data_dir.join("python/scratch"))?;
         Ok((
             Launch {
                 python,
@@ -149,6 +191,7 @@ impl Environments {
     /// The base environment's Python, `None` where it cannot be made.
     async fn base(&self, interpreter: &Interpreter) -> Option<PathBuf> {
         let contents: Vec<String> = BASE.iter().map(|name| (*name).to_owned()).collect();
+        self.ledger.forget_failure(&contents);
         match self.ensure(interpreter, "base", &contents).await {
             Ok(python) => Some(python),
             Err(error) => {
@@ -164,107 +207,51 @@ impl Environments {
     /// The Python of an environment that has what functions usually import, and `wanted`.
     async fn with_requirements(&self, wanted: &[Requirement]) -> io::Result<PathBuf> {
         let interpreter = Interpreter::find(&self.settings.interpreter).await?;
-        let mut contents: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-        contents.sort();
-        let free = BASE
-            .iter()
-            .filter(|name| !wanted.iter().any(|wanted| wanted.is_for(name)));
-        contents.extend(free.map(|name| (*name).to_owned()));
-        self.ensure(&interpreter, "set", &contents).await
+        self.ensure(&interpreter, "set", &contents_for(wanted))
+            .await
     }
 
-    /// The Python of an environment with these contents, made if it is not there.
+    /// The Python of an environment with these contents, made if it is not there. What could not be made is not tried
+    /// again until somebody asks for it anew.
     async fn ensure(
         &self,
         interpreter: &Interpreter,
         kind: &str,
         contents: &[String],
     ) -> io::Result<PathBuf> {
-        let data_dir = std::path::absolute(&self.settings.data_dir)?;
-        let folder = data_dir
-            .join("python/environments")
-            .join(format!("{kind}-{}", interpreter.key(contents)));
+        let folder = self.folder(interpreter, kind, contents)?;
         let python = folder.join("bin/python");
-        let _making = self.making.lock().await;
-        if !python.exists() {
-            progress(&format!(
-                "making a Python environment, once: {}",
-                contents.join(", ")
-            ));
-            self.build(interpreter, &data_dir, &folder, contents)
-                .await?;
-            info!(folder = %folder.display(), "Python environment is ready");
+        if python.exists() {
+            return Ok(python);
         }
+        self.ledger.check(contents)?;
+        let _making = self.making.lock().await;
+        if python.exists() {
+            return Ok(python);
+        }
+        // It may have failed while we waited.
+        self.ledger.check(contents)?;
+        let data_dir = std::path::absolute(&self.settings.data_dir)?;
+        let builder = Builder {
+            interpreter,
+            data_dir: &data_dir,
+            uv: &self.settings.uv,
+        };
+        let build = self.ledger.begin(contents);
+        build.end(builder.build(&folder, contents).await)?;
         Ok(python)
     }
 
-    /// Makes an environment aside and renames it into place, so that one that is there is whole.
-    async fn build(
+    /// Where the environment with these contents is, or would be.
+    fn folder(
         &self,
         interpreter: &Interpreter,
-        data_dir: &Path,
-        folder: &Path,
+        kind: &str,
         contents: &[String],
-    ) -> io::Result<()> {
-        let uv = self.uv(interpreter, data_dir).await?;
-        let aside = folder.with_extension(format!("aside-{}", std::process::id()));
-        let mut make = Command::new(&uv);
-        make.args(["venv", "--quiet", "--relocatable", "--python"])
-            .arg(&interpreter.path)
-            .arg(&aside);
-        run(&mut make).await?;
-        let mut install = Command::new(&uv);
-        install
-            .args(["pip", "install", "--quiet", "--python"])
-            .arg(aside.join("bin/python"))
-            .arg("--")
-            .args(contents);
-        use_pips_certificates(&mut install);
-        let installed = run(&mut install).await;
-        if let Err(error) = installed {
-            // What was made so far is of no use; that it could not be removed is not the news.
-            let _ = std::fs::remove_dir_all(&aside);
-            return Err(io::Error::other(format!(
-                "`{}` cannot be installed: {error}",
-                contents.join("`, `")
-            )));
-        }
-        match std::fs::rename(&aside, folder) {
-            // Another process was faster.
-            Err(_) if folder.is_dir() => std::fs::remove_dir_all(&aside),
-            renamed => renamed,
-        }
-    }
-
-    /// A `uv`: the configured one, one on the path, or one installed beside the environments.
-    async fn uv(&self, interpreter: &Interpreter, data_dir: &Path) -> io::Result<PathBuf> {
-        if !self.settings.uv.is_empty() {
-            return Ok(PathBuf::from(&self.settings.uv));
-        }
-        let found = Command::new("uv")
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .await;
-        if found.is_ok_and(|status| status.success()) {
-            return Ok(PathBuf::from("uv"));
-        }
-        let tools = data_dir.join("python/tools");
-        let uv = tools.join("bin/uv");
-        if !uv.exists() {
-            progress("installing uv");
-            let mut pip = Command::new(&interpreter.path);
-            pip.args(["-m", "pip", "install", "--quiet", "--target"])
-                .arg(&tools)
-                .arg("uv");
-            run(&mut pip).await.map_err(|error| {
-                let hint =
-                    "hint: install Python's pip or uv, or set `python.uv` to a uv that is there";
-                io::Error::other(format!("uv cannot be installed: {error}; {hint}"))
-            })?;
-        }
-        Ok(uv)
+    ) -> io::Result<PathBuf> {
+        let data_dir = std::path::absolute(&self.settings.data_dir)?;
+        let name = format!("{kind}-{}", interpreter.key(contents));
+        Ok(data_dir.join("python/environments").join(name))
     }
 
     fn variables(&self) -> Vec<(OsString, OsString)> {
@@ -276,54 +263,14 @@ impl Environments {
     }
 }
 
-/// A folder for this process's temporary files. What processes that are gone left is removed.
-fn make_scratch(parent: &Path) -> io::Result<PathBuf> {
-    std::fs::create_dir_all(parent)?;
-    for entry in std::fs::read_dir(parent)?.flatten() {
-        if !Path::new("/proc").join(entry.file_name()).exists() {
-            // Another process may be removing it as well.
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-    let scratch = parent.join(std::process::id().to_string());
-    std::fs::create_dir_all(&scratch)?;
-    Ok(scratch)
-}
-
-/// pip's own setting names a certificate file that uv does not know of.
-fn use_pips_certificates(command: &mut Command) {
-    if let (Some(file), None) = (
-        std::env::var_os("PIP_CERT"),
-        std::env::var_os("SSL_CERT_FILE"),
-    ) {
-        command.env("SSL_CERT_FILE", file);
-    }
-}
-
-/// Runs a command with its messages on our standard error.
-async fn run(command: &mut Command) -> io::Result<()> {
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
-        .status()
-        .await?;
-    if status.success() {
-        return Ok(());
-    }
-    let program = command
-        .as_std()
-        .get_program()
-        .to_string_lossy()
-        .into_owned();
-    Err(io::Error::other(format!("`{program}` failed: {status}")))
-}
-
-/// Tells the person at the terminal, whatever the log level is.
-#[expect(
-    clippy::print_stderr,
-    reason = "progress is for the terminal, not for the log"
-)]
-fn progress(message: &str) {
-    eprintln!("sluicegate: {message}");
+/// What an environment holds for these requirements, in one order whatever theirs is.
+fn contents_for(wanted: &[Requirement]) -> Vec<String> {
+    let mut contents: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    contents.sort();
+    contents.dedup();
+    let free = BASE
+        .iter()
+        .filter(|name| !wanted.iter().any(|wanted| wanted.is_for(name)));
+    contents.extend(free.map(|name| (*name).to_owned()));
+    contents
 }

@@ -16,6 +16,8 @@ pub enum Failure {
     TimedOut(Duration),
     /// Its process cannot be started, or too many calls wait for it; the text says which.
     Unavailable(String),
+    /// What it requires is not installed; the text says what to do.
+    NotInstalled(String),
     /// Its process answered something that is no answer.
     Garbled,
 }
@@ -79,6 +81,17 @@ impl Exception {
         BREAKDOWNS.contains(&self.class.as_str())
     }
 
+    /// The innermost line of the function's own that it came from, unless its text says it.
+    #[must_use]
+    pub fn line(&self) -> Option<u32> {
+        if self.message.contains("(<string>, line ") {
+            return None;
+        }
+        let (_, innermost) = self.traceback.as_ref()?.rsplit_once("\", line ")?;
+        let end = innermost.find(|character: char| !character.is_ascii_digit())?;
+        innermost[..end].parse().ok()
+    }
+
     /// The text for the caller: the detail of an exception with a status, else its own text.
     #[must_use]
     pub fn text(&self) -> String {
@@ -123,5 +136,25 @@ impl Failure {
             Self::Raised(exception) => Some(exception),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_line_is_found() {
+        let traceback = "  File \"<string>\", line 9, in <module>\n    x()\n  File \"<string>\", line 4, in x\n    y\nE: m\n";
+        let exception = |message: &str, traceback: Option<&str>| Exception {
+            message: message.to_owned(),
+            traceback: traceback.map(str::to_owned),
+            ..Exception::default()
+        };
+        assert_eq!(exception("m", Some(traceback)).line(), Some(4));
+        let syntax = exception("bad (<string>, line 2)", Some(traceback));
+        assert_eq!(syntax.line(), None);
+        assert_eq!(exception("m", Some("E: m\n")).line(), None);
+        assert_eq!(exception("m", None).line(), None);
     }
 }

@@ -44,6 +44,19 @@ impl Output {
             .unwrap_or_default()
     }
 
+    /// As [`Output::of`]; the lines are forgotten.
+    #[must_use]
+    pub fn take(&self, id: &str) -> Vec<String> {
+        let mut lines = self
+            .lines
+            .lock()
+            .expect("no code that holds this lock panics");
+        lines
+            .remove(id)
+            .map(|lines| lines.into_iter().collect())
+            .unwrap_or_default()
+    }
+
     pub(super) fn write(&self, id: &FunctionId, source: Source, text: &str) {
         if self.to_log {
             info!(function.id = %id, ?source, text, "function printed");

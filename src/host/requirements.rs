@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use super::environment::Leave;
 use crate::config::Requirements;
 
 /// A distribution, and which versions of it will do. No option, address or path is one.
@@ -85,32 +86,30 @@ pub(super) async fn missing(python: &Path, wanted: &[Requirement]) -> io::Result
 /// # Errors
 ///
 /// If it may not; the message names what to approve.
-pub(super) fn check_approved(
-    missing: &[Requirement],
-    policy: Requirements,
-    approved: &[String],
-) -> io::Result<()> {
-    let is_approved = |wanted: &&Requirement| approved.iter().any(|name| wanted.is_for(name));
-    let names: Vec<&str> = match policy {
-        Requirements::Auto => return Ok(()),
-        Requirements::Off => missing.iter().map(|wanted| wanted.name.as_str()).collect(),
-        Requirements::Approved => missing
-            .iter()
-            .filter(|wanted| !is_approved(wanted))
-            .map(|wanted| wanted.name.as_str())
-            .collect(),
-    };
+pub(super) fn check_approved(missing: &[Requirement], leave: &Leave) -> io::Result<()> {
+    let names = unapproved(missing, leave);
     if names.is_empty() {
         return Ok(());
     }
-    let hint = match policy {
+    let hint = match leave.policy {
         Requirements::Off => "installing is switched off (`python.requirements`)",
-        _ => "hint: add what you trust to `python.approved`",
+        _ => "hint: add what you trust to `python.approved` and reload",
     };
     let names = names.join("`, `");
-    Err(refused(format!(
+    Err(not_installed(format!(
         "requires `{names}`, which is not installed; {hint}"
     )))
+}
+
+/// The names of what is missing and may not be installed.
+pub(super) fn unapproved(missing: &[Requirement], leave: &Leave) -> Vec<String> {
+    let is_approved = |wanted: &&Requirement| leave.approved.iter().any(|name| wanted.is_for(name));
+    let names = missing.iter().filter(|wanted| match leave.policy {
+        Requirements::Auto => false,
+        Requirements::Off => true,
+        Requirements::Approved => !is_approved(wanted),
+    });
+    names.map(|wanted| wanted.name.clone()).collect()
 }
 
 /// An error that is the function's, not the gateway's: [`is_refusal`] tells.
@@ -121,6 +120,30 @@ fn refused(message: String) -> io::Error {
 /// Whether an error says that a requirement was refused.
 pub(super) fn is_refusal(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput
+}
+
+/// What a function requires is not there, for want of leave or of the thing itself.
+#[derive(Debug)]
+struct NotInstalled(String);
+
+impl fmt::Display for NotInstalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotInstalled {}
+
+/// An error that says so: [`is_not_installed`] tells.
+pub(super) fn not_installed(message: String) -> io::Error {
+    io::Error::other(NotInstalled(message))
+}
+
+/// Whether an error says that what a function requires is not there.
+pub(super) fn is_not_installed(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<NotInstalled>())
 }
 
 impl Requirement {
@@ -200,16 +223,21 @@ mod tests {
     #[test]
     fn what_is_not_approved_is_named() {
         let missing = parse(&["Foo_Bar==1".to_owned(), "baz".to_owned()]).unwrap();
-        let approved = ["foo-bar".to_owned()];
-        let refused = check_approved(&missing, Requirements::Approved, &approved)
-            .unwrap_err()
-            .to_string();
+        let leave = |policy, approved: &[&str]| Leave {
+            policy,
+            approved: approved.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let approved = leave(Requirements::Approved, &["foo-bar"]);
+        let refused = check_approved(&missing, &approved).unwrap_err();
+        assert!(is_not_installed(&refused) && !is_refusal(&refused));
+        let refused = refused.to_string();
         assert!(
             refused.contains("`baz`") && !refused.contains("Foo"),
             "{refused}"
         );
-        assert!(check_approved(&missing[..1], Requirements::Approved, &approved).is_ok());
-        assert!(check_approved(&missing, Requirements::Auto, &[]).is_ok());
-        assert!(check_approved(&missing[..1], Requirements::Off, &approved).is_err());
+        assert!(check_approved(&missing[..1], &approved).is_ok());
+        assert!(check_approved(&missing, &leave(Requirements::Auto, &[])).is_ok());
+        let off = leave(Requirements::Off, &["foo-bar"]);
+        assert!(check_approved(&missing[..1], &off).is_err());
     }
 }

@@ -15,7 +15,10 @@ use super::pipe::PipeStream;
 use super::runner::{Runner, Seat};
 use crate::registry::Function;
 use crate::telemetry::metrics;
-use crate::wire::json::{Document, elements};
+use crate::wire::json::{Document, elements, quote};
+
+/// How long a worker may take to say what it has still to say.
+const SETTLE_LIMIT: Duration = Duration::from_secs(1);
 
 /// What functions are told of a request, the same for all of them. Every member is JSON.
 #[derive(Clone, Debug)]
@@ -96,6 +99,7 @@ impl Session {
         function: Arc<Function>,
         runner: Arc<Runner>,
         seat: Arc<Seat>,
+        siblings: Option<&Bytes>,
         context: &Context,
         metadata: &Metadata,
     ) -> Self {
@@ -115,12 +119,17 @@ impl Session {
         if let Some(values) = function.user_valves.get(&context.user_id) {
             payload.raw("user_valves", values);
         }
+        if let Some(slots) = siblings {
+            payload.raw("siblings", slots);
+        }
         let desk = Desk {
             function: function.id.clone(),
             callbacks: Arc::clone(&context.callbacks),
         };
         seat.worker.open_desk(request, desk);
-        seat.worker.tell(Kind::Open, request, &payload.finish());
+        // One write carries it and the first call.
+        seat.worker
+            .tell_with_next(Kind::Open, request, payload.finish());
         Self {
             function,
             runner,
@@ -186,7 +195,52 @@ impl Session {
         }
     }
 
-    /// Calls a pipe. The session lives in what it answers.
+    /// Calls an action, or one `entry` of it, with the chat; gives back its result as JSON.
+    ///
+    /// # Errors
+    ///
+    /// If the action raises, crashes, takes too long or answers nonsense.
+    pub async fn call_action(
+        &mut self,
+        entry: Option<&str>,
+        body: &Bytes,
+    ) -> Result<Bytes, Failure> {
+        let limit = self.function.settings.limits.pipe_first;
+        let mut payload = Payload::new();
+        payload.number("request", u64::from(self.request));
+        payload.raw("body", body);
+        if let Some(entry) = entry {
+            payload.raw("id", &quote(entry));
+        }
+        let reply = self.call(Handler::Action, payload, limit).await?;
+        result_of(reply)
+    }
+
+    /// Calls a tool; gives back its result as JSON. `messages` is the conversation, a JSON array.
+    ///
+    /// # Errors
+    ///
+    /// If the tool raises, crashes, takes too long or answers nonsense.
+    pub async fn call_tool(
+        &mut self,
+        name: &str,
+        parameters: &Bytes,
+        messages: Option<&Bytes>,
+    ) -> Result<Bytes, Failure> {
+        let limit = self.function.settings.limits.pipe_first;
+        let mut payload = Payload::new();
+        payload.number("request", u64::from(self.request));
+        payload
+            .raw("name", &quote(name))
+            .raw("parameters", parameters);
+        if let Some(messages) = messages {
+            payload.raw("messages", messages);
+        }
+        let reply = self.call(Handler::Tool, payload, limit).await?;
+        result_of(reply)
+    }
+
+    /// Calls a pipe; `tools` is what becomes its `__tools__`, a JSON array. The session lives in what it answers.
     ///
     /// # Errors
     ///
@@ -196,14 +250,25 @@ impl Session {
         body: &Bytes,
         metadata: &Metadata,
         is_streamed: bool,
+        tools: Option<&Bytes>,
     ) -> Result<PipeStream, Failure> {
         self.seat.check_queue(self.function.settings.queue)?;
         let mut payload = self.payload(metadata);
         payload
             .raw("body", body)
             .raw("stream", if is_streamed { b"true" } else { b"false" });
+        if let Some(tools) = tools {
+            payload.raw("tools", tools);
+        }
         let answers = self.seat.worker.ask_many(Handler::Pipe, payload.finish());
         Ok(PipeStream::new(answers, self))
+    }
+
+    /// Waits until everything that the function has printed and told so far is here.
+    pub async fn settle(&self) {
+        let mut ping = self.seat.worker.ask(Kind::Ping, None, Bytes::new());
+        // A process that does not answer has nothing more to say.
+        let _ = tokio::time::timeout(SETTLE_LIMIT, ping.answer()).await;
     }
 
     pub(super) fn function(&self) -> &Function {
@@ -277,6 +342,11 @@ impl Session {
     }
 }
 
+fn result_of(reply: Bytes) -> Result<Bytes, Failure> {
+    let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
+    reply.raw("result").ok_or(Failure::Garbled)
+}
+
 /// The word for a handler.
 fn hook_of(handler: Handler) -> &'static str {
     match handler {
@@ -293,7 +363,7 @@ fn hook_of(handler: Handler) -> &'static str {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.seat.worker.tell(Kind::Close, self.request, &[]);
+        self.seat.worker.tell_soon(Kind::Close, self.request);
         self.seat.worker.close_desk(self.request);
     }
 }

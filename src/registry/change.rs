@@ -1,16 +1,23 @@
 //! Changes to functions: each tries the new, writes the store, and only then swaps the snapshot.
 
-use std::collections::HashMap;
-use std::fmt;
+mod error;
+mod history;
+mod import;
+mod valves;
+mod waiting;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::function::{Function, FunctionId, FunctionVersion, Origin, Record, Valves};
-use super::loader::{Candidate, CheckedValves, LoadError};
-use super::{Registry, State, UserValves, frontmatter, rows};
-use crate::store::{StoreError, ids};
+pub use self::error::ChangeError;
+pub use self::import::{ImportError, Imported};
+
+use super::function::{Function, FunctionId, FunctionVersion, Origin, Record, UserValves};
+use super::loader::{Candidate, LoadError};
+use super::{Registry, State, frontmatter, rows};
+use crate::store::ids;
 
 /// What a new function is made from.
 #[derive(Clone, Debug)]
@@ -36,83 +43,40 @@ pub struct Edit {
     pub content: String,
     /// What its author says of it.
     pub meta: Value,
-}
-
-/// Why a change was not made. Whatever served before still serves.
-#[derive(Debug)]
-pub enum ChangeError {
-    /// The id is no identifier.
-    InvalidId,
-    /// The id is in use.
-    IdTaken,
-    /// There is no function of this id.
-    UnknownFunction,
-    /// The function is inactive, and this needs it to be active.
-    Inactive,
-    /// The function comes from the folder: its file is the place to change it.
-    InFolder,
-    /// The function has no such valves.
-    NoValves,
-    /// The code or the values were refused.
-    Refused(LoadError),
-    /// The change could not be kept.
-    Store(StoreError),
-}
-
-impl fmt::Display for ChangeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InvalidId => {
-                f.write_str("Only alphanumeric characters and underscores are allowed in the id")
-            }
-            Self::IdTaken => f.write_str(
-                "Uh-oh! This id is already registered. Please choose another id string.",
-            ),
-            Self::UnknownFunction | Self::NoValves => {
-                f.write_str("We could not find what you're looking for :/")
-            }
-            Self::Inactive => f.write_str("Function is not active"),
-            Self::InFolder => {
-                f.write_str("this function comes from the functions folder: change its file there")
-            }
-            Self::Refused(error) => write!(f, "{error}"),
-            Self::Store(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for ChangeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Refused(error) => Some(error),
-            Self::Store(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<StoreError> for ChangeError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<LoadError> for ChangeError {
-    fn from(error: LoadError) -> Self {
-        Self::Refused(error)
-    }
+    /// Who uploads it.
+    pub user_id: String,
 }
 
 impl Registry {
-    /// Adds a function to the store, inactive and not global.
+    /// Adds a function to the store, inactive and not global. Code whose requirements are not installed is kept, to be
+    /// loaded when it is activated.
     ///
     /// # Errors
     ///
     /// If the id is bad or taken, or the code does not load.
     pub async fn create(&self, new: NewFunction) -> Result<Arc<Function>, ChangeError> {
         let id = FunctionId::parse(&new.id).ok_or(ChangeError::InvalidId)?;
+        self.add(id, new, false).await
+    }
+
+    /// Adds tools to the store. They have no switch: they are active.
+    ///
+    /// # Errors
+    ///
+    /// If the id is bad or taken, or the code does not load.
+    pub async fn create_tools(&self, new: NewFunction) -> Result<Arc<Function>, ChangeError> {
+        let id = FunctionId::tool(&new.id).ok_or(ChangeError::InvalidId)?;
+        self.add(id, new, true).await
+    }
+
+    async fn add(
+        &self,
+        id: FunctionId,
+        new: NewFunction,
+        is_active: bool,
+    ) -> Result<Arc<Function>, ChangeError> {
         self.ensure_free(&id)?;
-        let version = self.try_out(&id, &new.content).await?;
+        let version = self.try_out_or_wait(&id, &new.content).await?;
         let mut state = self.state.lock().await;
         self.ensure_free(&id)?;
         let now = ids::unix_seconds();
@@ -132,7 +96,7 @@ impl Registry {
             version: Arc::new(version),
             valves: self.valves(Bytes::from_static(b"{}"), priority),
             user_valves: UserValves::default(),
-            is_active: false,
+            is_active,
             is_global: false,
             record: Arc::new(record),
         };
@@ -149,18 +113,37 @@ impl Registry {
     /// If there is no such function, it comes from the folder, or the code does not load or does not take the valves
     /// that are stored.
     pub async fn update(&self, id: &str, edit: Edit) -> Result<Arc<Function>, ChangeError> {
+        self.replace(id, edit, ids::uuid_v4()).await
+    }
+
+    /// Loads code aside and swaps it in as the version `version_id`.
+    pub(super) async fn replace(
+        &self,
+        id: &str,
+        edit: Edit,
+        version_id: String,
+    ) -> Result<Arc<Function>, ChangeError> {
         let known = self.stored_function(id)?;
-        let version = Arc::new(self.try_out(&known.id, &edit.content).await?);
+        let version = if known.is_active {
+            self.try_out(&known.id, &edit.content).await?
+        } else {
+            self.try_out_or_wait(&known.id, &edit.content).await?
+        };
+        let version = Arc::new(version);
         loop {
             // Checked before the lock is taken: a check calls the code, which may take its time.
             let valves = self.stored_function(id)?.valves.clone();
-            let priority = self.priority_of_stored(&version, &known, &valves).await?;
+            let priority = self
+                .priority_of_stored(&version, &known.settings, &valves)
+                .await?;
             let mut state = self.state.lock().await;
             let current = self.stored_function(id)?;
             if current.valves.version == valves.version {
-                let function = self.updated(&current, edit, version, priority);
+                let uploader = edit.user_id.clone();
+                let function = self.updated(&current, edit, version, version_id, priority);
+                ensure_may_serve(&function)?;
                 self.store
-                    .update_function(rows::from_function(&function))
+                    .upload_function(rows::from_function(&function), uploader)
                     .await?;
                 return Ok(self.keep(&mut state, function));
             }
@@ -173,12 +156,13 @@ impl Registry {
         current: &Function,
         edit: Edit,
         version: Arc<FunctionVersion>,
+        version_id: String,
         priority: f64,
     ) -> Function {
         let record = Record {
             name: edit.name,
             meta: complete_meta(edit.meta, &version),
-            version_id: ids::uuid_v4(),
+            version_id,
             updated_at: ids::unix_seconds(),
             ..Record::clone(&current.record)
         };
@@ -209,12 +193,16 @@ impl Registry {
         Ok(true)
     }
 
-    /// Turns a function on or off.
+    /// Turns a function on or off. Code that waits for its requirements is loaded first.
     ///
     /// # Errors
     ///
-    /// If there is no such function in the store.
+    /// If there is no such function in the store, or what it requires is still not installed.
     pub async fn toggle_active(&self, id: &str) -> Result<Arc<Function>, ChangeError> {
+        let known = self.stored_function(id)?;
+        if known.version.learnt.not_loaded.is_some() && !known.is_active {
+            return self.load_and_activate(known).await;
+        }
         self.alter(id, |function| function.is_active = !function.is_active)
             .await
     }
@@ -229,97 +217,23 @@ impl Registry {
             .await
     }
 
-    /// Stores valves; what was stored is returned: the explicitly given fields without nulls.
+    /// Sets one member of what is said of a stored function or of stored tools.
     ///
     /// # Errors
     ///
-    /// If there is no such function, it has no valves, or the values do not fit.
-    pub async fn set_valves(
+    /// If there is no such function in the store.
+    pub async fn set_meta(
         &self,
         id: &str,
-        values: Map<String, Value>,
-    ) -> Result<Value, ChangeError> {
-        let values = without_nulls(values);
-        loop {
-            let checked_with = self.function(id)?;
-            if checked_with.version.learnt.valves_spec.is_null() {
-                return Err(ChangeError::NoValves);
-            }
-            let checked = self.check(&checked_with, &values, false).await?;
-            let stored = Bytes::from(checked.stored.to_string());
-            let mut state = self.state.lock().await;
-            let current = self.function(id)?;
-            // Values are for the code that they were checked with.
-            if current.version.number == checked_with.version.number {
-                let function = Function {
-                    valves: self.valves(stored, checked.priority),
-                    ..Function::clone(&current)
-                };
-                self.keep_valves(&mut state, &function).await?;
-                self.keep(&mut state, function);
-                return Ok(checked.stored);
-            }
-        }
-    }
-
-    /// Writes a function's valves to where its source keeps them.
-    async fn keep_valves(&self, state: &mut State, function: &Function) -> Result<(), ChangeError> {
-        let stored = &function.valves.stored;
-        if function.origin == Origin::Folder {
-            self.keep_folder_valves(&function.id, stored).await?;
-            state
-                .folder_valves
-                .insert(function.id.clone(), stored.clone());
-        } else {
-            self.store
-                .update_function(rows::from_function(function))
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn check(
-        &self,
-        function: &Function,
-        values: &Value,
-        user: bool,
-    ) -> Result<CheckedValves, LoadError> {
-        self.loader
-            .check_valves(&function.version, &function.settings, values, user)
-            .await
-    }
-
-    /// Stores a user's valves; what was stored is returned.
-    ///
-    /// # Errors
-    ///
-    /// If there is no such function, it is inactive or has no user valves, or the values do not fit.
-    pub async fn set_user_valves(
-        &self,
-        id: &str,
-        user_id: &str,
-        values: Map<String, Value>,
-    ) -> Result<Value, ChangeError> {
-        let function = self.function(id)?;
-        if !function.is_active {
-            return Err(ChangeError::Inactive);
-        }
-        if !function.version.learnt.has_user_valves {
-            return Err(ChangeError::NoValves);
-        }
-        let values = without_nulls(values);
-        let checked = self.check(&function, &values, true).await?;
-        let stored = checked.stored.to_string();
-        let mut state = self.state.lock().await;
-        let mut function = Function::clone(&*self.function(id)?);
-        self.store
-            .set_user_valves(id.to_owned(), user_id.to_owned(), stored.clone())
-            .await?;
-        let mut by_user = HashMap::clone(&function.user_valves);
-        by_user.insert(user_id.to_owned(), stored.into());
-        function.user_valves = Arc::new(by_user);
-        self.keep(&mut state, function);
-        Ok(checked.stored)
+        key: &str,
+        value: Value,
+    ) -> Result<Arc<Function>, ChangeError> {
+        self.alter(id, |function| {
+            let mut record = Record::clone(&function.record);
+            record.meta[key] = value;
+            function.record = Arc::new(record);
+        })
+        .await
     }
 
     /// Loads code in a process of its own.
@@ -332,35 +246,24 @@ impl Registry {
             number: self.next_number(),
             id: id.clone(),
             source: source.into(),
+            valves: self.valves_for(id).await,
             pocket: Default::default(),
         };
         let learnt = self.loader.load(&candidate, &self.settings_of(id)).await?;
         Ok(candidate.into_version(learnt))
     }
 
-    /// The order of a new version under the valves that are stored.
-    async fn priority_of_stored(
-        &self,
-        version: &FunctionVersion,
-        known: &Function,
-        valves: &Valves,
-    ) -> Result<f64, ChangeError> {
-        let stored: Map<String, Value> = serde_json::from_slice(&valves.stored).unwrap_or_default();
-        if stored.is_empty() || version.learnt.valves_spec.is_null() {
-            return Ok(version.learnt.priority);
+    /// The valves that code of this id will see.
+    async fn valves_for(&self, id: &FunctionId) -> Bytes {
+        if let Some(function) = self.current().function(id.as_str()) {
+            return function.valves.stored.clone();
         }
-        let checked = self
-            .loader
-            .check_valves(version, &known.settings, &Value::Object(stored), false)
-            .await;
-        let checked = checked.map_err(|error| LoadError {
-            message: format!(
-                "Current Valves are incompatible with this code: {}",
-                error.message
-            ),
-            ..error
-        })?;
-        Ok(checked.priority)
+        if let Some(over_api) = self.state.lock().await.folder_valves.get(id) {
+            return over_api.clone();
+        }
+        let configured = self.configured();
+        let values = super::entry_of(&configured, id).valves.clone();
+        Value::Object(values).to_string().into()
     }
 
     /// Changes a stored function by `change`, writes it and publishes it.
@@ -372,6 +275,7 @@ impl Registry {
         let mut state = self.state.lock().await;
         let mut function = Function::clone(&*self.stored_function(id)?);
         change(&mut function);
+        ensure_may_serve(&function)?;
         function.record = Arc::new(Record {
             updated_at: ids::unix_seconds(),
             ..Record::clone(&function.record)
@@ -396,7 +300,7 @@ impl Registry {
 
     fn function(&self, id: &str) -> Result<Arc<Function>, ChangeError> {
         self.current()
-            .function(id)
+            .entry(id)
             .cloned()
             .ok_or(ChangeError::UnknownFunction)
     }
@@ -410,10 +314,27 @@ impl Registry {
     }
 
     fn ensure_free(&self, id: &FunctionId) -> Result<(), ChangeError> {
-        match self.current().function(id.as_str()) {
+        match self.current().entry(id.as_str()) {
             Some(_) => Err(ChangeError::IdTaken),
             None => Ok(()),
         }
+    }
+}
+
+/// Code that was never loaded cannot be asked anything.
+fn ensure_loaded(function: &Function) -> Result<(), ChangeError> {
+    match &function.version.learnt.not_loaded {
+        Some(why) => Err(ChangeError::NotLoaded(why.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Code that was never loaded must not be active.
+fn ensure_may_serve(function: &Function) -> Result<(), ChangeError> {
+    if function.is_active {
+        ensure_loaded(function)
+    } else {
+        Ok(())
     }
 }
 
@@ -430,14 +351,4 @@ pub(super) fn complete_meta(meta: Value, version: &FunctionVersion) -> Value {
     meta.insert("manifest".to_owned(), Value::Object(manifest));
     meta.insert("toggle".to_owned(), json!(version.learnt.toggle));
     Value::Object(meta)
-}
-
-/// Members that are null say "not set", as Open WebUI's forms do.
-fn without_nulls(values: Map<String, Value>) -> Value {
-    Value::Object(
-        values
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .collect(),
-    )
 }

@@ -12,12 +12,11 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::change::complete_meta;
-use super::entry_of;
 use super::function::{
-    Function, FunctionId, FunctionKind, FunctionVersion, Learnt, Origin, Record, Valves,
+    Function, FunctionId, FunctionKind, FunctionVersion, Origin, Record, UserValves, Valves,
 };
 use super::loader::{Candidate, LoadError};
-use super::{Registry, UserValves};
+use super::{Registry, entry_of, frontmatter, guess};
 use crate::store::ids;
 
 /// How long the folder must be quiet before it is read: an editor's save is several events.
@@ -77,7 +76,7 @@ pub fn read(folder: &Path) -> std::io::Result<BTreeMap<FunctionId, String>> {
         let path = entry?.path();
         let Some(id) = id_of(&path) else { continue };
         match std::fs::read_to_string(&path) {
-            Ok(source) => drop(files.insert(id, source)),
+            Ok(source) => drop(files.insert(as_tools_if_so(id, &source), source)),
             Err(error) => {
                 warn!(%error, path = %path.display(), "function file cannot be read, skipped")
             }
@@ -99,7 +98,32 @@ fn id_of(path: &Path) -> Option<FunctionId> {
     id
 }
 
+/// The id of what a file holds: with a class `Tools` and no other that makes a function, it holds tools.
+fn as_tools_if_so(id: FunctionId, source: &str) -> FunctionId {
+    let has = |class: &str| {
+        let mut after = source
+            .lines()
+            .filter_map(|line| line.strip_prefix("class ")?.strip_prefix(class));
+        after.any(|rest| rest.trim_start().starts_with(['(', ':']))
+    };
+    let is_tools = has("Tools") && !["Pipe", "Filter", "Action", "Event"].into_iter().any(has);
+    let tools = FunctionId::tool(id.as_str()).filter(|_| is_tools);
+    tools.unwrap_or(id)
+}
+
 impl Registry {
+    /// Reads the functions folder again, as every change in it does by itself.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be read.
+    pub async fn reload_folder(&self) -> std::io::Result<()> {
+        let folder = self.configured().dir.clone();
+        let files = tokio::task::spawn_blocking(move || read(&folder)).await??;
+        self.apply_folder(files, false).await;
+        Ok(())
+    }
+
     /// Makes the functions of the folder those of `files`. A file that does not load changes nothing, unless nothing
     /// of its id serves yet and `is_start`: then it is put in place all the same, so that requests fail closed
     /// rather than pass by a filter that should have been there.
@@ -108,7 +132,7 @@ impl Registry {
         let mut next = BTreeMap::new();
         for (id, source) in files {
             let current = known.get(&id);
-            match current.filter(|function| *function.version.source == *source) {
+            match current.filter(|function| is_loaded_from(function, &source)) {
                 Some(function) => drop(next.insert(id, Arc::clone(function))),
                 None => {
                     let loaded = self.load_file(&id, &source, current, is_start).await;
@@ -169,9 +193,10 @@ impl Registry {
             number: self.next_number(),
             id: id.clone(),
             source: source.into(),
+            valves: Bytes::new(),
             pocket: Default::default(),
         };
-        candidate.into_version(guess(source))
+        candidate.into_version(guess::learnt(id, source, &error.message))
     }
 
     /// A function of the folder as the configuration wants it; `over_api` are valves that were set over the API.
@@ -237,6 +262,11 @@ impl Registry {
     }
 }
 
+/// Whether a function needs no loading: code that did not load before may do so now.
+fn is_loaded_from(function: &Function, source: &str) -> bool {
+    *function.version.source == *source && function.version.learnt.not_loaded.is_none()
+}
+
 /// What management shows of a function of the folder.
 fn record(version: &FunctionVersion, current: Option<&Arc<Function>>) -> Record {
     let now = ids::unix_seconds();
@@ -246,7 +276,7 @@ fn record(version: &FunctionVersion, current: Option<&Arc<Function>>) -> Record 
     }
     Record {
         user_id: String::new(),
-        name: title(version).unwrap_or_else(|| version.id.as_str().to_owned()),
+        name: title(version).unwrap_or_else(|| version.id.shown().to_owned()),
         meta: complete_meta(json!({"description": ""}), version),
         version_id: ids::uuid_v4(),
         created_at: current.map_or(now, |current| current.record.created_at),
@@ -255,32 +285,26 @@ fn record(version: &FunctionVersion, current: Option<&Arc<Function>>) -> Record 
 }
 
 fn title(version: &FunctionVersion) -> Option<String> {
-    let pairs = super::frontmatter::parse(&version.source);
+    let pairs = frontmatter::parse(&version.source);
     pairs
         .into_iter()
         .find(|(key, value)| key == "title" && !value.is_empty())
         .map(|(_, title)| title)
 }
 
-/// What code that does not load would have been: a pipe if it says so, else a filter on everything.
-fn guess(source: &str) -> Learnt {
-    let is_pipe = source.lines().any(|line| line.starts_with("class Pipe"));
-    let (kind, handler) = if is_pipe {
-        (FunctionKind::Pipe, "pipe")
-    } else {
-        (FunctionKind::Filter, "inlet")
-    };
-    Learnt {
-        kind,
-        handlers: [(handler.to_owned(), Value::Null)].into(),
-        toggle: false,
-        file_handler: false,
-        icon: None,
-        valves_spec: Value::Null,
-        user_valves_spec: Value::Null,
-        has_user_valves: false,
-        priority: 0.0,
-        pipes: Default::default(),
-        warnings: Vec::new(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_tools_only_holds_tools() {
+        let id = |source| as_tools_if_so(FunctionId::parse("x").unwrap(), source).is_tool();
+        assert!(id("import os\n\nclass Tools:\n    pass\n"));
+        assert!(id(
+            "class Helper:\n    pass\nclass Tools(Helper):\n    pass\n"
+        ));
+        assert!(!id("class Toolset:\n    pass\n"));
+        assert!(!id("class Tools:\n    pass\nclass Filter:\n    pass\n"));
+        assert!(!id("# class Tools:\n"));
     }
 }

@@ -6,21 +6,54 @@ const QUOTES: &str = "\"\"\"";
 /// The keys and values of the frontmatter, in order; a repeated key keeps its last value.
 #[must_use]
 pub fn parse(source: &str) -> Vec<(String, String)> {
+    if is_pipeline(source) {
+        return parse_pipeline(source);
+    }
     let mut lines = source.split(is_line_end);
     if lines.next().map(str::trim) != Some(QUOTES) {
         return Vec::new();
     }
+    let lines = lines.take_while(|line| !line.contains(QUOTES));
+    let pairs = lines.filter_map(pair);
+    unique(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())))
+}
+
+/// The frontmatter of a file for the Pipelines server: the file's first docstring, with keys of any kind in any case.
+fn parse_pipeline(source: &str) -> Vec<(String, String)> {
+    let block = source.strip_prefix(QUOTES);
+    let Some((block, _)) = block.and_then(|rest| rest.split_once(QUOTES)) else {
+        return Vec::new();
+    };
+    let pairs = block.split('\n').filter_map(|line| line.split_once(':'));
+    unique(pairs.map(|(key, value)| (key.trim().to_lowercase(), value.trim().to_owned())))
+}
+
+fn unique(found: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
     let mut pairs: Vec<(String, String)> = Vec::new();
-    for (key, value) in lines
-        .take_while(|line| !line.contains(QUOTES))
-        .filter_map(pair)
-    {
-        match pairs.iter_mut().find(|(known, _)| known == key) {
-            Some((_, known)) => value.clone_into(known),
-            None => pairs.push((key.to_owned(), value.to_owned())),
+    for (key, value) in found {
+        match pairs.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = value,
+            None => pairs.push((key, value)),
         }
     }
     pairs
+}
+
+/// Whether a file was written for the Pipelines server: its class is `Pipeline` and none of Open WebUI's own.
+#[must_use]
+pub fn is_pipeline(source: &str) -> bool {
+    let classes = source.lines().filter_map(|line| {
+        let name = line.strip_prefix("class ")?;
+        name.split(['(', ':', ' ']).next()
+    });
+    let mut is_pipeline = false;
+    for class in classes {
+        match class {
+            "Pipe" | "Filter" | "Action" | "Event" | "Tools" => return false,
+            class => is_pipeline |= class == "Pipeline",
+        }
+    }
+    is_pipeline
 }
 
 /// What the frontmatter's `requirements` asks for, one requirement each.
@@ -112,6 +145,26 @@ mod tests {
         );
         check("\"\"\"\nkey1: v\n\"\"\"", &[]);
         check("r\"\"\"\na: 1\n\"\"\"", &[]);
+    }
+
+    #[test]
+    fn a_pipelines_grammar_is_its_servers() {
+        let class = "\nclass Pipeline:\n    pass\n";
+        let with_class = |head: &str| format!("{head}{class}");
+        check(
+            &with_class("\"\"\"title: T\nRequirements: a==1, b\nsome key-1: v: w\nnothing\n\"\"\""),
+            &[
+                ("title", "T"),
+                ("requirements", "a==1, b"),
+                ("some key-1", "v: w"),
+            ],
+        );
+        check(&with_class("\n\"\"\"\ntitle: T\n\"\"\""), &[]);
+        check(&with_class("\"\"\"\ntitle: T"), &[]);
+        check("\"\"\"title: T\n\"\"\"\nclass Filter:\n    pass", &[]);
+        assert!(is_pipeline("class Pipeline(Base):\n"));
+        assert!(!is_pipeline("class Pipeline:\nclass Pipe:\n"));
+        assert!(!is_pipeline("class PipelineStep:\n  class Pipeline:\n"));
     }
 
     #[test]

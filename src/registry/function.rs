@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::config::{Closing, StreamOutlet};
+use super::secrets;
+use crate::config::{Closing, NetworkAccess, StreamOutlet};
 
-/// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Never joined to a path.
+/// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Joined to a path for its data folder only. Tools have names of
+/// their own: their ids begin with `tool:`, which no function's can.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FunctionId(Arc<str>);
 
@@ -33,12 +35,43 @@ impl FunctionId {
         (begins && goes_on && text.len() <= Self::MAX_BYTES).then(|| Self(text.into()))
     }
 
+    /// The id of the tools written as `text`, lower-cased, if it is one.
+    #[must_use]
+    pub fn tool(text: &str) -> Option<Self> {
+        let plain = Self::parse(text)?;
+        Some(Self(format!("{TOOL_PREFIX}{plain}").into()))
+    }
+
+    /// The id that [`FunctionId::as_str`] gave, of a function or of tools.
+    #[must_use]
+    pub fn stored(text: &str) -> Option<Self> {
+        match text.strip_prefix(TOOL_PREFIX) {
+            Some(plain) => Self::tool(plain),
+            None => Self::parse(text),
+        }
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id as people know it: of tools without what tells them from functions.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        self.0.strip_prefix(TOOL_PREFIX).unwrap_or(&self.0)
+    }
+
+    /// Whether it is the id of tools.
+    #[must_use]
+    pub fn is_tool(&self) -> bool {
+        self.0.starts_with(TOOL_PREFIX)
+    }
 }
+
+/// What the ids of tools begin with.
+const TOOL_PREFIX: &str = "tool:";
 
 impl std::borrow::Borrow<str> for FunctionId {
     fn borrow(&self) -> &str {
@@ -95,6 +128,19 @@ pub enum Pipes {
     Callable,
 }
 
+/// One entry of an action that has several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionEntry {
+    /// Its id, unique within the action.
+    pub id: String,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icon_url: Option<String>,
+}
+
 /// What the loader learnt of a version: kept with it, so that a stored function costs nothing until it is used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Learnt {
@@ -109,9 +155,21 @@ pub struct Learnt {
     /// Takes uploaded files over: they leave the request after all inlets.
     #[serde(default)]
     pub file_handler: bool,
+    /// Whether what its tools find may be shown as sources.
+    #[serde(default = "yes")]
+    pub citation: bool,
     /// Its picture for menus.
     #[serde(default)]
     pub icon: Option<String>,
+    /// Another name under which functions keep their picture.
+    #[serde(default)]
+    pub icon_url: Option<String>,
+    /// The entries of an action that has several.
+    #[serde(default)]
+    pub actions: Vec<ActionEntry>,
+    /// The callables of a `Tools` class, each `{"name", "description", "parameters", "raw_description"}`.
+    #[serde(default)]
+    pub specs: Vec<Value>,
     /// JSON schema of `Valves`, or null.
     #[serde(default)]
     pub valves_spec: Value,
@@ -124,12 +182,22 @@ pub struct Learnt {
     /// `priority` of its valves where nothing is stored.
     #[serde(default)]
     pub priority: f64,
+    /// The models that a filter written for the Pipelines server names in its own valves; `None` for every other.
+    #[serde(default)]
+    pub targets: Option<Vec<String>>,
     /// How it lists its models.
     #[serde(default)]
     pub pipes: Pipes,
     /// What its author should know.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Why the code was never loaded, if it was not: the rest is then a guess by its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_loaded: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Learnt {
@@ -179,6 +247,22 @@ pub struct FunctionVersion {
     pub pocket: Pocket,
 }
 
+impl FunctionVersion {
+    /// The same version, whose process starts when somebody calls it.
+    pub(super) fn without_process(&self) -> Self {
+        Self {
+            number: self.number,
+            id: self.id.clone(),
+            source: Arc::clone(&self.source),
+            learnt: self.learnt.clone(),
+            pocket: Pocket::default(),
+        }
+    }
+}
+
+/// User valves of a function by user id.
+pub type UserValves = Arc<HashMap<String, Bytes>>;
+
 /// The stored valves of a function, as of one change.
 #[derive(Debug)]
 pub struct Valves {
@@ -188,6 +272,8 @@ pub struct Valves {
     pub stored: Bytes,
     /// The order of the function under these values; lower runs first.
     pub priority: f64,
+    /// The models that they name in `pipelines`, which is how filters of the Pipelines server choose theirs.
+    pub targets: Option<Vec<String>>,
 }
 
 /// What happens when a function fails by accident, and what it may use up.
@@ -209,6 +295,10 @@ pub struct FunctionSettings {
     pub queue: usize,
     /// Name of the process that it shares with other functions, empty for one of its own.
     pub group: String,
+    /// Which connections it may open.
+    pub network: NetworkAccess,
+    /// Whether it may start programs.
+    pub subprocesses: bool,
     /// Whether it may ask for completions that no filter sees.
     pub bypass_filter: bool,
     /// Models that it is attached to besides being global.
@@ -270,7 +360,7 @@ pub struct Function {
     /// The valves that apply.
     pub valves: Arc<Valves>,
     /// Stored `UserValves` by user id, each a JSON object.
-    pub user_valves: Arc<HashMap<String, Bytes>>,
+    pub user_valves: UserValves,
     /// How it is set up.
     pub settings: Arc<FunctionSettings>,
     /// Whether it may run at all.
@@ -294,9 +384,41 @@ impl Function {
         self.version.learnt.handles(name)
     }
 
+    /// The models that a filter written for the Pipelines server is for; `None` for every other function.
+    #[must_use]
+    pub fn targets(&self) -> Option<&[String]> {
+        let own = self.version.learnt.targets.as_deref()?;
+        Some(self.valves.targets.as_deref().unwrap_or(own))
+    }
+
+    /// The stored valves as they are shown: secrets are masked.
+    #[must_use]
+    pub fn shown_valves(&self) -> Value {
+        let stored = serde_json::from_slice(&self.valves.stored).unwrap_or_default();
+        secrets::mask(&stored, &self.version.learnt.valves_spec)
+    }
+
+    /// A user's stored valves as they are shown: secrets are masked.
+    #[must_use]
+    pub fn shown_user_valves(&self, user_id: &str) -> Value {
+        let stored = Value::Object(self.stored_user_valves(user_id));
+        secrets::mask(&stored, &self.version.learnt.user_valves_spec)
+    }
+
+    /// A user's stored valves.
+    pub(super) fn stored_user_valves(&self, user_id: &str) -> Map<String, Value> {
+        let stored = self.user_valves.get(user_id);
+        stored
+            .and_then(|stored| serde_json::from_slice(stored).ok())
+            .unwrap_or_default()
+    }
+
     /// Whether it is attached to every request of `model`, toggles aside.
     #[must_use]
     pub fn is_attached_to(&self, model: &str) -> bool {
+        if let Some(targets) = self.targets() {
+            return is_target(targets, model);
+        }
         self.is_global
             || self
                 .settings
@@ -306,9 +428,26 @@ impl Function {
     }
 }
 
+/// Whether a filter of the Pipelines server that names these models is for `model`: a lone `*` means all of them.
+#[must_use]
+pub fn is_target(targets: &[String], model: &str) -> bool {
+    targets == ["*"] || targets.iter().any(|target| target == model)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_are_all_models_or_those_named() {
+        let targets = |names: &[&str]| -> Vec<String> {
+            names.iter().map(|name| (*name).to_owned()).collect()
+        };
+        assert!(is_target(&targets(&["*"]), "m"));
+        assert!(is_target(&targets(&["x", "m"]), "m"));
+        assert!(!is_target(&targets(&["*", "x"]), "m"));
+        assert!(!is_target(&targets(&[]), "m"));
+    }
 
     #[test]
     fn ids_are_identifiers_and_lower_case() {
@@ -325,8 +464,23 @@ mod tests {
                 "{text:?}"
             );
         }
+        assert!(FunctionId::parse("tool:a").is_none());
         assert!(FunctionId::parse(&"a".repeat(64)).is_some());
         assert!(FunctionId::parse(&"a".repeat(65)).is_none());
         assert!(FunctionId::parse("../etc").is_none() && FunctionId::parse("a\0").is_none());
+    }
+
+    #[test]
+    fn tools_have_names_of_their_own() {
+        let (tool, function) = (
+            FunctionId::tool("Box").unwrap(),
+            FunctionId::parse("box").unwrap(),
+        );
+        assert_ne!(tool, function);
+        assert_eq!((tool.shown(), function.shown()), ("box", "box"));
+        assert!(tool.is_tool() && !function.is_tool());
+        assert_eq!(FunctionId::stored(tool.as_str()), Some(tool));
+        assert_eq!(FunctionId::stored(function.as_str()), Some(function));
+        assert!(FunctionId::tool("tool:box").is_none() && FunctionId::stored("tool:a-b").is_none());
     }
 }

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::function::{FunctionId, FunctionSettings, FunctionVersion, Learnt, Pocket};
+use super::snapshot::Snapshot;
 
 /// Code that nobody has run yet.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct Candidate {
     pub id: FunctionId,
     /// The code.
     pub source: Arc<str>,
+    /// The stored valves that it will see, a JSON object; empty if there are none. They may not fit.
+    pub valves: Bytes,
     /// Where the host puts the process in which it tried the code.
     pub pocket: Pocket,
 }
@@ -30,6 +34,7 @@ impl Candidate {
             id,
             source,
             pocket,
+            ..
         } = self;
         FunctionVersion {
             number,
@@ -59,6 +64,19 @@ pub trait Loader: Send + Sync {
         values: &'a Value,
         user: bool,
     ) -> BoxFuture<'a, Result<CheckedValves, LoadError>>;
+
+    /// The JSON schema of a version's `Valves`, or its `UserValves` if `user`, with the options that the class lists
+    /// for the user `asker`, a JSON object.
+    fn valves_spec<'a>(
+        &'a self,
+        version: &'a FunctionVersion,
+        settings: &'a FunctionSettings,
+        asker: &'a Value,
+        user: bool,
+    ) -> BoxFuture<'a, Result<Value, LoadError>>;
+
+    /// Is told of every snapshot just before it serves. Must not wait.
+    fn settle(&self, _snapshot: &Snapshot) {}
 }
 
 /// Values that fit.
@@ -75,8 +93,21 @@ pub struct CheckedValves {
 pub struct LoadError {
     /// The text for the author, as Open WebUI words it.
     pub message: String,
-    /// Whether the code or values were at fault, rather than the gateway being unable to try them.
-    pub is_refusal: bool,
+    /// What was at fault.
+    pub fault: LoadFault,
+    /// The line of the code that raised, where the message does not say it.
+    pub line: Option<u32>,
+}
+
+/// What was at fault when code or values were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadFault {
+    /// The code or the values.
+    Refused,
+    /// What the code requires is not installed: nobody approved it, or it cannot be had.
+    NotInstalled,
+    /// Nothing of theirs: they could not be tried.
+    Unavailable,
 }
 
 impl LoadError {
@@ -85,7 +116,8 @@ impl LoadError {
     pub fn refused(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
-            is_refusal: true,
+            fault: LoadFault::Refused,
+            line: None,
         }
     }
 
@@ -94,7 +126,29 @@ impl LoadError {
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
-            is_refusal: false,
+            fault: LoadFault::Unavailable,
+            line: None,
+        }
+    }
+
+    /// What the code requires is not there.
+    #[must_use]
+    pub fn not_installed(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            fault: LoadFault::NotInstalled,
+            line: None,
+        }
+    }
+}
+
+impl LoadError {
+    /// The text for the author, with the line that raised.
+    #[must_use]
+    pub fn located(&self) -> String {
+        match self.line {
+            Some(line) => format!("{} (line {line})", self.message),
+            None => self.message.clone(),
         }
     }
 }

@@ -65,7 +65,7 @@ impl Registry {
         row: FunctionRow,
         by_user: HashMap<String, String>,
     ) -> Option<Function> {
-        let id = FunctionId::parse(&row.id)?;
+        let id = FunctionId::stored(&row.id)?;
         let kept: Kept<'_> = serde_json::from_str(&row.learnt).ok()?;
         let version = FunctionVersion {
             number: self.next_number(),
@@ -110,7 +110,7 @@ impl Registry {
             .await?;
         let by_id = settings.into_iter().filter_map(|(key, values)| {
             Some((
-                FunctionId::parse(key.strip_prefix(FOLDER_VALVES)?)?,
+                FunctionId::stored(key.strip_prefix(FOLDER_VALVES)?)?,
                 Bytes::from(values),
             ))
         });

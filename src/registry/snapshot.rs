@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::function::{Function, FunctionId, FunctionKind};
+use super::preset::Preset;
+use super::presets::Presets;
 
 /// The functions of one generation, with the order of the filters worked out.
 #[derive(Debug, Default)]
@@ -13,6 +15,7 @@ pub struct Snapshot {
     functions: BTreeMap<FunctionId, Arc<Function>>,
     filters: Vec<Arc<Function>>,
     pipes: Vec<Arc<Function>>,
+    presets: Presets,
 }
 
 impl Snapshot {
@@ -32,18 +35,44 @@ impl Snapshot {
             filters,
             pipes,
             functions,
+            presets: Presets::default(),
         }
+    }
+
+    /// The same snapshot with presets.
+    pub(super) fn with_presets(self, presets: Presets) -> Self {
+        Self { presets, ..self }
     }
 
     /// The function with this id, active or not.
     #[must_use]
     pub fn function(&self, id: &str) -> Option<&Arc<Function>> {
-        self.functions.get(id)
+        self.entry(id).filter(|function| !function.id.is_tool())
     }
 
-    /// Every function, by id.
+    /// Every function, by id; tools are none.
     pub fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
-        self.functions.values()
+        self.functions
+            .values()
+            .filter(|function| !function.id.is_tool())
+    }
+
+    /// The tools with this id, as people write it.
+    #[must_use]
+    pub fn tool(&self, id: &str) -> Option<&Arc<Function>> {
+        self.functions.get(&FunctionId::tool(id)?)
+    }
+
+    /// All tools, by id.
+    pub fn tools(&self) -> impl Iterator<Item = &Arc<Function>> {
+        self.functions
+            .values()
+            .filter(|function| function.id.is_tool())
+    }
+
+    /// The function or the tools with this id.
+    pub(super) fn entry(&self, id: &str) -> Option<&Arc<Function>> {
+        self.functions.get(id)
     }
 
     /// The active filters in the order in which they run.
@@ -56,6 +85,17 @@ impl Snapshot {
     #[must_use]
     pub fn pipes(&self) -> &[Arc<Function>] {
         &self.pipes
+    }
+
+    /// The preset of this id, or the overlay on the model of this id; active or not.
+    #[must_use]
+    pub fn preset(&self, id: &str) -> Option<&Arc<Preset>> {
+        self.presets.get(id)
+    }
+
+    /// Every preset and overlay, by id.
+    pub fn presets(&self) -> impl Iterator<Item = &Arc<Preset>> {
+        self.presets.values()
     }
 
     /// The active pipe that serves a model id: the text before the first dot names it.

@@ -12,6 +12,7 @@ use tracing::{debug, error, warn};
 use super::drain::{Phase, Shutdown};
 use super::listen::{Handler, Peer};
 use super::receive::{self, BodyLimits};
+use crate::actions::{self, Actions};
 use crate::admin::{self, Admin};
 use crate::auth::{Auth, Caller};
 use crate::body::Body;
@@ -31,6 +32,8 @@ pub struct App {
     pub auth: Auth,
     /// Chat completions.
     pub chat: Chat,
+    /// Actions.
+    pub actions: Actions,
     /// Lists of models.
     pub models: Arc<Models>,
     /// OpenAI's other routes.
@@ -56,6 +59,7 @@ enum Route<'a> {
     Events(&'a str),
     Models(Contract),
     Model(&'a str),
+    Action(&'a str),
     Admin,
     Other,
 }
@@ -171,6 +175,13 @@ impl App {
                 let snapshot = self.chat.snapshot(incoming);
                 self.models.answer_one(&snapshot, incoming.caller, id).await
             }
+            Route::Action(id) => {
+                expect_method(incoming.method, "POST")?;
+                receive::expect_json(incoming.headers)?;
+                let body = receive::body(body, &self.body_limits).await?;
+                let snapshot = self.chat.snapshot(incoming);
+                self.actions.run(&snapshot, incoming, id, body).await
+            }
             _ => self.pass(incoming, body).await,
         }
     }
@@ -227,7 +238,7 @@ impl App {
 
 /// Whose manners a path follows (ruling R30).
 fn contract_of(path: &str) -> Contract {
-    if path.starts_with("/api/") {
+    if path.starts_with("/api/") || admin::answers(path) {
         Contract::OpenWebUi
     } else {
         Contract::OpenAi
@@ -239,16 +250,18 @@ fn route(path: &str) -> Route<'_> {
         "/healthz" => Route::Health,
         "/readyz" => Route::Ready,
         "/metrics" => Route::Metrics,
-        "/v1/chat/completions" => Route::Chat(Contract::OpenAi),
+        // Without the prefix too, as the Pipelines server has it.
+        "/v1/chat/completions" | "/chat/completions" => Route::Chat(Contract::OpenAi),
         "/api/chat/completions" | "/api/v1/chat/completions" => Route::Chat(Contract::OpenWebUi),
         "/api/chat/completed" => Route::Completed,
-        "/v1/models" => Route::Models(Contract::OpenAi),
+        "/v1/models" | "/models" => Route::Models(Contract::OpenAi),
         "/api/models" | "/api/v1/models" => Route::Models(Contract::OpenWebUi),
         path if admin::answers(path) => Route::Admin,
         path => {
             let model = path.strip_prefix("/v1/models/").map(Route::Model);
             let events = path.strip_prefix("/api/chat/events/").map(Route::Events);
-            model.or(events).unwrap_or(Route::Other)
+            let action = path.strip_prefix(actions::ROOT).map(Route::Action);
+            model.or(events).or(action).unwrap_or(Route::Other)
         }
     }
 }
@@ -314,6 +327,8 @@ mod tests {
         );
         assert_eq!(route("/v1/models/a/b"), Route::Model("a/b"));
         assert_eq!(route("/api/v1/functions/id/x"), Route::Admin);
+        assert_eq!(route("/v1/pipelines"), Route::Admin);
+        assert_eq!(contract_of("/v1/x/valves"), Contract::OpenWebUi);
         assert_eq!(route("/v1/embeddings"), Route::Other);
         assert_eq!(contract_of("/apis"), Contract::OpenAi);
     }

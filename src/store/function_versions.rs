@@ -31,16 +31,38 @@ impl FunctionVersionRow {
     }
 }
 
+/// How many versions of a function are kept, besides the one that serves.
+const KEPT: i64 = 100;
+
 /// Keeps the code of a function's row, unless it was kept before: a toggle or a valve change
 /// uploads nothing.
 pub(super) fn keep(connection: &Connection, row: &FunctionRow) -> Result<(), StoreError> {
+    keep_of(connection, row, &row.user_id)
+}
+
+/// As [`keep`], for code that `user_id` uploaded. The oldest versions over [`KEPT`] are forgotten.
+pub(super) fn keep_of(
+    connection: &Connection,
+    row: &FunctionRow,
+    user_id: &str,
+) -> Result<(), StoreError> {
     let sql =
         "INSERT INTO function_versions (version_id, function_id, content, user_id, created_at)
                VALUES (:version_id, :function_id, :content, :user_id, :created_at)
                ON CONFLICT (version_id) DO NOTHING";
     let params = named_params! {
         ":version_id": row.version_id, ":function_id": row.id, ":content": row.content,
-        ":user_id": row.user_id, ":created_at": row.updated_at,
+        ":user_id": user_id, ":created_at": row.updated_at,
+    };
+    if sql::change(connection, sql, params)? == 0 {
+        return Ok(());
+    }
+    let sql = "DELETE FROM function_versions
+               WHERE function_id = :function_id AND version_id <> :version_id AND sequence NOT IN
+                   (SELECT sequence FROM function_versions WHERE function_id = :function_id
+                    ORDER BY sequence DESC LIMIT :kept)";
+    let params = named_params! {
+        ":function_id": row.id, ":version_id": row.version_id, ":kept": KEPT,
     };
     sql::change(connection, sql, params).map(drop)
 }

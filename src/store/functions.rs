@@ -113,17 +113,51 @@ impl Store {
         .await
     }
 
-    /// Removes a function with its versions and its user valves; whether there was one.
-    pub async fn delete_function(&self, id: String) -> Result<bool, StoreError> {
+    /// Writes a function anew with code that `user_id` uploaded.
+    pub async fn upload_function(
+        &self,
+        row: FunctionRow,
+        user_id: String,
+    ) -> Result<(), StoreError> {
         self.write(move |connection| {
-            sql::change(
-                connection,
-                "DELETE FROM user_valves WHERE function_id = ?1",
-                [&id],
-            )?;
-            let deleted = sql::change(connection, "DELETE FROM functions WHERE id = ?1", [&id])?;
-            Ok(deleted > 0)
+            row.write(connection, UPDATE)?;
+            function_versions::keep_of(connection, &row, &user_id)
         })
         .await
     }
+
+    /// Writes and removes many functions, all or none. What is written is uploaded by `user_id`.
+    pub async fn replace_functions(
+        &self,
+        written: Vec<FunctionRow>,
+        removed: Vec<String>,
+        user_id: String,
+    ) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            for id in &removed {
+                delete(connection, id)?;
+            }
+            for row in &written {
+                let sql = "SELECT id FROM functions WHERE id = ?1";
+                let known = sql::first(connection, sql, [&row.id], |row| row.get::<_, String>(0))?;
+                let sql = if known.is_some() { UPDATE } else { INSERT };
+                row.write(connection, sql)?;
+                function_versions::keep_of(connection, row, &user_id)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a function with its versions and its user valves; whether there was one.
+    pub async fn delete_function(&self, id: String) -> Result<bool, StoreError> {
+        self.write(move |connection| delete(connection, &id)).await
+    }
+}
+
+fn delete(connection: &Connection, id: &str) -> Result<bool, StoreError> {
+    let sql = "DELETE FROM user_valves WHERE function_id = ?1";
+    sql::change(connection, sql, [id])?;
+    let deleted = sql::change(connection, "DELETE FROM functions WHERE id = ?1", [id])?;
+    Ok(deleted > 0)
 }

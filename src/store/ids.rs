@@ -17,7 +17,17 @@ pub fn uuid_v4() -> String {
     let mut bytes: [u8; 16] = random_bytes();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = hex(&bytes);
+    uuid_of(&bytes)
+}
+
+/// The first 16 of `bytes`, a hash perhaps, in the shape of a UUID.
+///
+/// # Panics
+///
+/// If there are fewer.
+#[must_use]
+pub fn uuid_of(bytes: &[u8]) -> String {
+    let hex = hex(&bytes[..16]);
     let parts = [
         &hex[..8],
         &hex[8..12],

@@ -96,6 +96,25 @@ impl Store {
             .await
     }
 
+    /// Writes entries, new or not, and removes others: all of it or nothing.
+    pub async fn replace_models(
+        &self,
+        written: Vec<ModelRow>,
+        gone: Vec<String>,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM models WHERE id = ?1";
+        self.write(move |connection| {
+            let ids = written.iter().map(|row| &row.id).chain(&gone);
+            for id in ids {
+                sql::change(connection, sql, [id])?;
+            }
+            written
+                .iter()
+                .try_for_each(|row| row.write(connection, INSERT))
+        })
+        .await
+    }
+
     /// Removes an entry; whether there was one.
     pub async fn delete_model(&self, id: String) -> Result<bool, StoreError> {
         let sql = "DELETE FROM models WHERE id = ?1";

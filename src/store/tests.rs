@@ -458,6 +458,26 @@ async fn models_come_back_as_they_were_written() {
 }
 
 #[tokio::test]
+async fn models_are_replaced_together_or_not_at_all() {
+    let (_folder, store) = open();
+    store.insert_model(model("old")).await.unwrap();
+    store.insert_model(model("kept")).await.unwrap();
+    let renamed = ModelRow {
+        name: "other".to_owned(),
+        ..model("kept")
+    };
+    let written = vec![renamed.clone(), model("new")];
+    let gone = vec!["old".to_owned()];
+    store.replace_models(written, gone).await.unwrap();
+    let expected = [renamed, model("new")];
+    assert_eq!(store.list_models().await.unwrap(), expected);
+    let twice = vec![model("a"), model("a")];
+    let gone = vec!["new".to_owned()];
+    store.replace_models(twice, gone).await.unwrap_err();
+    assert_eq!(store.list_models().await.unwrap(), expected);
+}
+
+#[tokio::test]
 async fn settings_are_found_by_prefix() {
     let (_folder, store) = open();
     for (key, value) in [("a:1", "1"), ("a:2", "2"), ("a_3", "3"), ("a:1", "4")] {

@@ -1,7 +1,8 @@
 //! Which models there are: the lists of all upstreams, kept for a while, merged into one, found by
 //! id without waiting.
 
-use std::collections::HashMap;
+mod lists;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,18 +10,17 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use moka::future::Cache;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use crate::config::UpstreamKind;
-
+use self::lists::{List, Merged, configured_models, entry, list, list_entries, named};
 use super::directory::{Directory, SetupError, Upstream};
-use super::embedded;
-use super::fetch::{Fetcher, Listed};
+use super::fetch::Fetcher;
+use super::pipelines::RemoteFilter;
 
 /// How often at most an unknown id makes us ask the upstreams again.
 const MISS_PAUSE: Duration = Duration::from_secs(1);
@@ -44,6 +44,8 @@ pub struct ModelEntry {
     pub raw: Value,
     /// When it was made, in seconds since 1970; 0 where the upstream does not say.
     pub created: u64,
+    /// A model of a Pipelines server is asked before and after its own answers, like a filter.
+    pub pipeline: Option<Arc<RemoteFilter>>,
 }
 
 /// The models of all upstreams. Clones share what is known.
@@ -65,23 +67,6 @@ struct Shared {
     is_refreshing: AtomicBool,
     /// A std mutex, for it is held for one comparison and never across an await.
     last_miss: Mutex<Option<Instant>>,
-}
-
-/// The models of one upstream.
-#[derive(Clone, Debug)]
-struct List {
-    entries: Arc<Vec<Arc<ModelEntry>>>,
-    fetched: Instant,
-}
-
-/// The lists of all upstreams, the last good one of each.
-#[derive(Debug, Default)]
-struct Merged {
-    lists: HashMap<usize, List>,
-    all: Arc<Vec<Arc<ModelEntry>>>,
-    by_id: HashMap<String, Arc<ModelEntry>>,
-    /// When the oldest of the lists came.
-    oldest: Option<Instant>,
 }
 
 impl Catalog {
@@ -151,6 +136,44 @@ impl Catalog {
         self.known(id).or_else(|| self.accepted(id))
     }
 
+    /// The filters of all Pipelines servers, in the order in which they run. Waits for servers that were never heard:
+    /// for a second at most if they may have some, else for their answer; the error is the name of one that must have
+    /// some and cannot be heard.
+    ///
+    /// # Errors
+    ///
+    /// If the filters of a server are not known that no request may pass by.
+    pub async fn filters(&self) -> Result<Arc<Vec<Arc<RemoteFilter>>>, String> {
+        let merged = self.shared.merged();
+        if !merged.is_fresh(&self.shared) {
+            self.renew();
+        }
+        if !merged.may_lack_filters(&self.shared) && merged.unheard(&self.shared).is_none() {
+            return Ok(Arc::clone(&merged.filters));
+        }
+        // Boxed, because it is rare.
+        Box::pin(self.ask_for_filters()).await
+    }
+
+    async fn ask_for_filters(&self) -> Result<Arc<Vec<Arc<RemoteFilter>>>, String> {
+        if self.shared.merged().may_lack_filters(&self.shared) {
+            // Only at the start: nobody has said whether there are filters.
+            let _ = timeout(PATIENCE, self.load()).await;
+        }
+        if self.shared.merged().unheard(&self.shared).is_some() {
+            if self.shared.may_ask_again() {
+                self.shared.lists.invalidate_all();
+            }
+            // The task cannot fail but by the end of the runtime, and then nobody needs the list.
+            let _ = self.load().await;
+        }
+        let merged = self.shared.merged();
+        match merged.unheard(&self.shared) {
+            Some(upstream) => Err(upstream.name.clone()),
+            None => Ok(Arc::clone(&merged.filters)),
+        }
+    }
+
     /// Asks all upstreams again and waits for them.
     pub async fn refresh(&self) {
         self.shared.lists.invalidate_all();
@@ -176,7 +199,8 @@ impl Catalog {
 
     /// The model that an upstream makes of any id. Only when all lists are there: a listed model
     /// goes first.
-    fn accepted(&self, id: &str) -> Option<Arc<ModelEntry>> {
+    #[must_use]
+    pub fn accepted(&self, id: &str) -> Option<Arc<ModelEntry>> {
         let shared = &self.shared;
         if !shared.merged().is_complete(shared) {
             return None;
@@ -244,22 +268,29 @@ impl Shared {
 
     /// The upstream's list, or the last good one while it is down.
     async fn fetch(&self, index: usize, upstream: &Upstream) -> List {
-        let models = match configured_models(upstream) {
-            Some(models) => Ok(models),
-            None => self.fetcher.models(upstream).await,
+        let configured = configured_models(upstream);
+        let models = match &configured {
+            // Who has filters is asked for them all the same.
+            Some(_) if !upstream.filters.are_expected => Ok(Vec::new()),
+            _ => self.fetcher.models(upstream).await,
         };
-        let entries = match models {
-            Ok(models) => entries(index, upstream, models),
+        let list = match models {
+            Ok(models) => list(index, upstream, models),
             Err(error) => {
                 warn!(upstream = %upstream.name, %error, "Model list not loaded, kept the last");
                 let merged = self.merged();
-                let last = merged.lists.get(&index);
-                last.map(|list| list.entries.clone()).unwrap_or_default()
+                let last = merged.lists.get(&index).cloned();
+                last.unwrap_or_else(|| List {
+                    is_heard: false,
+                    ..list(index, upstream, Vec::new())
+                })
             }
         };
+        let entries = configured.map(|models| list_entries(index, upstream, models));
         List {
-            entries,
+            entries: entries.unwrap_or(list.entries),
             fetched: Instant::now(),
+            ..list
         }
     }
 
@@ -274,85 +305,4 @@ impl Shared {
         }
         may
     }
-}
-
-impl Merged {
-    /// In the order of the upstreams. Of two entries with one id the last serves calls, as in Open
-    /// WebUI.
-    fn new(lists: HashMap<usize, List>) -> Self {
-        let mut indexes: Vec<_> = lists.keys().copied().collect();
-        indexes.sort_unstable();
-        let all: Vec<_> = indexes
-            .iter()
-            .flat_map(|index| lists[index].entries.iter().cloned())
-            .collect();
-        let by_id = all
-            .iter()
-            .map(|entry| (entry.id.clone(), Arc::clone(entry)))
-            .collect();
-        Self {
-            oldest: lists.values().map(|list| list.fetched).min(),
-            lists,
-            all: Arc::new(all),
-            by_id,
-        }
-    }
-
-    /// Whether every upstream has answered, or failed to, at least once.
-    fn is_complete(&self, shared: &Shared) -> bool {
-        self.lists.len() == shared.directory.all().count()
-    }
-
-    fn is_fresh(&self, shared: &Shared) -> bool {
-        let is_young = |fetched: Instant| fetched.elapsed() < shared.ttl;
-        self.is_complete(shared) && self.oldest.is_none_or(is_young)
-    }
-}
-
-/// The models that need no asking: the demo's own, or those the operator wrote down.
-fn configured_models(upstream: &Upstream) -> Option<Vec<Listed>> {
-    if upstream.kind == UpstreamKind::Embedded {
-        let models = embedded::models().into_iter();
-        return Some(models.filter_map(Listed::from_entry).collect());
-    }
-    let models = upstream.models.iter().filter(|model| *model != "*");
-    let models: Vec<_> = models.map(|model| named(model)).collect();
-    (!models.is_empty()).then_some(models)
-}
-
-/// A model of which only the id is known.
-fn named(id: &str) -> Listed {
-    Listed {
-        id: id.to_owned(),
-        name: None,
-        raw: json!({"id": id}),
-    }
-}
-
-fn entries(index: usize, upstream: &Upstream, models: Vec<Listed>) -> Arc<Vec<Arc<ModelEntry>>> {
-    let made = models
-        .into_iter()
-        .filter_map(|listed| entry(index, upstream, listed));
-    Arc::new(made.map(Arc::new).collect())
-}
-
-/// `None` for what cannot chat.
-fn entry(index: usize, upstream: &Upstream, listed: Listed) -> Option<ModelEntry> {
-    if upstream.is_hidden(&listed.id) {
-        return None;
-    }
-    let id = upstream.public_id(&listed.id);
-    let created = listed.raw.get("created").and_then(Value::as_u64);
-    Some(ModelEntry {
-        name: listed.name.unwrap_or_else(|| id.clone()),
-        id,
-        upstream: index,
-        upstream_id: listed.id,
-        owned_by: match upstream.kind {
-            UpstreamKind::Ollama => "ollama",
-            UpstreamKind::OpenAi | UpstreamKind::Embedded => "openai",
-        },
-        raw: listed.raw,
-        created: created.unwrap_or(0),
-    })
 }

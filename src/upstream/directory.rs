@@ -10,7 +10,9 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use rustls::ClientConfig;
 
-use crate::config::{Affinity, UpstreamConfig, UpstreamKind, UpstreamSettings};
+use crate::config::{
+    Affinity, RemoteFiltersConfig, UpstreamConfig, UpstreamKind, UpstreamSettings,
+};
 use crate::error::Result;
 
 use super::fetch::Fetcher;
@@ -46,6 +48,8 @@ pub(super) struct Upstream {
     pub(super) headers: HeaderMap,
     pub(super) prefix: String,
     pub(super) models: Vec<String>,
+    /// What holds for its filters, if it is a Pipelines server.
+    pub(super) filters: Arc<RemoteFiltersConfig>,
 }
 
 /// Why the upstreams cannot be set up.
@@ -114,6 +118,19 @@ impl Directory {
             .map(|upstream| upstream.name.as_str())
     }
 
+    /// The kind of the upstream at `index`.
+    #[must_use]
+    pub fn kind(&self, index: usize) -> Option<UpstreamKind> {
+        self.upstreams.get(index).map(|upstream| upstream.kind)
+    }
+
+    /// Whether the upstream at `index` is OpenAI's own server.
+    #[must_use]
+    pub fn is_openais(&self, index: usize) -> bool {
+        let upstream = self.upstreams.get(index);
+        upstream.is_some_and(|upstream| upstream.is_openais())
+    }
+
     /// The upstream at `index`.
     pub(super) fn at(&self, index: usize) -> Result<&Arc<Upstream>> {
         self.upstreams
@@ -180,6 +197,7 @@ impl Upstream {
             headers: configured_headers(&config.headers).map_err(at_fault)?,
             prefix: config.prefix.clone(),
             models: config.models.clone(),
+            filters: Arc::new(config.filters.clone()),
         })
     }
 
@@ -219,9 +237,13 @@ impl Upstream {
             "tts",
             "whisper",
         ];
+        self.is_openais() && NO_CHAT.iter().any(|part| model.contains(part))
+    }
+
+    /// Whether it is OpenAI's own server.
+    fn is_openais(&self) -> bool {
         let is_theirs = |base: &Base| base.authority.host() == "api.openai.com";
         self.group.bases().into_iter().any(is_theirs)
-            && NO_CHAT.iter().any(|part| model.contains(part))
     }
 
     /// The path under the base address that lists models, which also tells whether a member lives.

@@ -46,6 +46,7 @@ fn config<'a>(name: &str, base_urls: impl IntoIterator<Item = &'a String>) -> Up
         headers: Vec::new(),
         affinity: Affinity::None,
         max_in_flight: 0,
+        filters: Default::default(),
     }
 }
 

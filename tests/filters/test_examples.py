@@ -1,5 +1,6 @@
 """The examples of `docs/FUNCTIONS.md` do what the text beside them says."""
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ def example(title: str) -> Any:
     block = next(block for block in blocks if f"title: {title}\n" in block)
     names: dict[str, Any] = {"__name__": "function_example"}
     exec(block, names)
-    return (names.get("Pipe") or names["Filter"])()
+    return next(names[kind] for kind in ("Pipe", "Filter", "Action", "Tools") if kind in names)()
 
 
 def asking(text: str, **more: Any) -> dict[str, Any]:
@@ -45,6 +46,17 @@ def test_translator() -> None:
     function = example("Translator")
     assert [entry["id"] for entry in function.pipes()] == ["en", "es"]
     assert function.pipe(asking("hola", model="translator.en")) == "[en] hola"
+
+
+def test_shout() -> None:
+    action = example("Shout").action
+    chat = {"messages": [{"role": "assistant", "content": "hey"}]}
+    assert asyncio.run(action(chat, "louder", {}, None)) == {"content": "HEY!!!"}
+
+
+def test_dice() -> None:
+    rolled = asyncio.run(example("Dice").roll(sides=1, times=2))
+    assert rolled == {"rolled": [1, 1]}
 
 
 def test_every_named_file_is_there() -> None:

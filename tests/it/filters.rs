@@ -173,3 +173,22 @@ async fn functions_and_their_state_outlive_a_restart_of_the_gateway() {
     let again = setup.home_of(&gateway).start().await;
     assert_eq!(content(&again).await, "echo: hi kept");
 }
+
+const CHAT_ECHO: &str = "class Filter:\n    def inlet(self, body, __chat_id__):\n        \
+                         body['messages'][-1]['content'] = f'chat {__chat_id__}'\n        return body\n";
+
+#[tokio::test]
+async fn a_trusted_chat_ui_names_the_chat_of_a_request() {
+    let upstream = FakeUpstream::echo().await;
+    for (trusted, expected) in [("[\"127.0.0.1\"]", "echo: chat c-7"), ("[]", "echo: chat ")] {
+        let setup = TestGateway::setup()
+            .python()
+            .function("chat_echo", CHAT_ECHO);
+        let setup = setup.settings(&format!("trusted_proxies = {trusted}"));
+        let gateway = setup.upstream("fake", &upstream.base_url()).start().await;
+        let client = gateway.user().with("x-openwebui-user-id", "someone");
+        let client = client.with("x-openwebui-chat-id", "c-7");
+        let answer = client.chat(&chat("echo", "hi")).await.expect(200);
+        assert_eq!(answer.content(), expected);
+    }
+}

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The ways in: they have one shape, and may use each other.
-const WAYS_IN: &[&str] = &["chat", "models", "passthrough"];
+const WAYS_IN: &[&str] = &["chat", "models", "passthrough", "actions", "tools"];
 
 /// What each module may use besides itself. `*` is everything.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -68,11 +68,40 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "admin",
+        "actions",
         &[
-            "error", "body", "config", "auth", "registry", "store", "host", "wire",
+            "error",
+            "body",
+            "config",
+            "auth",
+            "registry",
+            "host",
+            "upstream",
+            "wire",
+            "telemetry",
         ],
     ),
+    (
+        "tools",
+        &[
+            "error",
+            "body",
+            "config",
+            "auth",
+            "registry",
+            "host",
+            "upstream",
+            "wire",
+            "telemetry",
+        ],
+    ),
+    (
+        "admin",
+        &[
+            "error", "body", "config", "auth", "registry", "store", "host", "wire", "download",
+        ],
+    ),
+    ("download", &[]),
     (
         "server",
         &[
@@ -83,12 +112,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "chat",
             "models",
             "passthrough",
+            "actions",
             "admin",
             "telemetry",
         ],
     ),
     ("cli", &["config"]),
     ("gateway", &["*"]),
+    ("commands", &["*"]),
     ("demo", &["*"]),
     ("main", &["*"]),
     ("lib", &["*"]),
@@ -100,7 +131,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper_util", &["server", "upstream"]),
     ("tower", &["server", "upstream", "admin"]),
     ("axum", &["admin"]),
-    ("reqwest", &["upstream", "demo"]),
+    ("reqwest", &["upstream", "download", "commands", "demo"]),
     ("arc_swap", &["registry"]),
     ("rusqlite", &["store"]),
     ("moka", &["auth", "models", "upstream"]),
@@ -115,6 +146,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("anyhow", &["main"]),
     ("pyo3", &[]),
+    ("landlock", &[]),
+    ("seccompiler", &[]),
 ];
 
 #[test]

@@ -2,29 +2,42 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod accounts;
+mod actions;
 mod asking;
+mod commands;
 mod conformance;
 mod drain;
+mod environments;
 mod events;
 mod faults;
 mod filters;
 mod folder;
 mod habits;
 mod hostile;
+mod isolation;
+mod keeping;
 mod keys;
 mod layers;
 mod leaving;
+mod management;
 mod metrics;
 mod outlets;
 mod pass_through;
+mod pipelines;
 mod pipes;
+mod presets;
 mod refusals;
+mod remote_pipelines;
+mod rewriting;
 mod sdk;
+mod secrets;
 mod seeds;
 mod start;
 mod suites;
 mod support;
 mod swap;
+mod tools;
 mod valves;
 
 use std::time::Duration;

@@ -18,6 +18,7 @@
 //! | 002 | The `pipes()` Method, signature | a list of variants | `reference` |
 //! | 002 | The `pipes()` Method, example | its variants are models | `reference` |
 //! | 002 | Pipe Plugin Creation Example | the whole file: two models, one answer | `reference` |
+//! | 003 | 10.2 Custom Functions (Python), the function | models are offered it as the request below it shows, and call it | `tools` |
 //! | 004 | Filters Guide | three optional handlers that change nothing | `filters` |
 //! | 004 | Loading and frontmatter | the requirement is there before the filter runs | `filters` |
 //! | 004 | Configuration via Valves | values change without an upload; the higher the priority, the later | `filters` |
@@ -30,6 +31,7 @@ mod filters;
 mod pipes;
 mod reference;
 mod requirements;
+mod tools;
 
 use std::collections::BTreeSet;
 
@@ -51,6 +53,7 @@ const EXAMPLES: &[(&str, &str, usize)] = &[
     ("002", "The `pipes()` Method", 0),
     ("002", "The `pipes()` Method", 1),
     ("002", "Pipe Plugin Creation Example", 0),
+    ("003", "10.2 Custom Functions (Python)", 0),
     ("004", "Filters Guide", 0),
     ("004", "Loading and frontmatter", 0),
     ("004", "Configuration via Valves", 0),
@@ -69,6 +72,7 @@ const BEGINNINGS: &[&str] = &[
     "def pipe",
     "async def inlet",
     "def inlet",
+    "# User writes function",
 ];
 
 #[test]

@@ -12,20 +12,6 @@ class Pipe:
 """
 
 
-def test_model_calls_answer_plainly_or_by_awaiting(worker: Worker) -> None:
-    source = """
-from open_webui.models.users import Users
-class Filter:
-    {prefix} inlet(self, body, __user__):
-        user = {call}Users.get_user_by_id(__user__["id"])
-        nobody = {call}Users.get_user_by_id("other")
-        return {{"name": user.name, "dump": user.model_dump()["email"], "nobody": nobody}}
-"""
-    expected = {"name": "Ann", "dump": "a@example.test", "nobody": None}
-    assert worker.inlet(source.format(prefix="def", call="")) == expected
-    assert worker.inlet(source.format(prefix="async def", call="await ")) == expected
-
-
 def test_completion_goes_through_the_gateway(worker: Worker) -> None:
     request = worker.open(worker.load(ASK))
     call = worker.start(Handler.PIPE, request=request, body={"model": "echo"}, stream=False)

@@ -150,7 +150,7 @@ def test_stuck_worker_ends_after_its_socket_closed(zygote: Zygote) -> None:
 
 
 def test_waiting_tasks_are_cancelled_when_the_socket_closes(zygote: Zygote, tmp_path: Path) -> None:
-    worker = zygote.spawn()
+    worker = zygote.spawn(data=str(tmp_path))
     path = tmp_path / "seen"
     source = WAITING.replace('print("cancelled")', f"open({str(path)!r}, 'w').close()")
     slot = worker.load(source.format(name="Filter", handler="inlet", wait="await asyncio.Event().wait()"))
@@ -208,6 +208,48 @@ class Filter:
 """
     # One for the gateway, and the pair asyncio wakes itself with.
     assert worker.inlet(source) == {"input": "/dev/null", "sockets": 3, "name": "test-worker"}
+
+
+def test_processes_of_a_function_can_be_terminated(zygote: Zygote) -> None:
+    worker = zygote.spawn(subprocesses=True)
+    source = """
+import multiprocessing
+def double(number):
+    print("nobody hears this")
+    return 2 * number
+class Filter:
+    def inlet(self, body):
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            found = pool.map(double, [1, 2])
+        pool.join()
+        return {"found": found}
+"""
+    slot = worker.load(source)
+    for _ in range(3):
+        assert worker.result(Handler.INLET, request=worker.open(slot), body={})["body"] == {"found": [2, 4]}
+
+
+def test_processes_of_a_function_do_not_hold_the_workers_socket(zygote: Zygote, tmp_path: Path) -> None:
+    worker = zygote.spawn(subprocesses=True, data=str(tmp_path))
+    source = f"""
+import os, time
+class Filter:
+    def inlet(self, body):
+        child = os.fork()
+        if child == 0:
+            time.sleep(10)
+            os._exit(0)
+        with open("{tmp_path}/child", "w") as file:
+            file.write(str(child))
+        os._exit(0)
+"""
+    worker.start(Handler.INLET, request=worker.open(worker.load(source)), body={})
+    with pytest.raises(WorkerDied):
+        worker.wait(Kind.REPLY)
+    child = (tmp_path / "child").read_text()
+    assert Path(f"/proc/{child}/cmdline").read_bytes(), "the worker's end is told while its child lives"
+    os.kill(int(child), signal.SIGKILL)
+    worker.close()
 
 
 def test_terminal_signals_are_the_gateways_business(worker: Worker) -> None:

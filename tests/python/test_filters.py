@@ -78,6 +78,31 @@ def test_kwargs_receive_the_context_names_that_are_not_listed(worker: Worker) ->
     assert "body" not in names and "__id__" not in names
 
 
+def test_kwargs_of_a_decorators_wrapper_get_the_body_alone(worker: Worker) -> None:
+    source = """
+import functools
+def hiding(handler):
+    async def wrapper(*args, **kwargs):
+        return await handler(*args, **kwargs)
+    return wrapper
+def showing(handler):
+    @functools.wraps(handler)
+    async def wrapper(*args, **kwargs):
+        return await handler(*args, **kwargs)
+    return wrapper
+class Filter:
+    @hiding
+    async def inlet(self, body, __user__=None):
+        return {"user": __user__}
+    @showing
+    async def outlet(self, body, __user__=None):
+        return {"user": __user__["name"]}
+"""
+    request = worker.open(worker.load(source))
+    assert worker.result(Handler.INLET, request=request, body={})["body"] == {"user": None}
+    assert worker.result(Handler.OUTLET, request=request, body={})["body"] == {"user": "Ann"}
+
+
 @pytest.mark.parametrize(
     ("signature", "message"),
     [
@@ -265,126 +290,6 @@ class Filter:
     assert worker.result(Handler.STREAM, request=ann, events=[{"x": 1}])["events"] == [{"who": "ann"}]
     assert worker.result(Handler.OUTLET, request=bob, body={})["body"] == {"who": "bob"}
     assert worker.result(Handler.OUTLET, request=late, body={})["body"] == {"who": "nobody"}
-
-
-def test_slow_sync_handler_moves_to_one_thread_and_stays_one_at_a_time(worker: Worker) -> None:
-    source = """
-import threading
-from time import perf_counter
-class Filter:
-    def __init__(self):
-        self.inside = 0
-    def inlet(self, body):
-        self.inside += 1
-        start = perf_counter()
-        while perf_counter() - start < 0.005:
-            pass
-        body["inside"] = self.inside
-        body["thread"] = threading.get_ident() == threading.main_thread().ident
-        self.inside -= 1
-        return body
-"""
-    slot = worker.load(source)
-    assert worker.result(Handler.INLET, request=worker.open(slot), body={})["body"] == {"inside": 1, "thread": True}
-    calls = [worker.start(Handler.INLET, request=worker.open(slot), body={}) for _ in range(5)]
-    worker.ping()
-    for call in calls:
-        answer = worker.wait(Kind.REPLY, Kind.ERROR, id=call)
-        assert answer.json["body"] == {"inside": 1, "thread": False}
-
-
-def test_source_that_needs_the_loop_never_moves(worker: Worker) -> None:
-    source = """
-import asyncio, threading
-from time import perf_counter
-class Filter:
-    def inlet(self, body):
-        start = perf_counter()
-        while perf_counter() - start < 0.005:
-            pass
-        asyncio.get_running_loop()
-        return {"main": threading.current_thread() is threading.main_thread()}
-"""
-    slot = worker.load(source)
-    for _ in range(2):
-        assert worker.result(Handler.INLET, request=worker.open(slot), body={})["body"] == {"main": True}
-
-
-@pytest.mark.parametrize(
-    "statement",
-    ["asyncio.run(later())", "asyncio.new_event_loop().run_until_complete(later())"]
-    + ["asyncio.get_event_loop().run_until_complete(later())"],
-)
-def test_sync_code_may_run_loops_of_its_own(worker: Worker, statement: str) -> None:
-    source = f"""
-import asyncio
-from contextvars import ContextVar
-user = ContextVar("user")
-async def later():
-    await asyncio.sleep(0)
-    return user.get()
-class Filter:
-    def inlet(self, body, __user__):
-        user.set(__user__["name"])
-        return {{"found": {statement}}}
-"""
-    slot = worker.load(source)
-    for _ in range(2):
-        assert worker.result(Handler.INLET, request=worker.open(slot), body={})["body"] == {"found": "Ann"}
-
-
-def test_sync_code_that_asks_for_the_running_loop_first_finds_it(worker: Worker) -> None:
-    source = """
-import asyncio
-async def later():
-    pass
-class Filter:
-    def inlet(self, body):
-        if asyncio.get_event_loop().is_running():
-            return {"running": True}
-        asyncio.run(later())
-"""
-    assert worker.inlet(source) == {"running": True}
-
-
-def test_threads_run_that_many_at_a_time(worker: Worker) -> None:
-    source = """
-import threading
-BOTH = threading.Barrier(2, timeout=20)
-class Filter:
-    def inlet(self, body):
-        BOTH.wait()
-        return body
-"""
-    slot = worker.load(source, threads=2)
-    calls = [worker.start(Handler.INLET, request=worker.open(slot), body={}) for _ in range(2)]
-    for call in calls:
-        assert worker.wait(Kind.REPLY, Kind.ERROR, id=call).kind == Kind.REPLY
-
-
-def test_context_variables_and_stop_iteration_on_the_thread(worker: Worker) -> None:
-    source = """
-from contextvars import ContextVar
-from time import perf_counter
-WHO = ContextVar("who", default="nobody")
-class Filter:
-    def inlet(self, body):
-        start = perf_counter()
-        while perf_counter() - start < 0.005:
-            pass
-        WHO.set(body["who"])
-        return body
-    def outlet(self, body):
-        if body.get("stop"):
-            raise StopIteration
-        return {"who": WHO.get()}
-"""
-    slot = worker.load(source)
-    for who in ("ann", "bob"):
-        request = worker.open(slot)
-        worker.result(Handler.INLET, request=request, body={"who": who})
-        assert worker.result(Handler.OUTLET, request=request, body={})["body"] == {"who": who}
-        assert worker.failure(Handler.OUTLET, request=request, body={"stop": True})["type"] == "RuntimeError"
 
 
 def test_overlapping_stages_of_a_request_do_not_trip_over_each_other(worker: Worker) -> None:

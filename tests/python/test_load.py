@@ -40,6 +40,11 @@ class Filter:
     assert (learnt["pipes"], learnt["needs_loop"], learnt["warnings"]) == ("none", False, [])
 
 
+def test_enumerations_with_the_name_of_a_kind_are_none(worker: Worker) -> None:
+    source = "from enum import Enum\nclass Filter(Enum):\n    A = 1\nclass Action:\n    def action(self): return 1\n"
+    assert worker.try_load(source)[1].json["kind"] == "action"
+
+
 @pytest.mark.parametrize(
     ("body", "form"),
     [
@@ -84,8 +89,8 @@ def test_load_errors_have_the_exceptions_text(worker: Worker, source: str, messa
 def test_missing_compatibility_names_say_what_is_there(worker: Worker) -> None:
     text = failed(worker, "from open_webui.utils.misc import no_such_name")
     assert "no_such_name" in text and "get_last_user_message" in text
-    text = failed(worker, "from open_webui.retrieval.vector import thing")
-    assert "No module named 'open_webui.retrieval'" in text and "open_webui.utils.misc" in text
+    text = failed(worker, "from open_webui.no_such_part.vector import thing")
+    assert "No module named 'open_webui.no_such_part'" in text and "open_webui.utils.misc" in text
 
 
 def test_failed_load_leaves_the_serving_version_alone(worker: Worker) -> None:
@@ -172,3 +177,20 @@ def test_function_base_class_of_older_documents(worker: Worker) -> None:
         "from open_webui.functions import Function\nclass Pipe(Function):\n    def pipe(self, body): return 'hello'\n"
     )
     assert worker.pipe(source, stream=False)[1].json == {"text": "hello"}
+
+
+def test_siblings_of_a_group_are_found_as_the_request_says(worker: Worker) -> None:
+    source = """
+import sys
+class Filter:
+    def inlet(self, body):
+        return {"found": sorted(name for name in sys.modules if name.startswith("function_"))}
+"""
+    one, two = worker.load(source, "one"), worker.load(source, "two")
+    for siblings, found in [
+        ([one], ["function_one"]),
+        ([one, two], ["function_one", "function_two"]),
+        ([one, 999], ["function_one"]),
+    ]:
+        request = worker.open(one, siblings=siblings)
+        assert worker.result(Handler.INLET, request=request, body={})["body"] == {"found": found}

@@ -301,3 +301,65 @@ class Filter:
     spec = worker.result(Handler.VALVES_SPEC, slot=slot, user=False)["spec"]
     options = [spec["properties"][name]["input"]["options"] for name in ("a", "b")]
     assert options == [["p", "q"], ["u", "v"]]
+
+
+@pytest.mark.needs("pydantic")
+def test_options_that_cannot_be_listed_leave_the_rest_of_the_form(worker: Worker) -> None:
+    source = """
+from pydantic import BaseModel, Field
+class Filter:
+    class Valves(BaseModel):
+        a: str = Field("x", json_schema_extra={"input": {"type": "select", "options": "awaited"}})
+        b: str = Field("x", json_schema_extra={"input": {"type": "select", "options": "failing"}})
+        @classmethod
+        async def awaited(cls, __user__=None):
+            return [__user__["name"]]
+        @classmethod
+        def failing(cls):
+            raise ValueError("no network")
+"""
+    slot = worker.load(source)
+    spec = worker.result(Handler.VALVES_SPEC, slot=slot, user=False, user_entry={"name": "N"})["spec"]
+    options = [spec["properties"][name]["input"]["options"] for name in ("a", "b")]
+    assert options == [["N"], []]
+
+
+@pytest.mark.needs("pydantic")
+def test_secrets_are_stored_as_what_they_hold_and_encrypted_ones_are_marked(worker: Worker) -> None:
+    source = """
+from pydantic import BaseModel, SecretStr
+from pydantic_core import core_schema
+class EncryptedStr(str):
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source, handler):
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
+class Filter:
+    class Valves(BaseModel):
+        pin: SecretStr = SecretStr("")
+        code: EncryptedStr | None = None
+"""
+    slot = worker.load(source)
+    checked = worker.result(Handler.CHECK_VALVES, slot=slot, values={"pin": "p", "code": "c"}, user=False)
+    assert checked["stored"] == {"pin": "p", "code": "c"}
+    spec = worker.result(Handler.VALVES_SPEC, slot=slot, user=False)["spec"]
+    assert spec["properties"]["code"]["input"] == {"type": "password"}
+
+
+def test_user_valves_without_a_default_fail_nobody_who_does_not_look(worker: Worker) -> None:
+    source = """
+from pydantic import BaseModel
+class Filter:
+    class UserValves(BaseModel):
+        key: str
+        tone: str = "plain"
+    def inlet(self, body, __user__):
+        return {"tone": __user__["valves"].tone, "key": getattr(__user__["valves"], "key", "none")}
+"""
+    slot = worker.load(source)
+    for own, expected in [
+        ({}, {"tone": "plain", "key": "none"}),
+        ({"key": "k"}, {"tone": "plain", "key": "k"}),
+        ({"key": 7}, {"tone": "plain", "key": 7}),
+    ]:
+        request = worker.open(slot, user_valves=own)
+        assert worker.result(Handler.INLET, request=request, body={})["body"] == expected

@@ -79,7 +79,7 @@ wire_enum! {
         Forget = 3,
         /// A request begins for one function. Id: request. Payload: `{"slot", "valves", "user", "user_valves"?,
         /// "metadata", "model", "request", "events"}`; `valves` is a version, `request` describes the HTTP request
-        /// as `{"method", "url", "headers", "client"}`.
+        /// as `{"method", "url", "headers", "client", "body"?}`.
         Open = 4,
         /// A request is over for one function: its context is dropped. Id: request. No payload.
         Close = 5,
@@ -97,6 +97,9 @@ wire_enum! {
         CallbackReply = 10,
         /// A slot is no longer needed. Id: slot. No payload.
         Unload = 11,
+        /// What the process may do, before anything else. Id: call. Payload: see `sluicegate_worker/confinement.py`.
+        /// Answered by `Reply` with what is in force.
+        Confine = 12,
 
         /// A function was loaded. Id: slot. Payload: what the loader learnt, see `sluicegate_worker/loader.py`.
         Ready = 65,
@@ -116,8 +119,10 @@ wire_enum! {
         Log = 72,
         /// Answer to `Ping`.
         Pong = 73,
-        /// A function asks the gateway for something. Id: callback. Payload: `{"request", "method", "arguments"}`.
-        /// Answered by a `CallbackReply`. Flags [`GIVEN_UP`], without payload: it wants the answer no longer.
+        /// A function asks the gateway for something. Id: callback. Payload: `{"request", "method", "arguments"}`;
+        /// `request` is null for code that runs for none, as while a function is loaded or lists its models.
+        /// Answered by a `CallbackReply`, for which the worker may stand still. Flags [`GIVEN_UP`], without payload:
+        /// it wants the answer no longer.
         Callback = 74,
     }
 }
@@ -136,21 +141,23 @@ wire_enum! {
         Stream = 3,
         /// As `Inlet`, but the metadata is not put into the body.
         Outlet = 4,
-        /// Call `{"request", "body", "metadata"?, "stream", "files"?}`. Not streamed: reply `{"text"}`, `{"data"}`
-        /// or `{"none": true}`. Streamed: chunks.
+        /// Call `{"request", "body", "metadata"?, "stream", "files"?, "tools"?}`. Not streamed: reply `{"text"}`,
+        /// `{"data"}` or `{"none": true}`. Streamed: chunks. `tools` is a list of `{"name", "method", "tool_id",
+        /// "spec", "metadata"}`; the pipe calls one by a `Callback` with the method `tools.call` and the arguments
+        /// `{"tool_id", "name", "parameters"}`, where `name` is the tool's `method`.
         Pipe = 5,
         /// The models of a manifold. Call `{"slot", "valves"}`, reply `{"models": [{"id", "name"}, …]}`.
         Pipes = 6,
-        /// Call `{"request", "body", "id"}`, reply `{"result"}`.
+        /// Call `{"request", "body", "id"?}`, reply `{"result"}`; `id` is one entry of an action that has several.
         Action = 7,
         /// Check values against the function's `Valves` (`UserValves` with `"user": true`).
         /// Call `{"slot", "values", "user"}`, reply `{"stored", "priority"}`: the values to store and the order
         /// of the function under them. Values that do not fit are an `Error`.
         CheckValves = 8,
         /// The JSON schema of `Valves` (`UserValves` with `"user": true`), with its options resolved.
-        /// Call `{"slot", "user"}`, reply `{"spec"}`.
+        /// Call `{"slot", "user", "user_entry"}`, reply `{"spec"}`; `user_entry` is `__user__` of who asks.
         ValvesSpec = 9,
-        /// A callable of a `Tools` class. Call `{"request", "name", "parameters"}`, reply `{"result"}`.
+        /// A callable of a `Tools` class. Call `{"request", "name", "parameters", "messages"?}`, reply `{"result"}`.
         Tool = 10,
     }
 }

@@ -13,7 +13,7 @@ use crate::socket;
 /// What a worker may still do, such as closing generators, once the gateway is gone.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Ends this process two seconds after the other end of the socket `fd` is closed.
+/// Ends this process two seconds after the other end of the socket `fd` is closed. Gives the number of its copy of `fd`.
 ///
 /// The thread that waits never asks for the interpreter lock, so nothing the function does holds it up.
 ///
@@ -21,14 +21,14 @@ const GRACE: Duration = Duration::from_secs(2);
 ///
 /// If `fd` is no open descriptor or no thread can be started.
 #[pyfunction]
-pub(crate) fn watch(fd: RawFd) -> PyResult<()> {
+pub(crate) fn watch(fd: RawFd) -> PyResult<RawFd> {
     // A descriptor of its own: a function that closes every number it can think of does not end the watch.
-    let fd = socket::duplicate(fd)?;
+    let copy = socket::duplicate(fd)?;
     thread::Builder::new()
         .name("watch".to_owned())
         .stack_size(64 * 1024)
-        .spawn(move || exit_after_hangup(fd))?;
-    Ok(())
+        .spawn(move || exit_after_hangup(copy))?;
+    Ok(copy)
 }
 
 fn exit_after_hangup(fd: RawFd) {

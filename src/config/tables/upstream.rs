@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::{expect, key, names_of_models, required};
-use crate::config::choices::{Affinity, UpstreamKind};
+use crate::config::choices::{Affinity, Closing, StreamOutlet, UpstreamKind};
 use crate::config::fields::Fields;
 use crate::config::mistake::Mistakes;
 use crate::config::secret::Secret;
@@ -31,6 +32,32 @@ pub struct UpstreamConfig {
     pub affinity: Affinity,
     /// Most requests at a time per member, 0 for no limit.
     pub max_in_flight: usize,
+    /// What holds for its filters, if it is a Pipelines server.
+    pub filters: RemoteFiltersConfig,
+}
+
+/// What holds for the filters of a Pipelines server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteFiltersConfig {
+    /// Whether there must be such filters, so that no request passes before they are known.
+    pub are_expected: bool,
+    /// What it does to a request that they cannot be asked.
+    pub on_error: Closing,
+    /// Whether a stream waits for their `outlet`.
+    pub stream_outlet: StreamOutlet,
+    /// Time limit of each call.
+    pub limit: Duration,
+}
+
+impl Default for RemoteFiltersConfig {
+    fn default() -> Self {
+        Self {
+            are_expected: false,
+            on_error: Closing::Closed,
+            stream_outlet: StreamOutlet::Observe,
+            limit: Duration::from_secs(30),
+        }
+    }
 }
 
 impl fmt::Debug for UpstreamConfig {
@@ -74,6 +101,7 @@ impl UpstreamConfig {
             headers: headers(fields, mistakes),
             affinity: fields.choice("affinity").unwrap_or(Affinity::None),
             max_in_flight: fields.size("max_in_flight").unwrap_or(0),
+            filters: filters(fields, kind, mistakes),
         };
         name.and(kind).map(|_| upstream)
     }
@@ -131,6 +159,26 @@ fn prefix(fields: &Fields, mistakes: &mut Mistakes) -> String {
         mistakes.add_with_hint(fields.origin_of("prefix"), message, hint);
     }
     prefix.to_owned()
+}
+
+fn filters(
+    fields: &Fields,
+    kind: Option<UpstreamKind>,
+    mistakes: &mut Mistakes,
+) -> RemoteFiltersConfig {
+    let are_expected = fields.bool("pipelines").unwrap_or(false);
+    let may_be = !are_expected || kind.is_none_or(|kind| kind == UpstreamKind::OpenAi);
+    let message = "`upstreams.pipelines` needs `kind = \"openai\"`, which such a server speaks";
+    expect(may_be, fields.origin_of("pipelines"), message, mistakes);
+    let default = RemoteFiltersConfig::default();
+    RemoteFiltersConfig {
+        are_expected,
+        on_error: fields.choice("on_error").unwrap_or(default.on_error),
+        stream_outlet: fields
+            .choice("stream_outlet")
+            .unwrap_or(default.stream_outlet),
+        limit: fields.seconds("filter_seconds").unwrap_or(default.limit),
+    }
 }
 
 fn headers(fields: &Fields, mistakes: &mut Mistakes) -> Vec<(String, String)> {

@@ -115,6 +115,26 @@ const BAD_LINES: &[(&str, &str)] = &[
     ("function.a.group = \"A B\"", "`group` must be of"),
     ("function.a.models = [\"\"]", "`models` has an empty name"),
     (
+        "function.a.hosts = [\"a.test\"]",
+        "`hosts` is not available yet",
+    ),
+    (
+        "[function.a]\ngroup = \"g\"\n[function.b]\ngroup = \"g\"\nsubprocesses = true",
+        "gate.toml:5: `b` and `a` are in one group and share a process, but differ in `subprocesses`",
+    ),
+    (
+        "[function.a]\ngroup = \"g\"\nnetwork = \"none\"\n[function.b]\ngroup = \"g\"",
+        "differ in `network`",
+    ),
+    (
+        "python.isolation = \"off\"\nfunction.a.network = \"none\"",
+        "gate.toml:2: `network = \"none\"` needs isolation",
+    ),
+    (
+        "python.isolation = \"off\"\nfunctions.network = \"none\"",
+        "`network = \"none\"` needs isolation",
+    ),
+    (
         "[[users]]\nid = \"a\"\n[[users]]\nid = \"a\"",
         "gate.toml:4: two users have one id: `a`",
     ),
@@ -268,4 +288,11 @@ fn bad_addresses_in_open_webuis_variables_are_mistakes() {
 fn deep_nesting_is_a_mistake_and_not_the_end() {
     let text = format!("x = {}", "[".repeat(100_000));
     assert!(mistakes(&text).contains("gate.toml:1: not valid TOML"));
+}
+
+#[test]
+fn only_servers_of_openais_dialect_can_have_filters() {
+    let text = "[[upstreams]]\nname = \"a\"\nkind = \"ollama\"\nbase_url = \"http://host\"\npipelines = true\n";
+    let told = "`upstreams.pipelines` needs `kind = \"openai\"`";
+    assert!(mistakes(text).contains(told), "{}", mistakes(text));
 }

@@ -71,7 +71,10 @@ impl Desk {
     /// Whether the operator lets this function ask for completions that no filter sees.
     fn is_trusted(&self, asker: &FunctionId) -> bool {
         let snapshot = self.reception.registry.current();
-        let function = snapshot.function(asker.as_str());
+        let function = match asker.is_tool() {
+            true => snapshot.tool(asker.shown()),
+            false => snapshot.function(asker.as_str()),
+        };
         function.is_some_and(|function| function.settings.bypass_filter)
     }
 }

@@ -1,11 +1,13 @@
 //! What is installed, as functions look it up: models and functions.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Desk, store_failed};
 use crate::host::Refusal;
-use crate::registry::{Function, FunctionKind};
+use crate::registry::{Function, FunctionId, FunctionKind};
 
 #[derive(Deserialize)]
 pub(super) struct Named {
@@ -52,49 +54,65 @@ impl Desk {
         }))
     }
 
-    pub(super) fn list_functions(&self) -> Value {
+    pub(super) fn list(&self, shelf: Shelf) -> Value {
         let snapshot = self.reception.registry.current();
         snapshot
             .functions()
-            .filter(|function| function.kind() != FunctionKind::Tools)
+            .filter(|function| (function.kind() == FunctionKind::Tools) == (shelf == Shelf::Tools))
             .map(|function| described(function))
             .collect()
     }
 
-    pub(super) fn find_function(&self, named: &Named) -> Answer {
-        let snapshot = self.reception.registry.current();
-        Ok(snapshot
-            .function(&named.id)
-            .map_or(Value::Null, |function| described(function)))
+    pub(super) fn find(&self, shelf: Shelf, named: &Named) -> Answer {
+        let found = self.on_shelf(shelf, &named.id);
+        Ok(found.map_or(Value::Null, |function| described(&function)))
     }
 
-    pub(super) fn valves_of(&self, named: &Named) -> Answer {
-        let snapshot = self.reception.registry.current();
-        let function = snapshot.function(&named.id);
-        Ok(function.map_or(Value::Null, |function| read(&function.valves.stored)))
+    pub(super) fn valves_of(&self, shelf: Shelf, named: &Named) -> Answer {
+        let found = self.on_shelf(shelf, &named.id);
+        Ok(found.map_or(Value::Null, |function| read(&function.valves.stored)))
     }
 
-    pub(super) fn user_valves_of(&self, of: &OfUser) -> Answer {
-        let snapshot = self.reception.registry.current();
-        let function = snapshot.function(&of.id);
-        let values = function.and_then(|function| function.user_valves.get(&of.user_id));
-        Ok(values.map_or(json!({}), |values| read(values)))
+    pub(super) fn user_valves_of(&self, shelf: Shelf, of: &OfUser) -> Answer {
+        let found = self.on_shelf(shelf, &of.id);
+        let values = found.and_then(|function| function.user_valves.get(&of.user_id).cloned());
+        Ok(values.map_or(json!({}), |values| read(&values)))
     }
 
-    pub(super) async fn set_valves(&self, new: NewValves) -> Answer {
-        let set = self.reception.registry.set_valves(&new.id, new.values);
-        set.await.map_err(|error| Refusal::new(error.to_string()))
+    pub(super) async fn set_valves(&self, shelf: Shelf, new: NewValves) -> Answer {
+        let found = self.on_shelf(shelf, &new.id);
+        let found = found.ok_or_else(|| Refusal::new(format!("there is no `{}`", new.id)))?;
+        let registry = &self.reception.registry;
+        let set = registry.set_valves(found.id.as_str(), new.values).await;
+        set.map_err(|error| Refusal::new(error.to_string()))
     }
+
+    fn on_shelf(&self, shelf: Shelf, id: &str) -> Option<Arc<Function>> {
+        let id = match shelf {
+            Shelf::Functions => FunctionId::parse(id),
+            Shelf::Tools => FunctionId::tool(id),
+        };
+        let snapshot = self.reception.registry.current();
+        snapshot.function(id?.as_str()).cloned()
+    }
+}
+
+/// Functions and tools have names apart from each other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shelf {
+    Functions,
+    Tools,
 }
 
 fn described(function: &Function) -> Value {
     let record = &function.record;
     json!({
-        "id": function.id.as_str(),
+        "id": function.id.shown(),
         "user_id": record.user_id,
         "name": record.name,
         "type": function.kind().as_str(),
         "content": function.version.source.as_ref(),
+        "specs": function.version.learnt.specs,
         "meta": record.meta,
         "is_active": function.is_active,
         "is_global": function.is_global,

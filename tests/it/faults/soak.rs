@@ -10,8 +10,8 @@ use crate::PATIENCE;
 use crate::faults::rig::http2::{Http2, RST_STREAM, frame, post};
 use crate::faults::rig::{Random, Raw, Rig, chat_request};
 use crate::support::{
-    FakeUpstream, Recorded, Script, Step, TestGateway, answer_of, chat, event, events_of, eventually, say, source_with,
-    streamed, streamed_chat,
+    FakeUpstream, Recorded, Script, Step, TestGateway, answer_of, chat, event, events_of,
+    eventually, say, source_with, streamed, streamed_chat,
 };
 
 /// Seconds; `make soak` says 900.
@@ -41,7 +41,10 @@ fn respond(request: &Recorded) -> Script {
         "reset" => vec![Step::Send(bytes[..at].to_vec()), Step::Reset],
         "hang" => vec![Step::Send(bytes[..at].to_vec()), Step::Hang],
         "noise" => streamed([Random::from(number).bytes(2000)]),
-        "flood" => vec![Step::Send(sent(crate::support::head_of_stream())), Step::Flood(sent(event("data: {}\n\n")))],
+        "flood" => vec![
+            Step::Send(sent(crate::support::head_of_stream())),
+            Step::Flood(sent(event("data: {}\n\n"))),
+        ],
         _ => answer_of("fine"),
     }
 }
@@ -53,14 +56,22 @@ async fn one_fault(rig: &Rig, random: &mut Random) {
     match random.below(10) {
         what @ 0..=2 => {
             let what = ["cut", "reset", "noise"][what];
-            let answer = client.chat(&streamed_chat("echo", &format!("{what} {number}"))).await;
-            let is_told = answer.status == 502 || answer.status == 200 && answer.text().contains("\"error\"");
-            assert!(is_told || answer.text().contains("[DONE]"), "{what} {number}: {}", answer.text());
+            let answer = client
+                .chat(&streamed_chat("echo", &format!("{what} {number}")))
+                .await;
+            let is_told =
+                answer.status == 502 || answer.status == 200 && answer.text().contains("\"error\"");
+            assert!(
+                is_told || answer.text().contains("[DONE]"),
+                "{what} {number}: {}",
+                answer.text()
+            );
         }
         what @ 3..=4 => {
             let text = format!("{} {number}", ["hang", "flood"][what - 3]);
             let mut raw = Raw::connect(address).await;
-            raw.send(chat_request("", &streamed_chat("echo", &text))).await;
+            raw.send(chat_request("", &streamed_chat("echo", &text)))
+                .await;
             raw.reads_within(Duration::from_millis(20)).await;
             raw.reset();
         }
@@ -88,7 +99,10 @@ async fn one_fault(rig: &Rig, random: &mut Random) {
         }
         8 => {
             let management = rig.gateway.management();
-            management.set_valves("stamp", &json!({"number": number})).await.expect(200);
+            management
+                .set_valves("stamp", &json!({"number": number}))
+                .await
+                .expect(200);
             let code = source_with("stamp", &[("CODE", &number.to_string())]);
             management.update("stamp", &code).await.expect(200);
         }
@@ -109,7 +123,9 @@ fn kill_a_worker(rig: &Rig) {
 #[tokio::test]
 #[ignore = "takes as long as one likes: `make soak`"]
 async fn r09_all_faults_at_random_leave_nothing_behind() {
-    let seconds = std::env::var(VARIABLE).ok().and_then(|text| text.parse().ok());
+    let seconds = std::env::var(VARIABLE)
+        .ok()
+        .and_then(|text| text.parse().ok());
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(USUAL));
     let stamp = source_with("stamp", &[]);
     let setup = TestGateway::setup()
@@ -117,7 +133,11 @@ async fn r09_all_faults_at_random_leave_nothing_behind() {
         .tables("[function.stamp]\nglobal = false\nmodels = [\"echo\"]");
     let rig = Rig::with(setup, FakeUpstream::start(respond).await).await;
     rig.gateway.management().install("stamp", &stamp).await;
-    rig.gateway.user().chat(&chat("echo", "hi")).await.expect(200);
+    rig.gateway
+        .user()
+        .chat(&chat("echo", "hi"))
+        .await
+        .expect(200);
     let process = rig.gateway.process();
     // A few connections to the model server more or less are kept for the next requests.
     let before = (process.descriptors() + 32, process.descendants().len() + 1);
@@ -145,10 +165,18 @@ async fn r09_all_faults_at_random_leave_nothing_behind() {
         "faults: r09: {faults} faults, peaks of {} KiB, {second} KiB and {last} KiB by thirds",
         peak(&sizes[..third])
     ));
-    assert!(last <= second + GROWTH_KIB, "{second} KiB grew to {last} KiB: {sizes:?}");
+    assert!(
+        last <= second + GROWTH_KIB,
+        "{second} KiB grew to {last} KiB: {sizes:?}"
+    );
     let look = async || {
         let is_back = process.descriptors() <= before.0 && process.descendants().len() <= before.1;
         is_back.then_some(())
     };
-    eventually(PATIENCE, "descriptors and processes to be what they were", look).await;
+    eventually(
+        PATIENCE,
+        "descriptors and processes to be what they were",
+        look,
+    )
+    .await;
 }

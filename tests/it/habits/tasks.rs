@@ -75,8 +75,14 @@ async fn a_task_outlives_the_answer_of_the_request_that_made_it() {
         drop(door.expect("task").await);
         witness.expect("task ended, 2222").await;
         let path = format!("/api/chat/events/{}", answer.header("x-request-id"));
-        let told = gateway.user().get(&path).await.expect(200).json();
-        assert_eq!(told["events"][0]["event"]["data"]["description"], "saved");
+        let told = eventually(PATIENCE, "the task's event", async || {
+            let log = gateway.user().get(&path).await;
+            (log.status == 200).then(|| log.json())
+        });
+        assert_eq!(
+            told.await["events"][0]["event"]["data"]["description"],
+            "saved"
+        );
     }
     let lines = eventually(PATIENCE, "the task's prints", async || {
         let lines = gateway.management().output("outliving").await;

@@ -61,6 +61,7 @@ pub(crate) struct Setup {
     tables: String,
     environment: Vec<(String, String)>,
     python: Option<PathBuf>,
+    python_settings: String,
     approved: Vec<String>,
     pass_env: Vec<String>,
 }
@@ -77,6 +78,7 @@ impl TestGateway {
             tables: USERS.to_owned(),
             environment: vec![("PATH".to_owned(), path)],
             python: None,
+            python_settings: String::new(),
             approved: Vec::new(),
             pass_env: Vec::new(),
         }
@@ -147,9 +149,23 @@ impl TestGateway {
 
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Changes the configuration file, and waits until it is read again.
+    pub(crate) async fn reconfigure(&self, before: &str, after: &str) {
+        let config = config_path(self.home(), self.address.port());
+        let text = std::fs::read_to_string(&config).unwrap();
+        assert!(text.contains(before), "`{before}` is not in {text}");
+        std::fs::write(&config, text.replace(before, after)).unwrap();
+        self.signal(rustix::process::Signal::HUP);
+        self.logged(" reloaded ").await;
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let id = i32::try_from(self.process().0).unwrap();
         let id = rustix::process::Pid::from_raw(id).unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(id, signal).unwrap();
     }
 
     /// Waits for its end.
@@ -204,6 +220,12 @@ impl Setup {
     /// Functions run, on the Python of the tests.
     pub(crate) fn python(mut self) -> Self {
         self.python = Some(python());
+        self
+    }
+
+    /// Lines of TOML for the table `python`.
+    pub(crate) fn python_settings(mut self, lines: &str) -> Self {
+        self.python_settings += &format!("{lines}\n");
         self
     }
 
@@ -268,7 +290,7 @@ impl Setup {
 
     fn spawn(&self) -> TestGateway {
         let port = free_port();
-        let config = self.home.path().join(format!("sluicegate-{port}.toml"));
+        let config = config_path(self.home.path(), port);
         std::fs::write(&config, self.text(port)).unwrap();
         let mut command = Command::new(BINARY);
         command.arg("serve").arg("--config").arg(&config);
@@ -305,7 +327,7 @@ impl Setup {
                 uv.display()
             );
         }
-        table
+        table + &self.python_settings
     }
 
     fn text(&self, port: u16) -> String {
@@ -323,6 +345,10 @@ impl Setup {
             python.unwrap_or_default()
         )
     }
+}
+
+fn config_path(home: &Path, port: u16) -> PathBuf {
+    home.join(format!("sluicegate-{port}.toml"))
 }
 
 /// Whether a variable says how the index of packages is reached.

@@ -35,6 +35,19 @@ impl Management {
         self.post(id, "valves/update", valves).await
     }
 
+    pub(crate) async fn get(&self, id: &str, what: &str) -> Answer {
+        self.0.get(&format!("{FUNCTIONS}/id/{id}/{what}")).await
+    }
+
+    /// Posts to a route beside those of single functions.
+    pub(crate) async fn post_all(&self, what: &str, body: &Value) -> Answer {
+        self.0.post(&format!("{FUNCTIONS}/{what}"), body).await
+    }
+
+    pub(crate) async fn get_all(&self, what: &str) -> Answer {
+        self.0.get(&format!("{FUNCTIONS}/{what}")).await
+    }
+
     pub(crate) async fn delete(&self, id: &str) -> Answer {
         let path = format!("{FUNCTIONS}/id/{id}/delete");
         self.0.call(Method::DELETE, &path, Default::default()).await
@@ -58,7 +71,7 @@ impl Management {
         self.toggle(id).await;
     }
 
-    async fn post(&self, id: &str, what: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, id: &str, what: &str, body: &Value) -> Answer {
         self.0
             .post(&format!("{FUNCTIONS}/id/{id}/{what}"), body)
             .await

@@ -7,11 +7,13 @@ import contextvars
 import inspect
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from resource import RUSAGE_THREAD, getrusage, struct_rusage
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import sluicegate_core as core
 
+from sluicegate_worker import results
 from sluicegate_worker.context import CONTEXT_NAMES, SUPPLIERS, Call
 from sluicegate_worker.failures import WrongReturn
 from sluicegate_worker.link import Link
@@ -32,13 +34,14 @@ Parameters = dict[str, Any]
 class Plan:
     """A handler and the names it is given, worked out once from its signature."""
 
-    def __init__(self, name: str, handler: Callable[..., Any], has_valves: bool) -> None:
+    def __init__(self, name: str, handler: Callable[..., Any], has_valves: bool, given_as: str | None = None) -> None:
         self.name = name
         self.handler = handler
         self.is_async = inspect.iscoroutinefunction(handler)
         self.is_generator = inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)
         self._parameters = parameters_of(handler)
-        self.names = wanted_names(name, self._parameters, has_valves)
+        is_own = getattr(handler, "__name__", name) == name
+        self.names = wanted_names(given_as or name, self._parameters, has_valves, is_own)
         self._suppliers = [(wanted, SUPPLIERS[wanted]) for wanted in self.names]
 
     def context_parameters(self, call: Call) -> Parameters:
@@ -47,6 +50,16 @@ class Plan:
         if request is None:
             return {}
         return {name: supply(call, request) for name, supply in self._suppliers}
+
+    def own_parameters(self, values: Parameters) -> Parameters:
+        """Those of `values` that are the handler's to take: names with a leading underscore are the host's."""
+        open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in self._parameters)
+        listed = {parameter.name for parameter in self._parameters}
+        return {
+            name: value
+            for name, value in values.items()
+            if not name.startswith("_") and (open_ended or name in listed)
+        }
 
     def described(self) -> dict[str, Any]:
         """The handler as the gateway stores it."""
@@ -72,10 +85,13 @@ def parameters_of(handler: Callable[..., Any]) -> list[inspect.Parameter]:
         return []
 
 
-def wanted_names(handler: str, parameters: list[inspect.Parameter], has_valves: bool) -> list[str]:
+def wanted_names(
+    handler: str, parameters: list[inspect.Parameter], has_valves: bool, is_own: bool = True
+) -> list[str]:
     """The context names a handler is given: those it may have and lists, or all of them with `**kwargs`.
 
-    A name it lists without a default is given in any case, if there is such a name at all.
+    A name it lists without a default is given in any case, if there is such a name at all. The `**kwargs` of a
+    decorator's wrapper (not `is_own`) are left alone: they go to a function whose parameters nobody can see.
     """
     given = set(CONTEXT_NAMES.get(handler, ()))
     listed = {parameter.name for parameter in parameters}
@@ -83,7 +99,7 @@ def wanted_names(handler: str, parameters: list[inspect.Parameter], has_valves: 
     wanted = (listed & given) | (needed & (SUPPLIERS.keys() - VALVES_NAMES))
     if has_valves:
         wanted |= listed & VALVES_NAMES
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+    if is_own and any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         wanted |= given
     return sorted(wanted)
 
@@ -114,9 +130,9 @@ class Lane:
         """Whether sync code runs on threads of its own."""
         return self._pool is not None
 
-    def note(self, seconds: float) -> None:
-        """Learns how long a piece of sync code held the loop's thread."""
-        if seconds > SLOW_SECONDS:
+    def note(self, seconds: float, before: struct_rusage) -> None:
+        """Learns how long a piece of sync code held the loop's thread, which had used `before` when it began."""
+        if seconds > SLOW_SECONDS and used_its_time(before):
             self._move()
 
     def submit(self, context: contextvars.Context, function: Callable[[], Any]) -> Future[Any]:
@@ -133,6 +149,13 @@ class Lane:
     def _move(self) -> None:
         if self._movable and self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="function")
+
+
+def used_its_time(before: struct_rusage) -> bool:
+    """Whether this thread has waited or computed since `before`, and not just been kept from running by others."""
+    now = getrusage(RUSAGE_THREAD)
+    computed = now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime
+    return now.ru_nvcsw > before.ru_nvcsw or computed > SLOW_SECONDS
 
 
 def without_stop_iteration(function: Callable[[], Any]) -> Any:
@@ -174,11 +197,11 @@ class SyncSteps:
     async def run(self, step: Callable[[], Any]) -> Any:
         """Runs one piece and gives its result."""
         if not self._lane.moved:
-            started = perf_counter()
+            before, started = getrusage(RUSAGE_THREAD), perf_counter()
             try:
                 return step()
             finally:
-                self._lane.note(perf_counter() - started)
+                self._lane.note(perf_counter() - started, before)
         self._pending = self._lane.submit(self._context(), step)
         return await unless_left_running(self._pending)
 
@@ -242,6 +265,29 @@ class Invocation:
     def pieces(self) -> int:
         """How many times the handler is called."""
         return 1
+
+
+class ResultInvocation(Invocation):
+    """An action or a tool: any result is one. A page for the user's eyes goes to him as an event."""
+
+    def reply(self, result: Any) -> None:
+        """Sends the pages, then the result."""
+        result, pages = results.settled(result, self.plan.name)
+        if pages:
+            self.link.send(core.EMIT, self.call.needed_request().id, results.embeds(pages))
+        try:
+            self.link.send(core.REPLY, self.call.id, {"result": result})
+        except (TypeError, ValueError, RecursionError):
+            self.link.send(core.REPLY, self.call.id, {"result": results.plain(result)})
+
+
+class ToolInvocation(ResultInvocation):
+    """A callable of a `Tools` class, with what the model chose for its parameters."""
+
+    def parameters(self) -> Parameters:
+        """The callable's arguments."""
+        chosen = self.call.payload.get("parameters") or {}
+        return {**self.plan.own_parameters(chosen), **self.plan.context_parameters(self.call)}
 
 
 class BodyInvocation(Invocation):
@@ -328,17 +374,18 @@ INVOCATIONS: dict[int, type[Invocation]] = {
     core.REQUEST: BodyInvocation,
     core.OUTLET: BodyInvocation,
     core.STREAM: StreamInvocation,
-    core.ACTION: Invocation,
+    core.ACTION: ResultInvocation,
+    core.TOOL: ToolInvocation,
 }
 
 
 def run_inline(invocation: Invocation, lane: Lane) -> Any:
     """Runs a sync handler on this thread, which is the loop's, and takes the time."""
-    started = perf_counter()
+    before, started = getrusage(RUSAGE_THREAD), perf_counter()
     try:
         return invocation.call.context.run(invocation.run)
     finally:
-        lane.note((perf_counter() - started) / invocation.pieces)
+        lane.note((perf_counter() - started) / invocation.pieces, before)
 
 
 async def run_threaded(invocation: Invocation, lane: Lane) -> Any:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import sluicegate_core as core
 
-from sluicegate_worker import valves
+from sluicegate_worker import toolset, valves
 from sluicegate_worker.callbacks import Callbacks
 from sluicegate_worker.events import Emitter, EventCall, EventLog, emitter, event_call
 from sluicegate_worker.failures import Unknown
+from sluicegate_worker.http_request import Request
 from sluicegate_worker.link import Link
 from sluicegate_worker.scope import Scope
-from sluicegate_worker.standins import Request, User, model_entry
+from sluicegate_worker.standins import User, model_entry
 
 if TYPE_CHECKING:
     from sluicegate_worker.slots import Slot
@@ -133,6 +134,11 @@ def _files(call: Call, request: RequestContext) -> Any:
     return (request.metadata.get("files") or []) if files is None else files
 
 
+def _messages(call: Call, _: RequestContext) -> Any:
+    messages = call.payload.get("messages")
+    return (call.payload.get("body") or {}).get("messages") if messages is None else messages
+
+
 #: Every name a handler can ask for, with what it gets.
 SUPPLIERS: dict[str, Supplier] = {
     "__chat_id__": _metadata("chat_id"),
@@ -142,7 +148,7 @@ SUPPLIERS: dict[str, Supplier] = {
     "__files__": _files,
     "__id__": lambda call, _: call.payload.get("id") or call.slot.function_id,
     "__message_id__": _metadata("message_id"),
-    "__messages__": lambda call, _: (call.payload.get("body") or {}).get("messages"),
+    "__messages__": _messages,
     "__metadata__": lambda _, request: request.metadata,
     "__model__": lambda _, request: request.model,
     "__oauth_token__": lambda _1, _2: None,
@@ -150,7 +156,7 @@ SUPPLIERS: dict[str, Supplier] = {
     "__session_id__": _metadata("session_id"),
     "__task__": _metadata("task"),
     "__task_body__": _metadata("task_body"),
-    "__tools__": lambda _1, _2: {},
+    "__tools__": lambda call, request: toolset.toolset(call.payload.get("tools"), request, _messages(call, request)),
     "__user__": lambda _, request: request.user,
     "__valves__": _valves,
     "valves": _valves,
@@ -180,5 +186,6 @@ CONTEXT_NAMES: dict[str, tuple[str, ...]] = {
         "__request__",
         "__tools__",
     ),
+    "tool": (*_STREAM, "__session_id__", "__messages__", "__files__"),
     "action": ("__model__", "__id__", "__event_emitter__", "__event_call__", "__request__", "__user__"),
 }

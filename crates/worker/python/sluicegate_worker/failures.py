@@ -68,8 +68,14 @@ def available(name: str) -> str:
 
 def public_names(module: ModuleType) -> list[str]:
     """The names a function may import from `module`."""
-    names = getattr(module, "__all__", None) or dir(module)
+    names = getattr(module, "__all__", None) or [name for name, value in vars(module).items() if is_own(value)]
     return sorted(name for name in names if not name.startswith("_"))
+
+
+def is_own(value: object) -> bool:
+    """Whether a module's member is no import of another module's."""
+    origin = getattr(value, "__module__", "open_webui")
+    return not isinstance(value, ModuleType) and origin.partition(".")[0] == "open_webui"
 
 
 def plain(detail: object) -> object:

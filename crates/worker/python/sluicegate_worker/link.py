@@ -9,7 +9,7 @@ import sluicegate_core
 
 
 class Link:
-    """Sends from any thread; writes on the loop's thread, once per turn of the loop."""
+    """Sends from any thread; writes on the loop's thread, once per turn of the loop, unless someone cannot wait."""
 
     def __init__(self, core: sluicegate_core.Core, loop: asyncio.AbstractEventLoop) -> None:
         self.core = core
@@ -43,6 +43,13 @@ class Link:
             self._waiting_for_room = True
             self.loop.add_writer(self.core.fileno(), self._resume)
 
+    def write_now(self) -> bool:
+        """Writes what is queued from any thread, without the loop; false if the socket has no room for all of it."""
+        if self._write():
+            return True
+        self.loop.call_soon_threadsafe(self.flush, context=self.context)
+        return False
+
     def _plan_flush(self) -> None:
         if self._flush_planned:
             return
@@ -60,6 +67,9 @@ class Link:
     def _write(self) -> bool:
         try:
             return self.core.flush()
+        except (BrokenPipeError, ConnectionResetError):
+            # The gateway has gone. The worker reads that too, and ends once its functions were told.
+            return True
         except OSError:
             # Nobody reads any more, so nobody waits for an answer.
             _exit(0)

@@ -42,14 +42,16 @@ def entries(pipes: Any, prefix: str) -> list[dict[str, str]]:
 async def check_valves(call: Call) -> dict[str, Any]:
     """The values to store, and the function's place in the order under them."""
     model = valves_class(call)
-    stored = valves.check(model, call.payload.get("values") or {})
+    own = {} if call.payload.get("user") else call.slot.function.own_values
+    stored = valves.check(model, call.payload.get("values") or {}, own)
     return {"stored": stored, "priority": call.slot.function.priority(stored)}
 
 
 async def valves_spec(call: Call) -> dict[str, Any]:
     """The schema of the valves, with options resolved."""
     model = valves_class(call)
-    return {"spec": valves.spec(model, call.payload.get("user_entry"))}
+    run = SyncSteps(call.slot.lane).run
+    return {"spec": await valves.spec(model, call.payload.get("user_entry"), run)}
 
 
 def valves_class(call: Call) -> type:

@@ -12,6 +12,7 @@ import sluicegate_core as core
 from sluicegate_worker.calls import Plan, SyncSteps, prepare
 from sluicegate_worker.context import Call
 from sluicegate_worker.link import Link
+from sluicegate_worker.results import is_response
 
 #: Flag of an `End` frame: the stream ends as it is, without a finish chunk.
 END_AS_IS = 1
@@ -165,13 +166,6 @@ class PipeCall:
 
     def _emitted_text(self) -> str:
         return self.call.needed_request().log.text
-
-
-def is_response(result: Any) -> bool:
-    """Whether a result is an HTTP response of its own, of whatever library."""
-    if not isinstance(getattr(result, "status_code", None), int) or not hasattr(result, "media_type"):
-        return False
-    return hasattr(result, "body_iterator") or isinstance(getattr(result, "body", None), bytes)
 
 
 def is_iterable(result: Any) -> bool:

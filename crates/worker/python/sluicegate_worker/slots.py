@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sluicegate_worker import valves
+from sluicegate_worker import pipelines, valves
 from sluicegate_worker.calls import Lane, Plan
 from sluicegate_worker.loader import Function
 from sluicegate_worker.valves import ValvesStore
@@ -21,15 +21,18 @@ class Slot:
         self.store = self._make_store()
         self.user_model = self._make_user_model()
         has_valves = self.store is not None
-        self.plans = {name: Plan(name, handler, has_valves) for name, handler in function.handlers.items()}
-        self.lane = Lane(threads, movable=not function.needs_loop, runs_loops=function.runs_loops)
+        given_as = "tool" if function.kind == "tools" else None
+        self.plans = {name: Plan(name, handler, has_valves, given_as) for name, handler in function.handlers.items()}
+        self.lane = self._make_lane(threads)
+        #: Set for a `Pipeline`, by whoever loads it.
+        self.life: pipelines.Lifecycle | None = None
 
     def learnt(self) -> dict[str, Any]:
         """What the gateway keeps of the function, so that it need not be loaded to be known."""
         learnt = self.function.learnt()
         learnt["handlers"] = {name: plan.described() for name, plan in self.plans.items()}
-        for plan in self.plans.values():
-            learnt["warnings"] += plan.warnings(type(self.instance).__name__)
+        for plan in self.plans.values() if self.function.kind != "tools" else ():
+            learnt["warnings"] += plan.warnings(type(self.function.owner).__name__)
         return learnt
 
     def unload(self) -> None:
@@ -39,11 +42,18 @@ class Slot:
         self.lane.close()
         self.function.unregister()
 
+    def _make_lane(self, threads: int) -> Lane:
+        if self.function.pipeline is not None and self.function.kind == "pipe":
+            # Written for threads: it may wait, run loops of its own, and is called by several at a time.
+            return Lane(max(threads, pipelines.THREADS), movable=True, runs_loops=self.function.runs_loops)
+        return Lane(threads, movable=not self.function.needs_loop, runs_loops=self.function.runs_loops)
+
     def _make_store(self) -> ValvesStore | None:
         model = self.function.valves_model
         if model is None:
             return None
-        store = ValvesStore(self.instance, model, drop_none=self.function.kind == "pipe")
+        drop_none = self.function.kind == "pipe" and self.function.pipeline is None
+        store = ValvesStore(self.function.owner, model, drop_none, self.function.own_values)
         if not store.attach():
             self.function.warnings.append("`valves` is assigned at each call: overlapping calls share it")
         return store

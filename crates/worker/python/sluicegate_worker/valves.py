@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import copy
 import inspect
+import traceback
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sluicegate_worker.failures import Unknown
 from sluicegate_worker.scope import CURRENT, Scope
 
 Values = dict[str, Any]
+
+#: Runs sync code of a function where it may take its time.
+Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 #: The stores of the instances the property answers for, by the instance's `id`. Other instances of a class,
 #: made by the function's own code, keep plain attributes.
@@ -24,8 +29,10 @@ _stores: dict[int, ValvesStore] = {}
 class ValvesStore:
     """The versions of one function's valves, and the class they are made with."""
 
-    def __init__(self, instance: Any, model: type, drop_none: bool) -> None:
+    def __init__(self, instance: Any, model: type, drop_none: bool, own: Values | None = None) -> None:
         self.model = model
+        # What stays below the stored values.
+        self._own = own or {}
         self._instance = instance
         self._drop_none = drop_none
         self._versions: dict[int, Values] = {}
@@ -90,13 +97,24 @@ class ValvesStore:
         """A fresh instance from a stored version."""
         if version not in self._versions:
             raise Unknown(f"valves version {version} is not there")
-        return hydrate(self.model, self._versions[version], self._drop_none)
+        return self._hydrated(self._versions[version])
+
+    def fits(self, values: Values) -> bool:
+        """Whether an instance can be made of these values."""
+        try:
+            self._hydrated(values)
+        except Exception:
+            return False
+        return True
+
+    def _hydrated(self, values: Values) -> Any:
+        return hydrate(self.model, {**self._own, **values}, self._drop_none)
 
     def newest(self) -> Any:
         """What code outside any call sees."""
         if self._newest_is_stale:
             values = self._versions[max(self._versions)] if self._versions else {}
-            self._newest = hydrate(self.model, values, self._drop_none)
+            self._newest = self._hydrated(values)
             self._newest_is_stale = False
         return self._newest
 
@@ -149,15 +167,25 @@ def hydrate(model: type, values: Values, drop_none: bool) -> Any:
     return model(**given)
 
 
-def check(model: type, values: Values) -> Values:
-    """The values to store: those given explicitly and known to the class; raises if they do not fit."""
+def check(model: type, values: Values, own: Values) -> Values:
+    """The values to store: those given explicitly and known to the class; raises if they do not fit over `own`."""
     given = {name: value for name, value in values.items() if value is not None}
-    valves = model(**given)
+    valves = model(**{**own, **given})
     dump = getattr(valves, "model_dump", None)
     if dump is None:
         return given
-    stored: Values = dump(exclude_unset=True)
-    return stored
+    stored: Values = revealed(dump(exclude_unset=True))
+    return {name: value for name, value in stored.items() if name in given or name not in own}
+
+
+def revealed(value: Any) -> Any:
+    """A value with the text of pydantic's secrets, which are stored as what they hold."""
+    if isinstance(value, dict):
+        return {name: revealed(member) for name, member in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [revealed(item) for item in value]
+    reveal = getattr(value, "get_secret_value", None)
+    return reveal() if callable(reveal) else value
 
 
 def priority(model: type | None, values: Values, fallback: Any) -> float:
@@ -177,25 +205,43 @@ def schema(model: type | None) -> Values | None:
     if make is None:
         return None
     made: Values = make()
+    for name, field in getattr(model, "model_fields", {}).items():
+        described = made.get("properties", {}).get(name)
+        if isinstance(described, dict) and is_encrypted(field.annotation):
+            described.setdefault("input", {"type": "password"})
     return made
 
 
-def spec(model: type | None, user: Values | None) -> Values | None:
+def is_encrypted(annotation: Any) -> bool:
+    """Whether a field's class is the text class that many functions encrypt their keys with."""
+    kinds = (annotation, *getattr(annotation, "__args__", ()))
+    return any(getattr(kind, "__name__", "") == "EncryptedStr" for kind in kinds)
+
+
+async def spec(model: type | None, user: Values | None, run: Run) -> Values | None:
     """The schema with its options filled in: a name in `input.options` is a class method that lists them."""
     made = schema(model)
     for field in (made or {}).get("properties", {}).values():
         described = field.get("input")
         if isinstance(described, dict) and isinstance(described.get("options"), str):
-            described["options"] = options(getattr(model, described["options"], None), user)
+            described["options"] = await options(getattr(model, described["options"], None), user, run)
     return made
 
 
-def options(method: Any, user: Values | None) -> Any:
-    """What a class method lists, given the user if it asks for one."""
+async def options(method: Any, user: Values | None, run: Run) -> Any:
+    """What a class method lists, given the user if it asks for one; nothing where it is none or raises."""
     if not callable(method):
         return []
     names = inspect.signature(method).parameters
-    return method(**{name: user for name in ("__user__", "user") if name in names})
+    given = {name: user for name in ("__user__", "user") if name in names}
+    try:
+        # Many ask the network for their options, without awaiting.
+        listed = await run(lambda: method(**given))
+        return await listed if inspect.isawaitable(listed) else listed
+    except Exception:
+        # The rest of the form is of use without them.
+        traceback.print_exc()
+        return []
 
 
 class DictManners:
@@ -242,8 +288,18 @@ def with_dict_manners(model: type) -> type:
 
 
 def user_valves(model: type, values: Values | None) -> Any:
-    """A user's valves; values that no longer fit give way to the defaults, as in the real product."""
+    """A user's valves; values that no longer fit give way to the defaults, as in the real product.
+
+    Where a field has none, what was given stands unchecked: a handler that does not look at the field runs on.
+    """
     try:
         return model(**(values or {}))
-    except Exception:
+    except Exception as error:
+        refused = error
+    construct = getattr(model, "model_construct", None)
+    try:
         return model()
+    except Exception:
+        if construct is None:
+            raise refused from None
+        return construct(**(values or {}))

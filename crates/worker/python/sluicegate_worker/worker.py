@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import sys
+import os
+import select
+import signal
 import traceback
 from collections.abc import Awaitable, Callable
 from os import _exit
-from typing import Any, NoReturn
+from typing import Any
 
 import sluicegate_core as core
 
-from sluicegate_worker import loader, models, output
+from sluicegate_worker import confinement, loader, models, output
 from sluicegate_worker.callbacks import Callbacks
 from sluicegate_worker.calls import INVOCATIONS, Invocation, Plan, run_inline, run_threaded
+from sluicegate_worker.compat.facade import GATEWAY
 from sluicegate_worker.context import Call, RequestContext
 from sluicegate_worker.failures import Failure, Unknown, describe
+from sluicegate_worker.inbox import give_up
 from sluicegate_worker.link import Link
+from sluicegate_worker.pipelines import Lifecycle
 from sluicegate_worker.pipes import FAILED_WHILE_READ, PipeCall
 from sluicegate_worker.scope import CURRENT, NO_SLOT, Scope
 from sluicegate_worker.slots import Slot
@@ -40,11 +45,16 @@ class Worker:
         self.output = out
         self.directory = directory
         self.callbacks = Callbacks(link)
+        self.inbox = self.callbacks.inbox
+        self.inbox.wake = self.act
+        GATEWAY.connect(self.callbacks, directory)
         self.slots: dict[int, Slot] = {}
         self.requests: dict[int, RequestContext] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.pipes: dict[int, PipeCall] = {}
         self.calls: dict[int, Call] = {}
+        self.starts: set[asyncio.Task[None]] = set()
+        self.endings: set[asyncio.Task[None]] = set()
         self._frames: dict[int, Callable[[int, int, Any], None]] = {
             core.LOAD: self._load,
             core.VALVES: self._valves,
@@ -61,26 +71,33 @@ class Worker:
 
     def read(self) -> None:
         """Acts on every frame that has arrived, then writes all that came of it."""
-        try:
-            frames = self.link.core.read()
-        except Exception:
-            # What arrived is not our protocol, so nothing after it can be understood.
-            give_up()
-        if frames is None:
-            self._leave()
-            return
+        self.inbox.receive()
+        self.act()
+
+    def act(self) -> None:
+        """Acts on the frames that are there, in order; some may have been read while function code asked something."""
         self.link.hold()
-        for kind, id, _, handler, payload in frames:
+        while frame := self.inbox.next():
+            kind, id, _, handler, payload = frame
             try:
                 self._frames[kind](id, handler, payload)
             except Exception:
                 traceback.print_exc()
         self.link.flush()
+        if self.inbox.ended:
+            self._leave()
 
     def _leave(self) -> None:
         self.link.loop.remove_reader(self.link.core.fileno())
         for task in self.tasks.values():
             task.cancel()
+        for slot in self.slots.values():
+            if slot.life is not None:
+                self._end_life(slot, slot.life)
+        if self.endings:
+            everything = asyncio.gather(*self.endings, return_exceptions=True)
+            everything.add_done_callback(lambda _: _exit(0))
+            return
         # One turn of the loop delivers the cancellations, the next ends the process.
         self.link.loop.call_soon(self.link.loop.call_soon, _exit, 0)
 
@@ -89,7 +106,10 @@ class Worker:
     def _load(self, id: int, _: int, payload: dict[str, Any]) -> None:
         scope = Scope(id)
         try:
-            self.slots[id] = contextvars.copy_context().run(self._make_slot, scope, payload)
+            slot = contextvars.copy_context().run(self._make_slot, scope, payload)
+            self.slots[id] = slot
+            if slot.life is not None:
+                self._start_life(slot, slot.life, payload.get("valves"))
         except BaseException as error:
             self._send_failure(core.FAILED, id, describe(error, self.directory))
         self.output.finish(scope)
@@ -100,11 +120,42 @@ class Worker:
         function = loader.load(payload["function_id"], payload["source"], self.directory)
         try:
             slot = Slot(scope.slot_id, function, payload.get("threads") or 1)
-            self.link.send(core.READY, scope.slot_id, slot.learnt())
+            if function.pipeline is None:
+                self.link.send(core.READY, scope.slot_id, slot.learnt())
+            else:
+                slot.life = Lifecycle(function.pipeline, slot.id, slot.store, self.output.finish)
         except BaseException:
             function.unregister()
             raise
         return slot
+
+    # A `Pipeline` is told of its start, of new valves and of its end.
+
+    def _start_life(self, slot: Slot, life: Lifecycle, values: dict[str, Any] | None) -> None:
+        async def start() -> None:
+            try:
+                await life.start(values)
+                self.link.send(core.READY, slot.id, slot.learnt())
+            except BaseException as error:
+                self.slots.pop(slot.id, None)
+                slot.unload()
+                self._send_failure(core.FAILED, slot.id, describe(error, self.directory))
+
+        self._keep(self.link.loop.create_task(start(), context=self.link.context.copy()))
+
+    def _end_life(self, slot: Slot, life: Lifecycle) -> None:
+        async def end() -> None:
+            await life.stop()
+            slot.unload()
+
+        task = self.link.loop.create_task(end(), context=self.link.context.copy())
+        self.endings.add(task)
+        task.add_done_callback(self.endings.discard)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        # The loop itself holds tasks weakly.
+        self.starts.add(task)
+        task.add_done_callback(self.starts.discard)
 
     def _name_outside(self) -> None:
         # Output of plain threads: with one function here there is no doubt whose it is.
@@ -114,6 +165,8 @@ class Worker:
         slot = self.slots.get(id)
         if slot is not None and slot.store is not None:
             slot.store.add(payload["version"], payload["values"] or {})
+            if slot.life is not None:
+                slot.life.valves_changed(payload["values"] or {})
 
     def _forget(self, id: int, _: int, payload: dict[str, Any]) -> None:
         slot = self.slots.get(id)
@@ -122,7 +175,9 @@ class Worker:
 
     def _unload(self, id: int, _: int, __: Any) -> None:
         slot = self.slots.pop(id, None)
-        if slot is not None:
+        if slot is not None and slot.life is not None:
+            self._end_life(slot, slot.life)
+        elif slot is not None:
             slot.unload()
         self._name_outside()
 
@@ -132,7 +187,18 @@ class Worker:
         slot = self.slots.get(payload["slot"])
         if slot is not None:
             self.requests[id] = RequestContext(id, slot, payload, self.link, self.callbacks)
+            if "siblings" in payload:
+                self._show_siblings(payload["siblings"])
             self.output.renew()
+
+    def _show_siblings(self, visible: list[int]) -> None:
+        """Lets the functions of a group find each other in `sys.modules`, and none that is switched off."""
+        for id, slot in self.slots.items():
+            if id not in visible:
+                slot.function.unregister()
+        for id in visible:
+            if id in self.slots:
+                self.slots[id].function.register()
 
     def _close(self, id: int, _: int, __: Any) -> None:
         request = self.requests.pop(id, None)
@@ -152,7 +218,7 @@ class Worker:
         if handler == core.PIPE:
             self._start_pipe(call, call.slot.plans["pipe"])
         elif handler in INVOCATIONS:
-            plan = call.slot.plans[HANDLER_NAMES[handler]]
+            plan = call.slot.plans[plan_name(handler, payload)]
             self._start(INVOCATIONS[handler](call, plan, self.link))
         else:
             self._spawn(call, call.context, lambda: self._ask_model(call), lambda: ({}, 0))
@@ -163,7 +229,7 @@ class Worker:
         request = self.requests.get(payload["request"])
         if request is None:
             raise Unknown(f"request {payload['request']} is not open")
-        name = HANDLER_NAMES.get(handler)
+        name = plan_name(handler, payload)
         if name not in request.slot.plans:
             raise Unknown(f"function {request.slot.function_id} has no {name}")
         if "metadata" in payload:
@@ -211,6 +277,8 @@ class Worker:
     ) -> None:
         async def guarded() -> None:
             try:
+                if call.slot.life is not None:
+                    await call.slot.life.settled()
                 await run()
             except BaseException as error:
                 self._fail(call, error, *details())
@@ -268,23 +336,81 @@ class Worker:
         self.callbacks.answer(id, payload)
 
 
-def give_up() -> NoReturn:
-    """Ends the process where it cannot go on; the gateway's log has the reason."""
-    traceback.print_exc(file=sys.__stderr__)
-    _exit(1)
+def plan_name(handler: int, payload: dict[str, Any]) -> str:
+    """The name of what a call invokes: a tool is named by the call itself."""
+    return str(payload.get("name")) if handler == core.TOOL else HANDLER_NAMES.get(handler, "")
+
+
+def become_stranger(sockets: tuple[int, ...]) -> None:
+    """Makes a process that a function has forked one of its own.
+
+    It can be ended by signals as others can, and the gateway hears of the worker's end although it lives on.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in sockets:
+        os.dup2(null, number, inheritable=False)
+    os.close(null)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def await_orders(connection: core.Core, directory: str) -> None:
+    """Confines the process as the gateway's first frame says; the gateway waits for the answer with the next.
+
+    Nothing may run before, not even a thread: what the process gives up, it must give up as a whole.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    frames: list[Any] | None = []
+    while not frames:
+        poll.poll()
+        frames = connection.read()
+        if frames is None:
+            _exit(0)
+    kind, id, _, _, orders = frames[0]
+    if kind != core.CONFINE:
+        raise RuntimeError(f"the gateway's first frame was of kind {kind}")
+    try:
+        connection.send(core.REPLY, id, 0, 0, {"protections": confinement.confine(directory, orders)})
+    except Exception as error:
+        connection.send(core.ERROR, id, 0, 0, describe(error, directory))
+    connection.flush()
 
 
 def main(fd: int, directory: str) -> None:
     """Serves the gateway at the other end of `fd` until it closes the connection."""
-    core.watch(fd)
+    connection = core.Core(fd)
+    await_orders(connection, directory)
+    silence_stderr()
+    watched = core.watch(fd)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    link = Link(core.Core(fd), loop)
-    worker = Worker(link, output.install(link), directory)
+    link = Link(connection, loop)
+    worker = Worker(link, output.install(link), code_directory(directory))
+    sockets = (fd, watched, link.core.fileno())
+    os.register_at_fork(after_in_child=lambda: become_stranger(sockets))
     loop.add_reader(link.core.fileno(), worker.read)
     while True:
         try:
             loop.run_forever()
+        except Exception:
+            # What the loop itself waits with is gone: a function has closed descriptors that are not its own.
+            give_up()
         except BaseException:
             # A task or callback of the function's own raised `SystemExit` or its like, which asyncio passes on.
             traceback.print_exc()
+
+
+def code_directory(directory: str) -> str:
+    """Where the sources of functions are kept."""
+    code = os.path.join(directory, "code")
+    os.mkdir(code, 0o700)
+    return code
+
+
+def silence_stderr() -> None:
+    """Lets descriptor 2 lead nowhere: a function that writes there past Python's streams is not to busy the gateway."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)

@@ -6,6 +6,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from sluicegate_worker.compat.finder import missing
+from sluicegate_worker.compat.inert import note_use
 from sluicegate_worker.scope import CURRENT
 
 
@@ -32,6 +34,16 @@ async def generate_chat_completion(
 
 #: The name before version 0.5.
 generate_chat_completions = generate_chat_completion
+
+
+async def chat_completed(request: Any, form_data: dict[str, Any], user: Any = None, **_: Any) -> dict[str, Any]:
+    """The chat as it is: the gateway runs the outlet filters itself, on every answer."""
+    note_use(f"{__name__}.chat_completed")
+    return form_data
+
+
+def __getattr__(name: str) -> Any:
+    return missing(__name__, name)
 
 
 async def _lines(events: list[Any]) -> AsyncIterator[bytes]:

@@ -1,10 +1,82 @@
-"""Helpers for messages and for answers in OpenAI's form. All are plain functions of their arguments."""
+"""Helpers for messages and for answers in OpenAI's form, and some for texts."""
 
 from __future__ import annotations
 
 import time
 import uuid
 from typing import Any
+
+from open_webui.utils._helpers import (
+    calculate_sha256,
+    calculate_sha256_string,
+    cleanup_response,
+    convert_logit_bias_input_to_json,
+    convert_output_to_messages,
+    deep_update,
+    extract_folders_after_data_docs,
+    extract_urls,
+    freeze,
+    get_allow_block_lists,
+    get_gravatar_url,
+    is_string_allowed,
+    parse_duration,
+    parse_ollama_modelfile,
+    sanitize_data_for_db,
+    sanitize_filename,
+    sanitize_metadata,
+    sanitize_text_for_db,
+    stream_chunks_handler,
+    stream_wrapper,
+    strict_match_mime_type,
+    throttle,
+    validate_email_format,
+)
+
+__all__ = [
+    "add_or_update_system_message",
+    "add_or_update_user_message",
+    "append_or_update_assistant_message",
+    "calculate_sha256",
+    "calculate_sha256_string",
+    "cleanup_response",
+    "convert_logit_bias_input_to_json",
+    "convert_output_to_messages",
+    "deep_update",
+    "extract_folders_after_data_docs",
+    "extract_urls",
+    "freeze",
+    "get_allow_block_lists",
+    "get_content_from_message",
+    "get_gravatar_url",
+    "get_last_assistant_message",
+    "get_last_assistant_message_item",
+    "get_last_user_message",
+    "get_last_user_message_item",
+    "get_message_list",
+    "get_messages_content",
+    "get_system_message",
+    "is_string_allowed",
+    "openai_chat_chunk_message_template",
+    "openai_chat_completion_message_template",
+    "openai_chat_message_template",
+    "parse_duration",
+    "parse_ollama_modelfile",
+    "pop_system_message",
+    "prepend_to_first_user_message_content",
+    "remove_system_message",
+    "replace_system_message_content",
+    "sanitize_data_for_db",
+    "sanitize_filename",
+    "sanitize_metadata",
+    "sanitize_text_for_db",
+    "set_last_user_message_content",
+    "stream_chunks_handler",
+    "stream_wrapper",
+    "strict_match_mime_type",
+    "throttle",
+    "update_message_content",
+    "validate_email_format",
+]
 
 Message = dict[str, Any]
 
@@ -30,6 +102,33 @@ def get_last_user_message(messages: list[Message]) -> str | None:
     """The text of the user's last message."""
     message = get_last_user_message_item(messages)
     return None if message is None else get_content_from_message(message)
+
+
+def set_last_user_message_content(content: str, messages: list[Message]) -> list[Message]:
+    """Replaces the text of the user's last message; changes it in place."""
+    message = get_last_user_message_item(messages)
+    if message is None:
+        return messages
+    if isinstance(message.get("content"), list):
+        for part in message["content"]:
+            if part.get("type") == "text":
+                part["text"] = content
+                break
+    else:
+        message["content"] = content
+    return messages
+
+
+def get_message_list(messages_map: dict[str, Message] | None, message_id: str | None) -> list[Message]:
+    """The messages of a chat's history from the first to this one, by their `parentId`."""
+    listed: list[Message] = []
+    seen: set[str] = set()
+    while messages_map and message_id in messages_map and message_id not in seen:
+        seen.add(message_id)
+        message = messages_map[message_id]
+        listed.insert(0, message)
+        message_id = message.get("parentId")
+    return listed
 
 
 def get_last_assistant_message_item(messages: list[Message]) -> Message | None:
@@ -70,6 +169,12 @@ def prepend_to_first_user_message_content(content: str, messages: list[Message])
             _update_content(message, content, append=False)
             break
     return messages
+
+
+def update_message_content(message: Message, content: str, append: bool = True) -> Message:
+    """Puts a line of text after or before that of a message; changes it in place."""
+    _update_content(message, content, append)
+    return message
 
 
 def add_or_update_system_message(content: str, messages: list[Message], append: bool = False) -> list[Message]:

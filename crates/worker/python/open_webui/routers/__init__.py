@@ -1,0 +1,1 @@
+"""Route handlers that functions call directly."""

@@ -1,0 +1,92 @@
+//! The versions of a function: list, read, restore, forget.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::functions::whole;
+use super::reply::{Administrator, Answer, Form, Refusal};
+use crate::auth::Auth;
+use crate::registry::Registry;
+use crate::store::FunctionVersionRow;
+
+/// What a client sends to go back to a version.
+#[derive(Debug, Deserialize)]
+pub(super) struct VersionForm {
+    version_id: String,
+}
+
+/// A version without its code.
+fn entry(auth: &Auth, version: &FunctionVersionRow, current: &str) -> Value {
+    let user = auth.user(&version.user_id).map(|user| {
+        json!({"id": user.id, "name": user.name, "email": user.email, "role": user.role.as_str()})
+    });
+    json!({
+        "id": version.version_id,
+        "function_id": version.function_id,
+        "user_id": version.user_id,
+        "user": user,
+        "created_at": version.created_at,
+        "current": version.version_id == current,
+    })
+}
+
+fn current_version(registry: &Registry, id: &str) -> String {
+    let snapshot = registry.current();
+    let function = snapshot.function(id);
+    function.map_or_else(String::new, |function| function.record.version_id.clone())
+}
+
+pub(super) async fn list(
+    State(registry): State<Arc<Registry>>,
+    State(auth): State<Auth>,
+    _: Administrator,
+    Path(id): Path<String>,
+) -> Answer {
+    let versions = registry.versions(&id).await?;
+    let current = current_version(&registry, &id);
+    let entries = versions
+        .iter()
+        .map(|version| entry(&auth, version, &current));
+    Ok(Json(entries.collect()))
+}
+
+pub(super) async fn read(
+    State(registry): State<Arc<Registry>>,
+    State(auth): State<Auth>,
+    _: Administrator,
+    Path((id, version_id)): Path<(String, String)>,
+) -> Answer {
+    let version = registry.version(&id, &version_id).await?;
+    let mut entry = entry(&auth, &version, &current_version(&registry, &id));
+    entry["content"] = json!(version.content);
+    Ok(Json(entry))
+}
+
+pub(super) async fn restore(
+    State(registry): State<Arc<Registry>>,
+    _: Administrator,
+    Path(id): Path<String>,
+    Form(form): Form<VersionForm>,
+) -> Answer {
+    let function = registry.restore(&id, &form.version_id).await?;
+    Ok(Json(whole(&function)))
+}
+
+pub(super) async fn forget(
+    State(registry): State<Arc<Registry>>,
+    _: Administrator,
+    Path((id, version_id)): Path<(String, String)>,
+) -> Answer {
+    if registry.version(&id, &version_id).await?.version_id == current_version(&registry, &id) {
+        let message = "this version serves: restore another one first";
+        return Err(Refusal::new(StatusCode::CONFLICT, message));
+    }
+    Ok(Json(json!(
+        registry.forget_version(&id, &version_id).await?
+    )))
+}

@@ -1,0 +1,282 @@
+//! Tools: create, read, update, delete, share, and their valves.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, Path, State};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::reply::{Administrator, Answer, Form, Refusal};
+use super::valves::entry_of;
+use crate::auth::Caller;
+use crate::config::Role;
+use crate::registry::{Access, Edit, Function, GRANTS, NewFunction, Permission, Registry};
+
+/// What a client sends to create or update tools.
+#[derive(Debug, Deserialize)]
+pub(super) struct ToolsForm {
+    id: String,
+    name: String,
+    content: String,
+    meta: Map<String, Value>,
+    #[serde(default)]
+    access_grants: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AccessForm {
+    access_grants: Vec<Value>,
+}
+
+/// Tools without their code.
+fn summary(tools: &Function) -> Value {
+    let record = &tools.record;
+    let mut meta = record.meta.clone();
+    let grants = meta.as_object_mut().and_then(|meta| meta.remove(GRANTS));
+    if let Some(meta) = meta.as_object_mut() {
+        meta.remove("toggle");
+        meta.insert(
+            "has_user_valves".to_owned(),
+            json!(tools.version.learnt.has_user_valves),
+        );
+        meta.entry("i18n").or_insert(Value::Null);
+    }
+    json!({
+        "id": tools.id.shown(),
+        "user_id": record.user_id,
+        "name": record.name,
+        "meta": meta,
+        "access_grants": grants.unwrap_or_else(|| json!([])),
+        "version_id": record.version_id,
+        "updated_at": record.updated_at,
+        "created_at": record.created_at,
+    })
+}
+
+/// Tools with their code and what models are told of them.
+fn whole(tools: &Function) -> Value {
+    let mut whole = summary(tools);
+    whole["content"] = json!(tools.version.source.as_ref());
+    whole["specs"] = tools.version.learnt.specs.iter().map(as_shown).collect();
+    whole
+}
+
+/// A spec without what is there for models only.
+fn as_shown(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    if let Some(spec) = spec.as_object_mut() {
+        spec.remove("raw_description");
+    }
+    spec
+}
+
+fn may(caller: &Caller, tools: &Function, right: Permission) -> bool {
+    caller.rights == Role::Admin || tools.grants(&caller.owner.id, right)
+}
+
+/// The tools of this id, if the caller has the right to them.
+fn find(
+    registry: &Registry,
+    caller: &Caller,
+    id: &str,
+    right: Permission,
+) -> Result<Arc<Function>, Refusal> {
+    let snapshot = registry.current();
+    let tools = snapshot.tool(id).ok_or_else(Refusal::not_found)?;
+    if may(caller, tools, right) {
+        Ok(Arc::clone(tools))
+    } else {
+        Err(Refusal::prohibited())
+    }
+}
+
+pub(super) async fn list(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let snapshot = registry.current();
+    let mine = snapshot
+        .tools()
+        .filter(|tools| may(&caller, tools, Permission::Read));
+    Ok(Json(mine.map(|tools| summary(tools)).collect()))
+}
+
+/// The tools that the caller may change, for the workspace page.
+pub(super) async fn list_to_change(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+) -> Answer {
+    let snapshot = registry.current();
+    let mine = snapshot
+        .tools()
+        .filter(|tools| may(&caller, tools, Permission::Write));
+    Ok(Json(mine.map(|tools| summary(tools)).collect()))
+}
+
+pub(super) async fn export(State(registry): State<Arc<Registry>>, _: Administrator) -> Answer {
+    Ok(Json(
+        registry
+            .current()
+            .tools()
+            .map(|tools| whole(tools))
+            .collect(),
+    ))
+}
+
+pub(super) async fn read(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    Ok(Json(whole(&*find(
+        &registry,
+        &caller,
+        &id,
+        Permission::Read,
+    )?)))
+}
+
+pub(super) async fn create(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Form(form): Form<ToolsForm>,
+) -> Answer {
+    // Code runs with the gateway's own means, so that only administrators may add it.
+    if caller.rights != Role::Admin {
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "401 Unauthorized"));
+    }
+    let grants = checked(form.access_grants)?;
+    let new = NewFunction {
+        meta: meta_of(form.meta, grants.unwrap_or_else(|| json!([]))),
+        id: form.id,
+        name: form.name,
+        content: form.content,
+        user_id: caller.user.id.clone(),
+    };
+    Ok(Json(summary(&*registry.create_tools(new).await?)))
+}
+
+pub(super) async fn update(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Form(form): Form<ToolsForm>,
+) -> Answer {
+    let known = find(&registry, &caller, &id, Permission::Write)?;
+    let kept = || known.record.meta.get(GRANTS).cloned().unwrap_or_default();
+    let grants = checked(form.access_grants)?.unwrap_or_else(kept);
+    let edit = Edit {
+        name: form.name,
+        content: form.content,
+        meta: meta_of(form.meta, grants),
+        user_id: caller.user.id.clone(),
+    };
+    Ok(Json(whole(
+        &*registry.update(known.id.as_str(), edit).await?,
+    )))
+}
+
+/// The access list of a form, if there is one that makes sense.
+fn checked(grants: Option<Value>) -> Result<Option<Value>, Refusal> {
+    let access = grants
+        .map(|grants| Access::from_grants(&grants))
+        .transpose();
+    let access = access.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error))?;
+    Ok(access.map(|access| access.to_json()))
+}
+
+/// What is said of tools, with who may use them.
+fn meta_of(mut meta: Map<String, Value>, grants: Value) -> Value {
+    meta.insert(GRANTS.to_owned(), grants);
+    Value::Object(meta)
+}
+
+pub(super) async fn update_access(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Form(form): Form<AccessForm>,
+) -> Answer {
+    let known = find(&registry, &caller, &id, Permission::Write)?;
+    let changed = registry
+        .set_meta(known.id.as_str(), GRANTS, form.access_grants.into())
+        .await?;
+    Ok(Json(whole(&changed)))
+}
+
+pub(super) async fn delete(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    let known = find(&registry, &caller, &id, Permission::Write)?;
+    Ok(Json(Value::Bool(registry.delete(known.id.as_str()).await?)))
+}
+
+pub(super) async fn read_valves(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    let tools = find(&registry, &caller, &id, Permission::Write)?;
+    Ok(Json(tools.shown_valves()))
+}
+
+pub(super) async fn valves_spec(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    let tools = find(&registry, &caller, &id, Permission::Write)?;
+    let asker = entry_of(&caller);
+    Ok(Json(registry.valves_spec(&tools, &asker, false).await?))
+}
+
+pub(super) async fn update_valves(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Form(values): Form<Map<String, Value>>,
+) -> Answer {
+    let tools = find(&registry, &caller, &id, Permission::Read)?;
+    if !may(&caller, &tools, Permission::Write) {
+        return Err(Refusal::prohibited().with_status(StatusCode::BAD_REQUEST));
+    }
+    Ok(Json(registry.set_valves(tools.id.as_str(), values).await?))
+}
+
+pub(super) async fn read_user_valves(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    let tools = find(&registry, &caller, &id, Permission::Read)?;
+    Ok(Json(tools.shown_user_valves(&caller.user.id)))
+}
+
+pub(super) async fn user_valves_spec(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer {
+    let tools = find(&registry, &caller, &id, Permission::Read)?;
+    let asker = entry_of(&caller);
+    Ok(Json(registry.valves_spec(&tools, &asker, true).await?))
+}
+
+pub(super) async fn update_user_valves(
+    State(registry): State<Arc<Registry>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Form(values): Form<Map<String, Value>>,
+) -> Answer {
+    let tools = find(&registry, &caller, &id, Permission::Read)?;
+    let user_id = &caller.user.id;
+    Ok(Json(
+        registry
+            .set_user_valves(tools.id.as_str(), user_id, values)
+            .await?,
+    ))
+}

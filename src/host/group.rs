@@ -1,0 +1,97 @@
+//! Functions that share a process, and find each other in it (ruling R38).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::Host;
+use super::isolation::Bounds;
+use super::runner::Seat;
+use super::worker::Worker;
+use crate::registry::{Function, Snapshot};
+
+/// The groups, by name. Held for map operations only.
+#[derive(Debug, Default)]
+pub(super) struct Groups(Mutex<HashMap<String, Group>>);
+
+/// One group.
+#[derive(Debug, Default)]
+struct Group {
+    /// The process, once there is one.
+    worker: Weak<Worker>,
+    /// What that may.
+    bounds: Option<Bounds>,
+    /// The active functions of the newest snapshot, by id.
+    members: Vec<Weak<Function>>,
+}
+
+impl Groups {
+    /// The process of a group, if one runs that may what it should.
+    pub(super) fn worker(&self, group: &str, bounds: Bounds) -> Option<Arc<Worker>> {
+        let groups = self.lock();
+        let group = groups.get(group)?;
+        let worker = group.worker.upgrade().filter(|worker| worker.is_alive());
+        worker.filter(|_| group.bounds == Some(bounds))
+    }
+
+    /// Puts a process in the place of the group's last one.
+    pub(super) fn set_worker(&self, group: &str, worker: &Arc<Worker>, bounds: Bounds) {
+        let mut groups = self.lock();
+        let group = groups.entry(group.to_owned()).or_default();
+        group.worker = Arc::downgrade(worker);
+        group.bounds = Some(bounds);
+    }
+
+    /// Learns which functions belong together from now on.
+    pub(super) fn settle(&self, snapshot: &Snapshot) {
+        let mut groups = self.lock();
+        groups.values_mut().for_each(|group| group.members.clear());
+        for function in snapshot.functions() {
+            let group = &function.settings.group;
+            if function.is_active && !group.is_empty() {
+                let group = groups.entry(group.clone()).or_default();
+                group.members.push(Arc::downgrade(function));
+            }
+        }
+        groups.retain(|_, group| !group.members.is_empty() || group.worker.strong_count() > 0);
+    }
+
+    fn members(&self, group: &str) -> Vec<Arc<Function>> {
+        let groups = self.lock();
+        let members = groups.get(group).map(|group| group.members.as_slice());
+        let members = members.unwrap_or_default().iter();
+        members.filter_map(Weak::upgrade).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Group>> {
+        self.0.lock().expect("no code that holds this lock panics")
+    }
+}
+
+impl Host {
+    /// Where the functions stand that this one may find beside it, as JSON: the active ones of its group, loaded if
+    /// they are not yet. `None` for a function that is in no group.
+    pub(super) async fn siblings(&self, function: &Function, seat: &Arc<Seat>) -> Option<Bytes> {
+        let group = &function.settings.group;
+        if group.is_empty() {
+            return None;
+        }
+        let mut slots = vec![seat.slot];
+        for member in self.shared.groups.members(group) {
+            if member.id == function.id {
+                continue;
+            }
+            let version = &member.version;
+            let runner = self.runner(&version.pocket, &version.id, &version.source);
+            // One that cannot be loaded fails its own requests; here it is just not found.
+            if let Ok(other) = runner.seat(&member.settings, &member.valves.stored).await
+                && Arc::ptr_eq(&other.worker, &seat.worker)
+            {
+                slots.push(other.slot);
+            }
+        }
+        Some(json!(slots).to_string().into())
+    }
+}

@@ -1,0 +1,183 @@
+//! Changes to valves: checked by the function's own class before they are stored.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::{ChangeError, ensure_loaded};
+use crate::registry::function::{Function, FunctionSettings, FunctionVersion, Origin, Valves};
+use crate::registry::loader::{CheckedValves, LoadError};
+use crate::registry::{Registry, State, rows, secrets};
+
+impl Registry {
+    /// Stores valves; what was stored is returned: the explicitly given fields without nulls. The mask of a secret,
+    /// sent back, keeps what is stored and stays a mask in what is returned.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such function, it has no valves, or the values do not fit.
+    pub async fn set_valves(
+        &self,
+        id: &str,
+        values: Map<String, Value>,
+    ) -> Result<Value, ChangeError> {
+        loop {
+            let checked_with = self.function(id)?;
+            ensure_loaded(&checked_with)?;
+            if checked_with.version.learnt.valves_spec.is_null() {
+                return Err(ChangeError::NoValves);
+            }
+            let known = serde_json::from_slice(&checked_with.valves.stored).unwrap_or_default();
+            let unmasked = without_nulls(secrets::unmask(values.clone(), &known)?);
+            let checked = self.check(&checked_with, &unmasked, false).await?;
+            let stored = Bytes::from(checked.stored.to_string());
+            let mut state = self.state.lock().await;
+            let current = self.function(id)?;
+            // Values are for the code that they were checked with, masks for the values that they hid.
+            if current.version.number == checked_with.version.number
+                && current.valves.version == checked_with.valves.version
+            {
+                let function = Function {
+                    valves: self.valves(stored, checked.priority),
+                    ..Function::clone(&current)
+                };
+                self.keep_valves(&mut state, &function).await?;
+                let function = self.keep(&mut state, function);
+                let spec = &function.version.learnt.valves_spec;
+                return Ok(secrets::echo(&checked.stored, &values, spec));
+            }
+        }
+    }
+
+    /// Writes a function's valves to where its source keeps them.
+    async fn keep_valves(&self, state: &mut State, function: &Function) -> Result<(), ChangeError> {
+        let stored = &function.valves.stored;
+        if function.origin == Origin::Folder {
+            self.keep_folder_valves(&function.id, stored).await?;
+            state
+                .folder_valves
+                .insert(function.id.clone(), stored.clone());
+        } else {
+            self.store
+                .update_function(rows::from_function(function))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The JSON schema of a function's valves (its user valves if `user`) as it is shown to `asker`, null for none.
+    ///
+    /// # Errors
+    ///
+    /// If the code has to be asked for its options and cannot be.
+    pub async fn valves_spec(
+        &self,
+        function: &Function,
+        asker: &Value,
+        user: bool,
+    ) -> Result<Value, ChangeError> {
+        let learnt = &function.version.learnt;
+        let known = if user {
+            &learnt.user_valves_spec
+        } else {
+            &learnt.valves_spec
+        };
+        if !has_listed_options(known) {
+            return Ok(secrets::mask_spec(known));
+        }
+        let spec = self
+            .loader
+            .valves_spec(&function.version, &function.settings, asker, user);
+        Ok(secrets::mask_spec(&spec.await?))
+    }
+
+    async fn check(
+        &self,
+        function: &Function,
+        values: &Value,
+        user: bool,
+    ) -> Result<CheckedValves, LoadError> {
+        self.loader
+            .check_valves(&function.version, &function.settings, values, user)
+            .await
+    }
+
+    /// Stores a user's valves; what was stored is returned, as [`Registry::set_valves`] does.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such function, it is inactive or has no user valves, or the values do not fit.
+    pub async fn set_user_valves(
+        &self,
+        id: &str,
+        user_id: &str,
+        values: Map<String, Value>,
+    ) -> Result<Value, ChangeError> {
+        let function = self.function(id)?;
+        if !function.is_active {
+            return Err(ChangeError::Inactive);
+        }
+        if !function.version.learnt.has_user_valves {
+            return Err(ChangeError::NoValves);
+        }
+        let known = function.stored_user_valves(user_id);
+        let unmasked = without_nulls(secrets::unmask(values.clone(), &known)?);
+        let checked = self.check(&function, &unmasked, true).await?;
+        let stored = checked.stored.to_string();
+        let mut state = self.state.lock().await;
+        let mut function = Function::clone(&*self.function(id)?);
+        self.store
+            .set_user_valves(id.to_owned(), user_id.to_owned(), stored.clone())
+            .await?;
+        let mut by_user = HashMap::clone(&function.user_valves);
+        by_user.insert(user_id.to_owned(), stored.into());
+        function.user_valves = Arc::new(by_user);
+        let function = self.keep(&mut state, function);
+        let spec = &function.version.learnt.user_valves_spec;
+        Ok(secrets::echo(&checked.stored, &values, spec))
+    }
+
+    /// The order of a new version under the valves that are stored.
+    pub(super) async fn priority_of_stored(
+        &self,
+        version: &FunctionVersion,
+        settings: &FunctionSettings,
+        valves: &Valves,
+    ) -> Result<f64, ChangeError> {
+        let stored: Map<String, Value> = serde_json::from_slice(&valves.stored).unwrap_or_default();
+        if stored.is_empty() || version.learnt.valves_spec.is_null() {
+            return Ok(version.learnt.priority);
+        }
+        let checked = self
+            .loader
+            .check_valves(version, settings, &Value::Object(stored), false)
+            .await;
+        let checked = checked.map_err(|error| LoadError {
+            message: format!(
+                "Current Valves are incompatible with this code: {}",
+                secrets::without_inputs(&error.message)
+            ),
+            ..error
+        })?;
+        Ok(checked.priority)
+    }
+}
+
+/// Whether a field's options are the name of a method that lists them.
+fn has_listed_options(spec: &Value) -> bool {
+    let properties = spec.get("properties").and_then(Value::as_object);
+    let mut fields = properties.into_iter().flat_map(Map::values);
+    fields.any(|field| field["input"]["options"].is_string())
+}
+
+/// Members that are null say "not set", as Open WebUI's forms do.
+pub(super) fn without_nulls(values: Map<String, Value>) -> Value {
+    Value::Object(
+        values
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .collect(),
+    )
+}

@@ -1,0 +1,98 @@
+//! What code that was not loaded would have been, as far as its text tells.
+
+use serde_json::Value;
+
+use super::frontmatter;
+use super::function::{FunctionId, FunctionKind, Learnt, Pipes};
+
+/// The classes that make a module a function, in the order in which the loader looks for them, with the handler that
+/// stands for the rest.
+const CLASSES: &[(&str, FunctionKind, &str)] = &[
+    ("Pipe", FunctionKind::Pipe, "pipe"),
+    ("Filter", FunctionKind::Filter, "inlet"),
+    ("Action", FunctionKind::Action, "action"),
+    ("Event", FunctionKind::Event, "event"),
+    ("Tools", FunctionKind::Tools, ""),
+];
+
+/// What stands for code that was not loaded, for the reason `why`: a filter if its text does not say what it is, so
+/// that requests fail rather than pass by it.
+pub(super) fn learnt(id: &FunctionId, source: &str, why: &str) -> Learnt {
+    let filter = (FunctionKind::Filter, "inlet");
+    let (kind, handler) = match id.is_tool() {
+        true => (FunctionKind::Tools, ""),
+        false => class_of(source).unwrap_or(filter),
+    };
+    let handlers = [handler].into_iter().filter(|handler| !handler.is_empty());
+    Learnt {
+        kind,
+        handlers: handlers
+            .map(|handler| (handler.to_owned(), Value::Null))
+            .collect(),
+        toggle: false,
+        file_handler: false,
+        citation: true,
+        icon: None,
+        icon_url: None,
+        actions: Vec::new(),
+        specs: Vec::new(),
+        valves_spec: Value::Null,
+        user_valves_spec: Value::Null,
+        has_user_valves: false,
+        priority: 0.0,
+        targets: None,
+        pipes: Pipes::None,
+        warnings: Vec::new(),
+        not_loaded: Some(why.to_owned()),
+    }
+}
+
+/// Whether the text has a class that makes it a function.
+pub(super) fn is_function(source: &str) -> bool {
+    class_of(source).is_some()
+}
+
+fn class_of(source: &str) -> Option<(FunctionKind, &'static str)> {
+    if frontmatter::is_pipeline(source) {
+        let is_filter = ["type = \"filter\"", "type = 'filter'"].iter();
+        return Some(
+            match is_filter.into_iter().any(|mark| source.contains(mark)) {
+                true => (FunctionKind::Filter, "inlet"),
+                false => (FunctionKind::Pipe, "pipe"),
+            },
+        );
+    }
+    let defines = |class: &str| {
+        source.lines().any(|line| {
+            let rest = line
+                .strip_prefix("class ")
+                .and_then(|line| line.trim_start().strip_prefix(class));
+            rest.is_some_and(|rest| rest.trim_start().starts_with([':', '(']))
+        })
+    };
+    CLASSES
+        .iter()
+        .find(|(class, ..)| defines(class))
+        .map(|(_, kind, handler)| (*kind, *handler))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_tells_the_kind() {
+        let id = FunctionId::parse("x").unwrap();
+        let kind = |source| learnt(&id, source, "why").kind;
+        assert_eq!(
+            kind("class Filter:\n    pass\nclass Pipe(Base):\n"),
+            FunctionKind::Pipe
+        );
+        assert_eq!(
+            kind("class Action :\n    class Filter:\n"),
+            FunctionKind::Action
+        );
+        assert_eq!(kind("class FilterBase:\n"), FunctionKind::Filter);
+        assert!(!is_function("class FilterBase:\n") && is_function("class Tools:\n"));
+    }
+}
