@@ -1,5 +1,6 @@
 //! Who may do what, and whom requests may speak for.
 
+use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
@@ -18,6 +19,46 @@ async fn asking_who(settings: &str) -> Rig {
     let setup = setup.tables("[function.who]\nglobal = false\nmodels = [\"echo\"]");
     Rig::with(setup.settings(settings), FakeUpstream::echo().await).await
 }
+
+/// What only administrators may do.
+const ROUTES: &[&str] = &[
+    "GET /api/v1/functions/list",
+    "GET /api/v1/functions/export",
+    "POST /api/v1/functions/create",
+    "POST /api/v1/functions/import",
+    "POST /api/v1/functions/sync",
+    "POST /api/v1/functions/load/url",
+    "GET /api/v1/functions/environments",
+    "GET /api/v1/functions/id/calm",
+    "POST /api/v1/functions/id/calm/update",
+    "POST /api/v1/functions/id/calm/update/version",
+    "GET /api/v1/functions/id/calm/history",
+    "DELETE /api/v1/functions/id/calm/delete",
+    "POST /api/v1/functions/id/calm/toggle",
+    "POST /api/v1/functions/id/calm/toggle/global",
+    "GET /api/v1/functions/id/calm/output",
+    "GET /api/v1/functions/id/calm/valves",
+    "GET /api/v1/functions/id/calm/valves/spec",
+    "POST /api/v1/functions/id/calm/valves/update",
+    "POST /api/v1/tools/create",
+    "GET /api/v1/tools/export",
+    "POST /api/v1/models/create",
+    "POST /api/v1/models/import",
+    "POST /api/v1/models/sync",
+    "GET /api/v1/models/export",
+    "GET /api/v1/models/base",
+    "DELETE /api/v1/models/delete/all",
+    "POST /api/v1/auths/add",
+    "GET /api/v1/users/",
+    "DELETE /api/v1/users/11111111-1111-4111-8111-111111111111",
+    "POST /api/v1/users/11111111-1111-4111-8111-111111111111/api_key",
+    "GET /pipelines",
+    "POST /pipelines/add",
+    "DELETE /pipelines/delete",
+    "POST /pipelines/reload",
+    "GET /calm/valves",
+    "POST /v1/calm/valves/update",
+];
 
 #[tokio::test]
 async fn x01_nothing_in_a_request_changes_where_it_is_sent() {
@@ -117,23 +158,10 @@ async fn x03_every_route_of_the_management_needs_the_right_of_an_administrator()
         .python()
         .function("calm", &source("calm"));
     let rig = Rig::with(setup, FakeUpstream::echo().await).await;
-    let function = |path: &str| format!("/api/v1/functions/id/calm{path}");
-    let routes = [
-        (Method::GET, "/api/v1/functions/list".to_owned()),
-        (Method::GET, "/api/v1/functions/export".to_owned()),
-        (Method::POST, "/api/v1/functions/create".to_owned()),
-        (Method::GET, function("")),
-        (Method::POST, function("/update")),
-        (Method::DELETE, function("/delete")),
-        (Method::POST, function("/toggle")),
-        (Method::POST, function("/toggle/global")),
-        (Method::GET, function("/output")),
-        (Method::GET, function("/valves")),
-        (Method::GET, function("/valves/spec")),
-        (Method::POST, function("/valves/update")),
-    ];
+    let routes = ROUTES.iter().map(|route| route.split_once(' ').unwrap());
     let form = json!({"id": "calm", "name": "calm", "content": "class Filter: pass", "meta": {}, "role": "admin", "is_admin": true});
     for (method, path) in routes {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
         for client in [rig.gateway.user(), rig.gateway.stranger()] {
             let client = client
                 .with("content-type", "application/json")
@@ -291,6 +319,34 @@ async fn x11_every_form_of_a_key_is_checked_alike_and_two_are_refused() {
         .with("cookie", &format!("token={ADMIN_KEY}"));
     cookie.get("/v1/models").await.expect(401);
     rig.ends_unharmed("x11").await;
+}
+
+#[tokio::test]
+async fn x12_a_withdrawn_key_is_unknown_to_the_next_request() {
+    let rig = Rig::new(|_| answer_of("fine")).await;
+    const KEYS: &str = "/api/v1/auths/api_key";
+    for _ in 0..10 {
+        let made = rig
+            .gateway
+            .user()
+            .post(KEYS, &json!({}))
+            .await
+            .expect(200)
+            .json();
+        let client = rig
+            .gateway
+            .stranger()
+            .with_key(made["api_key"].as_str().unwrap());
+        // Twice, so that it is remembered.
+        client.chat(&chat("echo", "hi")).await.expect(200);
+        client.chat(&chat("echo", "hi")).await.expect(200);
+        client
+            .call(Method::DELETE, KEYS, Bytes::new())
+            .await
+            .expect(200);
+        client.chat(&chat("echo", "hi")).await.expect(401);
+    }
+    rig.ends_unharmed("x12").await;
 }
 
 #[tokio::test]
