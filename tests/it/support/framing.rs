@@ -26,8 +26,8 @@ pub(crate) fn check(head: &[u8]) -> Result<(), String> {
     if count("host") != 1 || count("content-length") > 1 {
         return Err(format!("hosts or lengths that are not one: {text}"));
     }
-    // Functions call model servers too, with clients of their own.
-    let is_ours = text.contains("Bearer sk-upstream");
+    // Functions call model servers too, with clients of their own, which say what they are.
+    let is_ours = !text.to_ascii_lowercase().contains("\r\nuser-agent:");
     let of_a_connection = names
         .iter()
         .find(|name| HOP_BY_HOP.contains(&name.as_str()));
