@@ -234,6 +234,8 @@ fn listen_settings(config: &Config) -> Result<listen::Settings, GatewayError> {
             config.threads
         },
         connections: config.limits.connections,
+        connections_per_address: config.limits.connections_per_address,
+        trusted_proxies: config.trusted_proxies.clone(),
         half_close: match config.half_close {
             HalfClose::Leave => listen::HalfClose::Leave,
             HalfClose::Serve => listen::HalfClose::Serve,

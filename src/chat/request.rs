@@ -187,6 +187,7 @@ impl ChatRequest {
     pub fn replace(&mut self, body: Bytes, metadata: Bytes) -> Result<bool> {
         let document =
             Document::parse(body).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+        check_shape(&document, self.contract)?;
         let is_changed = !crate::wire::json::equivalent(document.bytes(), self.document.bytes());
         self.document = document;
         if let Some(known) = &mut self.metadata

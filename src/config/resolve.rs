@@ -98,11 +98,13 @@ fn tls(settings: &Settings<'_>, mistakes: &mut Mistakes) -> Option<TlsConfig> {
 fn limits(settings: &Settings<'_>) -> LimitsConfig {
     LimitsConfig {
         body_bytes: settings.size("limits.body_bytes"),
+        bodies_mib: settings.size("limits.bodies_mib"),
         head: settings.seconds("limits.head_seconds"),
         body: settings.seconds("limits.body_seconds"),
         idle: settings.seconds("limits.idle_seconds"),
         write: settings.seconds("limits.write_seconds"),
         connections: settings.size("limits.connections"),
+        connections_per_address: settings.size("limits.connections_per_address"),
     }
 }
 
@@ -120,10 +122,12 @@ fn auth(settings: &Settings<'_>, mistakes: &mut Mistakes) -> AuthConfig {
         let message = "`auth.admin_key` must be visible ASCII characters without blanks";
         mistakes.add(settings.origin("auth.admin_key"), message);
     }
+    let unknown_keys = settings.integer("auth.unknown_keys_per_minute");
     AuthConfig {
         mode: settings.choice("auth.mode"),
         admin_key: admin_key.map(Secret::new),
         cache: settings.seconds("auth.cache_seconds"),
+        unknown_keys_per_minute: u32::try_from(unknown_keys).unwrap_or(u32::MAX),
     }
 }
 

@@ -72,6 +72,8 @@ pub struct TlsConfig {
 pub struct LimitsConfig {
     /// Longest request body.
     pub body_bytes: usize,
+    /// Memory of all request bodies together, in MiB.
+    pub bodies_mib: usize,
     /// How long the head of a request may take to arrive.
     pub head: Duration,
     /// How long the body of a request may stall.
@@ -82,6 +84,8 @@ pub struct LimitsConfig {
     pub write: Duration,
     /// Most connections at a time.
     pub connections: usize,
+    /// Most connections of one address at a time, 0 for no limit.
+    pub connections_per_address: usize,
 }
 
 /// What is logged, and how.
@@ -104,6 +108,8 @@ pub struct AuthConfig {
     pub admin_key: Option<Secret>,
     /// How long the result of checking a key is kept.
     pub cache: Duration,
+    /// Unknown keys from one address after which only keys known there are looked at, 0 for any number.
+    pub unknown_keys_per_minute: u32,
 }
 
 /// Who may call which model.

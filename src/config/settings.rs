@@ -116,11 +116,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("tls.key", Kind::Path, "", "PEM file with the private key of the certificate."),
 
     setting("limits.body_bytes", whole(1, 1 << 40), "33554432", "Longest request body in bytes."),
+    setting("limits.bodies_mib", whole(1, MANY), "1024", "Memory of all request bodies together in MiB."),
     setting("limits.head_seconds", LIMIT, "10", "How long the head of a request may take to arrive."),
     setting("limits.body_seconds", LIMIT, "30", "How long the body of a request may stall."),
     setting("limits.idle_seconds", LIMIT, "75", "How long a connection without a request is kept open."),
     setting("limits.write_seconds", LIMIT, "60", "How long a client may go without taking any of its answer."),
     setting("limits.connections", whole(1, 10 * MANY), "20000", "Most connections at a time."),
+    setting("limits.connections_per_address", whole(0, 10 * MANY), "0", "Most connections of one address at a time, trusted proxies aside; 0 means no limit."),
 
     setting("log.format", Kind::Choice(LogFormat::WORDS), "text", "How log lines are written."),
     setting("log.level", Kind::Choice(LogLevel::WORDS), "info", "The least important lines that are logged."),
@@ -130,6 +132,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("auth.force_open", Kind::Bool, "false", "Allows open mode on an address that others can reach."),
     setting("auth.admin_key", Kind::Secret, "", "Key of the first admin; without one it is made and shown at first start."),
     setting("auth.cache_seconds", SPAN, "60", "How long the result of checking a key is kept."),
+    setting("auth.unknown_keys_per_minute", whole(0, MANY), "60", "Unknown keys from one address after which only keys known there are looked at; 0 means any number."),
 
     setting("models.access", Kind::Choice(ModelAccess::WORDS), "open", "Who may call a model without an access list: every user, or admins only."),
     setting("models.cache_seconds", SPAN, "30", "How long the upstreams' model lists are kept."),

@@ -10,6 +10,7 @@ mod conformance;
 mod drain;
 mod environments;
 mod events;
+mod faults;
 mod filters;
 mod folder;
 mod habits;

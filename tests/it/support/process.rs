@@ -30,6 +30,29 @@ impl Process {
         }
     }
 
+    /// How long it has worked, in hundredths of a second.
+    pub(crate) fn cpu_ticks(self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
+        let rest = stat[stat.rfind(')').unwrap() + 1..].split_whitespace();
+        let ticks = rest
+            .skip(11)
+            .take(2)
+            .map(|text| text.parse::<u64>().unwrap());
+        ticks.sum()
+    }
+
+    /// Its command line.
+    pub(crate) fn command_line(self) -> String {
+        let bytes = fs::read(format!("/proc/{}/cmdline", self.0)).unwrap();
+        String::from_utf8_lossy(&bytes).replace('\0', " ")
+    }
+
+    /// The environment that it was started with, empty if it is gone.
+    pub(crate) fn environment(self) -> String {
+        let bytes = fs::read(format!("/proc/{}/environ", self.0)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\0', "\n")
+    }
+
     /// Whether it has not ended.
     pub(crate) fn is_running(self) -> bool {
         parent_of(self.0).is_some()
