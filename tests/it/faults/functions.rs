@@ -1,6 +1,9 @@
 //! P: what functions do to a request, as far as no process has to be confined for it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::faults::rig::Rig;
 use crate::support::{FakeUpstream, TestGateway, chat, streamed_chat};
@@ -50,4 +53,204 @@ async fn p17_what_inlet_makes_of_a_request_is_checked_again() {
             .starts_with("text/event-stream")
     );
     rig.ends_unharmed("p17").await;
+}
+
+/// What a function of these tests is allowed, in seconds.
+const LIMIT: Duration = Duration::from_secs(1);
+/// The promise adds 250 ms; the rest is for a busy machine.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+
+/// A function on these models alone.
+fn table(id: &str, model: &str) -> String {
+    format!(
+        "[function.{id}]\nglobal = false\nmodels = [\"{model}\"]\ntimeout = {}\n",
+        LIMIT.as_secs()
+    )
+}
+
+fn looping(hook: &str) -> String {
+    format!(
+        "class Filter:\n    def {hook}(self, body=None, event=None):\n        while True:\n            pass\n"
+    )
+}
+
+#[tokio::test]
+async fn p04_endless_loops_end_at_the_limit_wherever_they_are() {
+    let pipe = "class Pipe:\n    def pipe(self, body):\n        while True:\n            pass\n";
+    let setup = TestGateway::setup()
+        .python()
+        .tables("[functions]\nload_seconds = 1\npipe_first_seconds = 1")
+        .tables(&table("of_inlet", "echo"))
+        .tables(&table("of_stream", "calm"))
+        .tables(&table("of_outlet", "danger"));
+    let setup = setup
+        .function("of_inlet", &looping("inlet"))
+        .function(
+            "of_stream",
+            "class Filter:\n    def stream(self, event):\n        while True:\n            pass\n",
+        )
+        .function("of_outlet", &looping("outlet"))
+        .function("of_pipe", pipe);
+    let rig = Rig::with(setup, FakeUpstream::echo().await).await;
+    let calls = [
+        ("inlet", chat("echo", "hi")),
+        ("stream", streamed_chat("calm", "hi")),
+        ("outlet", chat("danger", "hi")),
+        ("pipe", chat("of_pipe", "hi")),
+        ("pipe, streamed", streamed_chat("of_pipe", "hi")),
+    ];
+    for (place, body) in calls {
+        let began = Instant::now();
+        let answer = rig.gateway.user().chat(&body).await.expect(504);
+        assert_eq!(
+            answer.json()["error"]["code"],
+            "function_timeout",
+            "{place}"
+        );
+        let took = began.elapsed();
+        crate::support::say(&format!(
+            "faults: p04: {place} was answered after {took:?}, with a limit of {LIMIT:?}"
+        ));
+        assert!(took < ANSWERED_WITHIN, "{place}: {took:?}");
+    }
+    let loads = [
+        ("import", "while True:\n    pass\n"),
+        (
+            "constructor",
+            "class Filter:\n    def __init__(self):\n        while True:\n            pass\n",
+        ),
+    ];
+    for (place, code) in loads {
+        let began = Instant::now();
+        let answer = rig.gateway.management().create("of_load", code).await;
+        assert_eq!(answer.status, 400, "{place}: {}", answer.text());
+        assert!(began.elapsed() < ANSWERED_WITHIN, "{place}");
+    }
+    rig.leaves_nothing_but_processes("p04").await;
+}
+
+#[tokio::test]
+async fn p06_every_death_of_a_process_is_a_bad_gateway_and_the_next_call_is_served() {
+    let code = "import ctypes\nimport os\nimport signal\n\n\nclass Filter:\n    def inlet(self, body):\n        deed = body[\"messages\"][-1][\"content\"]\n        if deed == \"exit\":\n            os._exit(0)\n        if deed == \"abort\":\n            os.abort()\n        if deed == \"segfault\":\n            ctypes.string_at(0)\n        if deed == \"kill\":\n            os.kill(os.getpid(), signal.SIGKILL)\n        return body\n";
+    let setup = TestGateway::setup().python().function("mortal", code);
+    let setup = setup.tables(&table("mortal", "echo"));
+    let rig = Rig::with(setup, FakeUpstream::echo().await).await;
+    // Four are below what quarantines a function.
+    for deed in ["exit", "abort", "segfault", "kill"] {
+        let answer = rig.gateway.user().chat(&chat("echo", deed)).await;
+        assert!(
+            matches!(answer.status, 500 | 502),
+            "{deed}: {} {}",
+            answer.status,
+            answer.text()
+        );
+        if deed != "kill" {
+            assert_eq!(answer.json()["error"]["code"], "function_crashed", "{deed}");
+        }
+        rig.gateway
+            .user()
+            .chat(&chat("echo", "nothing"))
+            .await
+            .expect(200);
+    }
+    rig.leaves_nothing_but_processes("p06").await;
+}
+
+#[tokio::test]
+async fn p12_whatever_is_raised_is_an_error_of_that_request_alone() {
+    let code = "import asyncio\n\n\nclass Mute(Exception):\n    def __str__(self):\n        raise ValueError(\"no words\")\n\n\nRAISED = {\n    \"Exception\": Exception(\"x\"),\n    \"BaseException\": BaseException(\"x\"),\n    \"SystemExit\": SystemExit(3),\n    \"KeyboardInterrupt\": KeyboardInterrupt(),\n    \"GeneratorExit\": GeneratorExit(),\n    \"StopIteration\": StopIteration(),\n    \"StopAsyncIteration\": StopAsyncIteration(),\n    \"CancelledError\": asyncio.CancelledError(),\n    \"MemoryError\": MemoryError(),\n    \"RecursionError\": RecursionError(),\n    \"Mute\": Mute(),\n    \"ExceptionGroup\": ExceptionGroup(\"x\", [ValueError(\"y\")]),\n}\n\n\nclass Filter:\n    def inlet(self, body):\n        self.name = body[\"messages\"][-1][\"content\"]\n        if not self.name.startswith(\"stream \") and self.name in RAISED:\n            raise RAISED[self.name]\n        return body\n\n    def stream(self, event):\n        name = self.name.removeprefix(\"stream \")\n        if name in RAISED:\n            raise RAISED[name]\n        return event\n";
+    let setup = TestGateway::setup().python().function("raising", code);
+    let setup = setup.tables(&table("raising", "echo"));
+    let rig = Rig::with(setup, FakeUpstream::echo().await).await;
+    let names = [
+        "Exception",
+        "BaseException",
+        "SystemExit",
+        "KeyboardInterrupt",
+        "GeneratorExit",
+        "StopIteration",
+        "StopAsyncIteration",
+        "CancelledError",
+        "MemoryError",
+        "RecursionError",
+        "Mute",
+        "ExceptionGroup",
+    ];
+    for name in names {
+        for body in [
+            chat("echo", name),
+            streamed_chat("echo", &format!("stream {name}")),
+        ] {
+            let answer = rig.gateway.user().chat(&body).await;
+            let is_status = answer.status >= 400 && answer.json()["error"]["message"].is_string();
+            let is_event = answer.text().contains("\"error\"") && !answer.is_whole;
+            assert!(
+                is_status || is_event,
+                "{name}: {} {}",
+                answer.status,
+                answer.text()
+            );
+            assert!(
+                !answer.text().contains("[DONE]"),
+                "{name}: {}",
+                answer.text()
+            );
+        }
+        rig.gateway
+            .user()
+            .chat(&chat("echo", "nothing"))
+            .await
+            .expect(200);
+    }
+    rig.leaves_nothing_but_processes("p12").await;
+}
+
+#[tokio::test]
+async fn p11_what_one_function_patches_no_other_sees() {
+    let patching = "import builtins\nimport json\nimport os\nimport random\nimport socket\nimport sys\nimport threading\n\n\nclass Filter:\n    def inlet(self, body):\n        json.dumps = json.loads = None\n        builtins.len = builtins.isinstance = lambda *_: None\n        socket.socket = threading.Thread = None\n        os.environ.clear()\n        random.seed(1)\n        sys.setrecursionlimit(100)\n        return body\n";
+    let setup = TestGateway::setup()
+        .python()
+        .function("patching", patching)
+        .function("calm", &crate::support::source("calm"))
+        .tables(&table("patching", "danger"))
+        .tables(&table("calm", "echo"));
+    let rig = Rig::with(setup, FakeUpstream::echo().await).await;
+    for _ in 0..20 {
+        // What becomes of its own calls is its own affair, but they are answered.
+        let answer = rig.gateway.user().chat(&chat("danger", "hi")).await;
+        assert!(
+            matches!(answer.status, 200 | 400..=504),
+            "{}",
+            answer.text()
+        );
+        let answer = rig
+            .gateway
+            .user()
+            .chat(&streamed_chat("echo", "hi"))
+            .await
+            .expect(200);
+        assert!(answer.text().contains("\"calm\"") && answer.text().contains("[DONE]"));
+    }
+    rig.leaves_nothing_but_processes("p11").await;
+}
+
+#[tokio::test]
+async fn p16_what_a_function_keeps_and_changes_later_changes_nothing() {
+    let code = "KEPT = []\n\n\nclass Filter:\n    def inlet(self, body):\n        for old in KEPT:\n            old[\"messages\"][-1][\"content\"] = \"changed later\"\n            old[\"model\"] = \"danger\"\n        KEPT.append(body)\n        return body\n";
+    let setup = TestGateway::setup().python().function("keeping", code);
+    let setup = setup.tables(&table("keeping", "echo"));
+    let rig = Rig::with(setup, FakeUpstream::echo().await).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..50 {
+        let client = rig.gateway.user();
+        calls.spawn(async move {
+            let text = format!("number {number}");
+            let answer = client.chat(&chat("echo", &text)).await.expect(200);
+            assert_eq!(answer.content(), format!("echo: {text}"));
+        });
+    }
+    while let Some(call) = calls.join_next().await {
+        call.unwrap();
+    }
+    rig.leaves_nothing_but_processes("p16").await;
 }

@@ -167,7 +167,7 @@ async fn x03_every_route_of_the_management_needs_the_right_of_an_administrator()
                 .with("content-type", "application/json")
                 .with("x-openwebui-user-role", "admin");
             let answer = client
-                .call(method.clone(), &path, form.to_string().into())
+                .call(method.clone(), path, form.to_string().into())
                 .await;
             assert!(
                 matches!(answer.status, 401 | 403 | 405),
