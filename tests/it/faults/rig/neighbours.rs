@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::BESIDE;
 use crate::support::{
-    Client, FakeUpstream, Step, TestGateway, answer_of, chat, event, events_of, head_of_stream,
-    say, streamed_chat, tail_of_stream,
+    Client, Events, FakeUpstream, Step, TestGateway, answer_of, chat, event, events_of,
+    head_of_stream, say, streamed_chat, tail_of_stream,
 };
 
 /// How many streams are open beside each fault.
@@ -54,22 +54,15 @@ impl Neighbours {
     /// Begins all streams; each has had its first event.
     pub(super) async fn start(gateway: &TestGateway, healthy: Healthy) -> Self {
         let Healthy { server, is_over } = healthy;
-        let mut streams = JoinSet::new();
+        let mut opening = JoinSet::new();
         for _ in 0..STREAMS {
-            let mut stream = gateway.user().stream(&streamed_chat(BESIDE, "hi")).await;
+            let client = gateway.user();
+            opening.spawn(async move { client.stream(&streamed_chat(BESIDE, "hi")).await });
+        }
+        let mut streams = JoinSet::new();
+        for stream in opening.join_all().await {
             assert_eq!(stream.status, 200);
-            streams.spawn(async move {
-                let (mut pauses, mut last) = (Vec::new(), Instant::now());
-                let mut final_event = None;
-                while let Some(data) = stream.next().await {
-                    pauses.push(last.elapsed());
-                    last = Instant::now();
-                    final_event = Some(data);
-                }
-                assert_eq!(final_event.as_deref(), Some("[DONE]"), "a neighbour's end");
-                assert!(!stream.is_broken, "a neighbour broke off");
-                pauses
-            });
+            streams.spawn(measure(stream));
         }
         let mut callers = JoinSet::new();
         callers.spawn(call_on(gateway.user(), Arc::clone(&is_over)));
@@ -120,6 +113,20 @@ impl Healthy {
     pub(super) fn connections(&self) -> usize {
         self.server.open_connection_count()
     }
+}
+
+/// Reads a stream to its end: the pauses between its events.
+async fn measure(mut stream: Events) -> Vec<Duration> {
+    let (mut pauses, mut last) = (Vec::new(), Instant::now());
+    let mut final_event = None;
+    while let Some(data) = stream.next().await {
+        pauses.push(last.elapsed());
+        last = Instant::now();
+        final_event = Some(data);
+    }
+    assert_eq!(final_event.as_deref(), Some("[DONE]"), "a neighbour's end");
+    assert!(!stream.is_broken, "a neighbour broke off");
+    pauses
 }
 
 /// New requests go through too.
