@@ -152,7 +152,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("functions.inlet_seconds", LIMIT, "30", "Time limit of inlet."),
     setting("functions.outlet_seconds", LIMIT, "30", "Time limit of outlet."),
     setting("functions.stream_seconds", LIMIT, "5", "Time limit of stream, per event."),
-    setting("functions.pipe_first_seconds", LIMIT, "300", "Time limit of a pipe until its first item."),
+    setting("functions.pipe_first_seconds", LIMIT, "300", "Time limit of a pipe until its first item, of an action and of a tool."),
     setting("functions.pipe_idle_seconds", LIMIT, "120", "Time limit of a pipe between two items."),
     setting("functions.load_seconds", LIMIT, "30", "Time limit of loading a function."),
     setting("functions.load_url", Kind::Bool, "false", "Whether administrators may have the gateway fetch function files from the web."),
@@ -209,9 +209,9 @@ pub(super) const USER_FIELDS: &[Field] = &[
 /// The keys of `[function.<id>]`.
 #[rustfmt::skip]
 pub(super) const FUNCTION_FIELDS: &[Field] = &[
-    field("active", Kind::Bool, "Whether it runs at all. Default `true`."),
-    field("global", Kind::Bool, "Whether a filter runs on every model. Default: it does."),
-    field("models", Kind::List, "Models that a filter runs on if it is not global, and on presets made of them."),
+    field("active", Kind::Bool, "Whether it runs at all, if it is a file of the folder. Default `true`."),
+    field("global", Kind::Bool, "Whether a filter or action of the folder is for every model. Default: filters are."),
+    field("models", Kind::List, "Models that a filter runs on, and on presets made of them, or that offer an action, if it is not global."),
     field("valves", Kind::Table, "Values of its `Valves`; those set over the API win."),
     field("on_error", Kind::Choice(Closing::WORDS), "Default: `functions.on_error`."),
     field("outlet_error", Kind::Choice(Closing::WORDS), "Default: `functions.outlet_error`."),

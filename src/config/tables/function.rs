@@ -34,7 +34,7 @@ pub struct FunctionConfig {
     pub outlet: Duration,
     /// Time limit of `stream`, per event.
     pub stream: Duration,
-    /// Time limit of a pipe until its first item.
+    /// Time limit of a pipe until its first item, of an action and of a tool.
     pub pipe_first: Duration,
     /// Time limit of a pipe between two items.
     pub pipe_idle: Duration,

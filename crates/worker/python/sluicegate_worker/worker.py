@@ -37,6 +37,10 @@ HANDLER_NAMES = {
 }
 
 
+#: What ends a process that does not handle them.
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class Worker:
     """Slots, requests and calls, and what each frame does to them."""
 
@@ -353,6 +357,17 @@ def become_stranger(sockets: tuple[int, ...]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+    let_signals_in()
+
+
+def hold_signals() -> None:
+    """Keeps signals waiting while a process is forked: one for the child must not meet our handlers, which do nothing."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+
+
+def let_signals_in() -> None:
+    """Ends what `hold_signals` began."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
 
 
 def await_orders(connection: core.Core, directory: str) -> None:
@@ -389,7 +404,9 @@ def main(fd: int, directory: str) -> None:
     link = Link(connection, loop)
     worker = Worker(link, output.install(link), code_directory(directory))
     sockets = (fd, watched, link.core.fileno())
-    os.register_at_fork(after_in_child=lambda: become_stranger(sockets))
+    os.register_at_fork(
+        before=hold_signals, after_in_parent=let_signals_in, after_in_child=lambda: become_stranger(sockets)
+    )
     loop.add_reader(link.core.fileno(), worker.read)
     while True:
         try:
