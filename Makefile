@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: build python demo run test check bench docs fmt
+.PHONY: build python demo run test soak check bench docs fmt
 
 build:
 	$(CARGO) build
@@ -24,6 +24,10 @@ run: build python
 test: python
 	$(CARGO) test --workspace --lib --bins
 	$(CARGO) test --test it
+
+# Every fault at random, a quarter of an hour long.
+soak: python
+	SLUICEGATE_SOAK_SECONDS=900 $(CARGO) test --test it r09_ -- --ignored
 
 check:
 	$(CARGO) fmt --all --check

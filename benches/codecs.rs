@@ -250,6 +250,7 @@ fn models(config: &Config) -> Models {
         uv: config.python.uv.clone(),
         base: false,
         pass_env: Vec::new(),
+        isolation: Default::default(),
         log_prints: false,
     };
     let host = Host::new(python, vec![runtime]);

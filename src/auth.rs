@@ -8,6 +8,7 @@ mod forwarded;
 mod key;
 mod manage;
 mod setup;
+mod strikes;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,8 @@ pub use self::key::NewKey;
 pub use self::manage::NewUser;
 
 use self::directory::Directory;
+use self::key::KeyHash;
+use self::strikes::Strikes;
 use crate::config::{AuthMode, Networks};
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
@@ -34,6 +37,7 @@ pub struct Auth(Arc<Inner>);
 struct Inner {
     mode: AuthMode,
     trusted_proxies: Networks,
+    strikes: Strikes,
     store: Store,
     /// A std lock is enough: it is held for the clone or the swap of an `Arc`, never across an
     /// await.
@@ -52,7 +56,7 @@ impl Auth {
     /// ones.
     pub fn authenticate(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Caller> {
         let caller = match credential::read(headers)? {
-            Some(token) => self.verify(token)?,
+            Some(token) => self.verify(token, peer)?,
             None if self.0.mode == AuthMode::Open => Caller::anonymous(),
             None => return Err(Error::new(Kind::MissingCredential, "Not authenticated")),
         };
@@ -65,10 +69,16 @@ impl Auth {
         })
     }
 
-    fn verify(&self, token: &[u8]) -> Result<Caller> {
-        self.directory()
-            .verify(token)
-            .map(|key| Caller::of_key(&key))
+    fn verify(&self, token: &[u8], peer: IpAddr) -> Result<Caller> {
+        let key = self.directory().verify(token);
+        // Through a trusted proxy come the keys of many.
+        if !self.0.trusted_proxies.contains(peer) {
+            let hash = key
+                .as_ref()
+                .map_or_else(|| KeyHash::of(token), |key| key.hash);
+            self.0.strikes.judge(peer, &hash, key.is_some())?;
+        }
+        key.map(|key| Caller::of_key(&key))
             .ok_or_else(unknown_credential)
     }
 

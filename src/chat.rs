@@ -8,6 +8,7 @@ pub mod events;
 pub(crate) mod failure;
 mod inlet;
 mod messages;
+mod metadata;
 mod outlet;
 mod pipe;
 mod preset;
@@ -121,7 +122,7 @@ impl Chat {
         // Chosen before inlet: a filter may rewrite `model`, which must not choose the filters.
         let remotes = Remotes::select(&self.models, &self.upstreams, &asked, incoming).await?;
         let mut chain = Chain::select(&self.reach, &snapshot, &request, &asked, remotes, incoming);
-        let request = inlet::run(&self.host, &mut chain, request, incoming, &asked).await?;
+        let request = inlet::run(&self.host, &mut chain, request, incoming).await?;
         // Chosen after inlet, for the same reason.
         let model =
             route::choose(&self.models, &snapshot, incoming.caller, &request, asked).await?;

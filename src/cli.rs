@@ -88,7 +88,7 @@ struct Arguments {
 enum Subcommands {
     /// Serve until told to end.
     Serve(SettingFlags),
-    /// Check the configuration and every function, without serving.
+    /// Check the configuration and every function of the folder, without serving.
     Check(SettingFlags),
     /// Serve an embedded model and sample functions, to try things out.
     Demo {

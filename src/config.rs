@@ -29,8 +29,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use self::choices::{
-    Affinity, AuthMode, Closing, HalfClose, LogFormat, LogLevel, ModelAccess, Requirements, Role,
-    StreamOutlet, UpstreamKind,
+    Affinity, AuthMode, Closing, HalfClose, Isolation, LogFormat, LogLevel, ModelAccess,
+    NetworkAccess, Requirements, Role, StreamOutlet, UpstreamKind,
 };
 pub use self::kind::Kind;
 pub use self::mistake::{Mistake, Mistakes, Origin};
@@ -74,7 +74,10 @@ impl fmt::Debug for Sources {
 /// Every mistake that was found, not only the first.
 pub fn load(sources: &Sources) -> Result<Config, Mistakes> {
     match sources.file.clone().map(Document::read).transpose() {
-        Ok(document) => load_document(document.as_ref(), sources),
+        Ok(document) => load_document(document.as_ref(), sources).map(|config| Config {
+            file: sources.file.clone(),
+            ..config
+        }),
         Err(mistake) => {
             // What else is wrong is told in the same breath.
             let mut mistakes = Mistakes::from(mistake);

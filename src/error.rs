@@ -35,6 +35,8 @@ pub enum Kind {
     MissingCredential,
     /// A credential was sent and is not known.
     UnknownCredential,
+    /// Too many unknown credentials came from the caller's address.
+    TooManyAttempts,
     /// The caller is known and may not do this.
     Forbidden,
     /// No such model, or none that the caller may use.
@@ -77,6 +79,8 @@ pub enum Kind {
     FunctionTimeout,
     /// The process of a function cannot be started, or too many calls wait for it.
     FunctionUnavailable,
+    /// The gateway has as much to do as it may.
+    Overloaded,
     /// The gateway is about to end.
     ShuttingDown,
     /// The client has gone; nobody will read the answer.
@@ -96,6 +100,7 @@ impl Kind {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::MissingCredential | Self::UnknownCredential => StatusCode::UNAUTHORIZED,
+            Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::UnknownModel | Self::UnknownRoute | Self::ShutRoute | Self::NotFound => {
                 StatusCode::NOT_FOUND
@@ -110,9 +115,10 @@ impl Kind {
                 StatusCode::BAD_GATEWAY
             }
             Self::UpstreamTimeout | Self::FunctionTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::UpstreamBusy | Self::FunctionUnavailable | Self::ShuttingDown => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::UpstreamBusy
+            | Self::FunctionUnavailable
+            | Self::Overloaded
+            | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::FunctionFailed | Self::FunctionWrongReturn | Self::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -129,6 +135,7 @@ impl Kind {
             Self::BodyTooLarge => "body_too_large",
             Self::RequestTimeout => "request_timeout",
             Self::MissingCredential | Self::UnknownCredential => "invalid_api_key",
+            Self::TooManyAttempts => "too_many_attempts",
             Self::Forbidden => "forbidden",
             Self::UnknownModel => "model_not_found",
             Self::UnknownRoute => "unknown_route",
@@ -149,6 +156,7 @@ impl Kind {
             Self::FunctionCrashed => "function_crashed",
             Self::FunctionTimeout => "function_timeout",
             Self::FunctionUnavailable => "function_unavailable",
+            Self::Overloaded => "overloaded",
             Self::ShuttingDown => "shutting_down",
             Self::ClientGone => "client_gone",
             Self::Internal => "internal_error",
@@ -170,7 +178,7 @@ impl Kind {
             Self::FunctionCrashed | Self::FunctionTimeout | Self::FunctionUnavailable => {
                 Fault::Function
             }
-            Self::ShuttingDown | Self::Internal => Fault::Gateway,
+            Self::Overloaded | Self::ShuttingDown | Self::Internal => Fault::Gateway,
             _ => Fault::Client,
         }
     }

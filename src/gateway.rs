@@ -11,9 +11,10 @@ pub use self::signals::stop_on_signal;
 use std::fmt;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -21,8 +22,8 @@ use tracing::{error, info, warn};
 use self::parts::{Parts, Renewing};
 use self::reload::Reload;
 use crate::chat::events::EventLogs;
-use crate::config::{Config, HalfClose, Sources};
-use crate::host::{Host, Leave, PythonSettings};
+use crate::config::{Config, HalfClose, Isolation, Sources};
+use crate::host::{Host, IsolationSettings, Leave, PythonSettings};
 use crate::registry::Registry;
 use crate::registry::folder::{self, FolderWatch};
 use crate::server::drain::Shutdown;
@@ -98,6 +99,7 @@ impl Gateway {
             GatewayError::new(format!("cannot listen on `{}`", config.listen), error)
         })?;
         let store = open_store(&config).await?;
+        hide_process(&config);
         let host = Host::new(python_settings(&config), server.handles());
         let registry = Registry::open(&config, store.clone(), Arc::new(host.clone()))
             .await
@@ -232,6 +234,8 @@ fn listen_settings(config: &Config) -> Result<listen::Settings, GatewayError> {
             config.threads
         },
         connections: config.limits.connections,
+        connections_per_address: config.limits.connections_per_address,
+        trusted_proxies: config.trusted_proxies.clone(),
         half_close: match config.half_close {
             HalfClose::Leave => listen::HalfClose::Leave,
             HalfClose::Serve => listen::HalfClose::Serve,
@@ -248,7 +252,36 @@ pub(crate) fn python_settings(config: &Config) -> PythonSettings {
         base: config.python.base,
         leave: leave(config),
         pass_env: config.python.pass_env.clone(),
+        isolation: isolation_settings(config),
         log_prints: config.log.prints,
+    }
+}
+
+/// What functions are kept from: everything that this gateway keeps for itself.
+fn isolation_settings(config: &Config) -> IsolationSettings {
+    let tls = config.tls.iter().map(|tls| &tls.key);
+    let kept = [&config.data_dir, &config.functions.dir];
+    let protected = kept.into_iter().chain(&config.file).chain(tls);
+    // A path that cannot be made absolute names nothing that could be read.
+    let absolute = |paths: Vec<&PathBuf>| {
+        let paths = paths.into_iter().map(std::path::absolute);
+        paths.filter_map(Result::ok).collect()
+    };
+    IsolationSettings {
+        demand: config.python.isolation,
+        protected: absolute(protected.collect()),
+        readable: absolute(config.python.read_paths.iter().collect()),
+        writable: absolute(config.python.write_paths.iter().collect()),
+    }
+}
+
+/// Closes this process's memory and environment to other processes of its user, which functions' are.
+fn hide_process(config: &Config) {
+    if config.python.isolation == Isolation::Off {
+        return;
+    }
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        warn!(%error, "functions may be able to look into the gateway's memory");
     }
 }
 

@@ -9,6 +9,7 @@ mod environment;
 mod failure;
 mod group;
 mod interpreter;
+mod isolation;
 mod nursery;
 mod output;
 mod payload;
@@ -16,6 +17,7 @@ mod pipe;
 mod requirements;
 mod runner;
 mod runtime;
+mod scratch;
 mod session;
 mod worker;
 mod zygote;
@@ -35,6 +37,7 @@ use tokio::runtime::Handle;
 pub use self::callbacks::{Alone, Callbacks, Question, Refusal};
 pub use self::environment::{EnvironmentReport, EnvironmentState, Leave, PythonSettings};
 pub use self::failure::{Exception, Failure};
+pub use self::isolation::{IsolationSettings, Protection};
 pub use self::output::Output;
 pub use self::pipe::{PipeAnswer, PipeItem, PipeStream};
 pub use self::runtime::unpack as unpack_runtime;
@@ -42,6 +45,7 @@ pub use self::session::{Context, Hook, Metadata, Session, StreamResult};
 
 use self::environment::Environments;
 use self::group::Groups;
+use self::isolation::{Bounds, Tenant, Warden};
 use self::nursery::Nursery;
 use self::output::SlotOutput;
 use self::runner::Runner;
@@ -70,6 +74,7 @@ pub(crate) struct Shared {
     /// Processes that several functions share.
     groups: Groups,
     output: Arc<Output>,
+    warden: Warden,
 }
 
 impl Host {
@@ -83,6 +88,7 @@ impl Host {
         assert!(!runtimes.is_empty(), "a host needs a runtime");
         let output = Arc::new(Output::new(settings.log_prints));
         let shared = Shared {
+            warden: Warden::new(settings.isolation.clone(), &settings.data_dir),
             environments: Environments::new(settings),
             runtimes,
             next_runtime: AtomicUsize::new(0),
@@ -155,6 +161,18 @@ impl Host {
         runner
             .call(&seat, Handler::Pipes, payload.to_string().into(), limit)
             .await
+    }
+
+    /// How functions are isolated on this machine, tried out on a process without one.
+    ///
+    /// # Errors
+    ///
+    /// If no process can be started, or isolation is required and cannot be had.
+    pub async fn try_isolation(&self) -> Result<Vec<Protection>, LoadError> {
+        let worker = self.shared.start_worker(&[], 0).await;
+        let worker = worker.map_err(load_error)?;
+        let protections = self.shared.warden.confine(&worker, None).await;
+        protections.map_err(load_error)
     }
 
     fn runner(&self, pocket: &Pocket, id: &FunctionId, source: &Arc<str>) -> Arc<Runner> {
@@ -302,24 +320,38 @@ impl Shared {
     async fn worker_for(
         self: &Arc<Self>,
         requirements: &[String],
-        settings: &FunctionSettings,
+        tenant: Tenant<'_>,
     ) -> Result<Arc<Worker>, Failure> {
+        let settings = tenant.settings;
         if settings.group.is_empty() {
-            return self.new_worker(requirements, settings.memory_mib).await;
+            return self.new_worker(requirements, tenant).await;
         }
-        if let Some(worker) = self.groups.worker(&settings.group) {
+        let bounds = Bounds::of(settings);
+        if let Some(worker) = self.groups.worker(&settings.group, bounds) {
             return Ok(worker);
         }
-        let worker = self.new_worker(requirements, settings.memory_mib).await?;
-        self.groups.set_worker(&settings.group, &worker);
+        let worker = self.new_worker(requirements, tenant).await?;
+        self.groups.set_worker(&settings.group, &worker, bounds);
         Ok(worker)
     }
 
     async fn new_worker(
         &self,
         requirements: &[String],
-        memory_mib: u64,
+        tenant: Tenant<'_>,
     ) -> Result<Arc<Worker>, Failure> {
+        let memory_mib = tenant.settings.memory_mib;
+        let worker = self.start_worker(requirements, memory_mib).await?;
+        self.warden.confine(&worker, Some(tenant)).await?;
+        Ok(Arc::new(worker))
+    }
+
+    /// A process that is connected and not confined yet.
+    async fn start_worker(
+        &self,
+        requirements: &[String],
+        memory_mib: u64,
+    ) -> Result<Worker, Failure> {
         let unavailable = |error: std::io::Error| Failure::Unavailable(error.to_string());
         let nursery = self.nursery(requirements).await.map_err(|error| {
             if requirements::is_refusal(&error) {
@@ -340,7 +372,7 @@ impl Shared {
                 Failure::Unavailable(format!("its memory cannot be limited: {error}"))
             })?;
         }
-        Ok(Arc::new(worker))
+        Ok(worker)
     }
 
     async fn nursery(&self, requirements: &[String]) -> std::io::Result<Arc<Nursery>> {

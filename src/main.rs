@@ -34,7 +34,9 @@ fn main() -> ExitCode {
             };
         }
     };
-    match run(command) {
+    let outcome = run(command);
+    telemetry::flush();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::Configuration(mistakes)) => {
             complain(&mistakes);

@@ -219,6 +219,8 @@ pub fn settings_from(config: &FunctionConfig, load: Duration) -> FunctionSetting
         threads: config.threads,
         queue: config.queue,
         group: config.group.clone(),
+        network: config.network,
+        subprocesses: config.subprocesses,
         bypass_filter: config.bypass_filter,
         models: config.models.clone(),
     }

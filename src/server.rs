@@ -1,5 +1,6 @@
 //! Accepting connections and finding out what each request wants.
 
+mod budget;
 pub mod drain;
 mod guard;
 mod head;
@@ -8,4 +9,6 @@ mod receive;
 mod routes;
 pub mod tls;
 
+pub use self::budget::Budget;
+pub use self::receive::BodyLimits;
 pub use self::routes::App;

@@ -1,34 +1,85 @@
 //! Logging: its set-up, and the one line that every request leaves.
 
+mod lines;
 pub mod metrics;
 
 use std::cell::RefCell;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::field::Field;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
+use self::lines::Lines;
 use self::metrics::Route;
+
+/// Where the lines go, once logging is set up.
+static LINES: OnceLock<Lines> = OnceLock::new();
 
 /// Sends log lines to standard error: text for people or JSON for machines, from `level` (or the filter in
 /// `SLUICEGATE_LOG_LEVEL`'s own grammar) upwards. A second call changes nothing.
 pub fn init(as_json: bool, level: &str) {
+    // Without a thread there is no log, and soon nothing else either.
+    let Ok(lines) = Lines::new(std::io::stderr()) else {
+        return;
+    };
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(LINES.get_or_init(|| lines).clone());
     // Fails only if logging is set up already, as in tests.
     let _ = if as_json {
         builder.json().flatten_event(true).try_init()
     } else {
         builder
             .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+            .fmt_fields(debug_fn(write_field).delimited(" "))
             .try_init()
     };
+}
+
+/// Waits, but not for long, until what was logged is written. To be called at the end of the process.
+pub fn flush() {
+    if let Some(lines) = LINES.get() {
+        lines.flush();
+    }
+}
+
+/// Writes a field on the one line that an event has, whatever stands in it.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(writer, "{}=", field.name())?;
+    }
+    write!(OneLine(writer), "{value:?}")
+}
+
+/// Escapes what could begin a line of its own or command a terminal: names of models and the words of exceptions come
+/// from anybody.
+struct OneLine<'a, W>(&'a mut W);
+
+impl<W: fmt::Write> fmt::Write for OneLine<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let is_unsafe = |char: char| char.is_control() || matches!(char, '\u{2028}' | '\u{2029}');
+        let mut rest = text;
+        while let Some(at) = rest.find(is_unsafe) {
+            let (safe, from) = rest.split_at(at);
+            let mut chars = from.chars();
+            let escaped = chars.next().map(char::escape_default);
+            write!(
+                self.0,
+                "{safe}{}",
+                escaped.into_iter().flatten().collect::<String>()
+            )?;
+            rest = chars.as_str();
+        }
+        self.0.write_str(rest)
+    }
 }
 
 /// Random bytes that one thread has in stock: the system is asked once for many ids.
@@ -313,4 +364,16 @@ impl Drop for RequestLog {
 fn milliseconds(duration: Duration) -> f64 {
     // Tenths are enough for a log.
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_field_ends_its_line() {
+        let mut line = String::new();
+        write!(OneLine(&mut line), "a\r\nb\u{1b}[2Jc\u{85}\u{2028}d\u{e9}").unwrap();
+        assert_eq!(line, "a\\r\\nb\\u{1b}[2Jc\\u{85}\\u{2028}d\u{e9}");
+    }
 }

@@ -140,10 +140,19 @@ pub(super) async fn list_tags(
     Ok(Json(json!(names)))
 }
 
+/// A model as it is exported: one without an access list says so, which an empty list would not.
+fn exported(preset: &Preset) -> Value {
+    let mut exported = preset.to_json();
+    if preset.is_access_unset() {
+        exported["access_grants"] = Value::Null;
+    }
+    exported
+}
+
 pub(super) async fn export(State(registry): State<Arc<Registry>>, _: Administrator) -> Answer {
     let snapshot = registry.current();
     Ok(Json(
-        snapshot.presets().map(|preset| preset.to_json()).collect(),
+        snapshot.presets().map(|preset| exported(preset)).collect(),
     ))
 }
 

@@ -7,6 +7,7 @@ use tracing::warn;
 use super::caller::{KeyId, User};
 use super::directory::Directory;
 use super::key::{Key, KeyHash, NewKey, Source, is_well_formed};
+use super::strikes::Strikes;
 use super::{Auth, Inner};
 use crate::config::{Config, Role, Secret, UserConfig};
 use crate::store::{KeyRow, Store, StoreError, StoreErrorKind, UserRow, ids};
@@ -26,6 +27,7 @@ impl Auth {
         let auth = Self(Arc::new(Inner {
             mode: config.auth.mode,
             trusted_proxies: config.trusted_proxies.clone(),
+            strikes: Strikes::new(config.auth.unknown_keys_per_minute),
             store: store.clone(),
             directory: RwLock::new(Arc::new(directory)),
             changes: Arc::default(),

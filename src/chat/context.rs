@@ -1,22 +1,18 @@
 //! What functions are told of a request besides its body.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde_json::{Value, json};
 
 use super::callbacks::{Asking, Reach};
 use super::events::Events;
-use super::request::{ChatRequest, Incoming};
-use crate::auth::{Caller, Via};
-use crate::host::{Context, Metadata};
+use super::request::Incoming;
+use crate::auth::Caller;
+use crate::host::Context;
 use crate::models::Model;
 use crate::registry::Snapshot;
-use crate::wire::json::Document;
-
-/// The header in which Open WebUI names the chat that a request belongs to.
-const CHAT_ID_HEADER: &str = "x-openwebui-chat-id";
 
 /// Headers that carry credentials.
 const SECRET_HEADERS: &[&str] = &[
@@ -44,6 +40,8 @@ pub(crate) fn context(
         "headers": visible_headers(incoming.headers),
         "client": incoming.peer.to_string(),
     });
+    let http = Bytes::from(http.to_string());
+    let entry = model.entry();
     let asking = Asking {
         caller: caller.clone(),
         peer: incoming.peer,
@@ -51,15 +49,15 @@ pub(crate) fn context(
         within: incoming.within.clone(),
         events,
         snapshot: Arc::downgrade(snapshot),
-        model: model.entry(),
-        http: http.to_string().into(),
+        model: entry.clone(),
+        http: http.clone(),
     };
     Context {
         callbacks: reach.callbacks.open(asking),
         user_id: caller.user.id.clone(),
         user: user.to_string().into(),
-        model: model.entry(),
-        http: http.to_string().into(),
+        model: entry,
+        http,
     }
 }
 
@@ -100,104 +98,4 @@ fn visible_headers(headers: &HeaderMap) -> Value {
     let text =
         visible.filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?))));
     Value::Object(text.collect())
-}
-
-/// `__metadata__` for a pipe: with what the real product has added by the time it calls one.
-pub(super) fn metadata_for_pipe(request: &ChatRequest, known: &Metadata) -> Metadata {
-    let Ok(document) = Document::parse(known.json.clone()) else {
-        return known.clone();
-    };
-    let messages = request.document.raw("messages");
-    let messages: Vec<Value> = messages
-        .and_then(|raw| serde_json::from_slice(&raw).ok())
-        .unwrap_or_default();
-    let last_text = |role: &str| {
-        let message = messages.iter().rfind(|message| message["role"] == role);
-        message.map_or(Value::Null, |message| message["content"].clone())
-    };
-    let mut edit = document.edit();
-    for (key, value) in [
-        ("base_system_prompt", last_text("system")),
-        ("base_user_prompt", last_text("user")),
-        ("model_id", json!(request.model())),
-        ("skill_ids", json!([])),
-        ("sources", json!([])),
-        ("terminal_id", Value::Null),
-    ] {
-        if document.kind(key).is_none() {
-            edit.set(key, value.to_string().into());
-        }
-    }
-    Metadata {
-        json: edit.finish(),
-        version: known.version + 1,
-    }
-}
-
-/// How the client wants tools to be chosen.
-fn function_calling(original: &Document) -> Value {
-    let params = original.raw("params").map(Document::parse);
-    let wanted =
-        params.and_then(|params| Some(params.ok()?.string("function_calling")?.into_owned()));
-    json!(wanted.as_deref().unwrap_or("native"))
-}
-
-/// The chat that a trusted chat UI names in a header, as Open WebUI does in front of the gateway; empty for none.
-fn chat_of<'a>(incoming: &Incoming<'a>) -> Cow<'a, str> {
-    let named = incoming.headers.get(CHAT_ID_HEADER);
-    let named = named.filter(|_| incoming.caller.via == Via::UiKey);
-    named
-        .and_then(|id| id.to_str().ok())
-        .unwrap_or_default()
-        .into()
-}
-
-/// `__metadata__` as Open WebUI builds it for a caller without a browser session.
-pub(super) fn metadata(
-    original: &Document,
-    filter_ids: &[String],
-    incoming: &Incoming<'_>,
-    model: &Model,
-) -> Value {
-    let member = |key: &str| -> Value {
-        original
-            .raw(key)
-            .and_then(|raw| serde_json::from_slice(&raw).ok())
-            .unwrap_or_default()
-    };
-    let or_empty = |key: &str| {
-        if original.kind(key).is_some() {
-            member(key)
-        } else {
-            json!({})
-        }
-    };
-    let entry: Value = serde_json::from_slice(&model.entry()).unwrap_or_default();
-    json!({
-        "user_id": incoming.caller.user.id,
-        "chat_id": original.string("chat_id").unwrap_or_else(|| chat_of(incoming)),
-        "message_id": member("id"),
-        "session_id": member("session_id"),
-        "filter_ids": filter_ids,
-        "tool_ids": member("tool_ids"),
-        "tool_servers": member("tool_servers"),
-        "files": member("files"),
-        "features": or_empty("features"),
-        "variables": or_empty("variables"),
-        "model": entry,
-        "direct": false,
-        "params": {"function_calling": function_calling(original)},
-        "user_agent": null,
-        "internal": false,
-        "user_message": null,
-        "user_message_id": null,
-        "assistant_message_id": null,
-        "regeneration_message_id": null,
-        "automation_id": null,
-        "folder_id": null,
-        "chat_variables": {},
-        "chat_context": null,
-        "include_file_context": true,
-        "tool_approval_resume": null,
-    })
 }

@@ -8,7 +8,6 @@ use super::request::{ChatRequest, Incoming};
 use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
 use crate::host::{Context, Failure, Hook, Host};
-use crate::models::Model;
 use crate::telemetry::{Outcome, RequestLog};
 
 /// Runs the remote filters, then `inlet` of every local one that has it.
@@ -21,10 +20,9 @@ pub(super) async fn run(
     chain: &mut Chain,
     mut request: ChatRequest,
     incoming: &Incoming<'_>,
-    model: &Model,
 ) -> Result<ChatRequest> {
-    if chain.context.is_some() {
-        request.make_metadata(incoming, model)?;
+    if let Some(context) = &chain.context {
+        request.make_metadata(incoming, &context.model)?;
     }
     if let (Some(remotes), Some(context)) = (&chain.remotes, &chain.context) {
         // Boxed, because it is rare and large.

@@ -6,9 +6,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::chain::Chain;
-use super::context::metadata_for_pipe;
 use super::events::Events;
 use super::failure;
+use super::metadata;
 use super::request::{ChatRequest, Incoming};
 use super::{Contract, respond};
 use crate::body::Body;
@@ -84,7 +84,7 @@ async fn try_call(
         .metadata
         .as_ref()
         .expect("a request to a pipe has metadata");
-    let metadata = &metadata_for_pipe(request, metadata);
+    let metadata = &metadata::for_pipe(request, metadata);
     let session = host.open(function, context, metadata).await?;
     let model = request.model().into_owned();
     let made = Made {

@@ -11,11 +11,10 @@ use http::{HeaderMap, Method, Uri};
 
 use super::Contract;
 use super::callbacks::Within;
-use super::context::metadata;
+use super::metadata;
 use crate::auth::Caller;
 use crate::error::{Error, Kind, Result};
 use crate::host::Metadata;
-use crate::models::Model;
 use crate::telemetry::RequestLog;
 use crate::wire::json::{Document, InvalidJson, Kind as JsonKind};
 
@@ -166,15 +165,13 @@ impl ChatRequest {
         Ok(Self { document, ..self })
     }
 
-    /// Makes the metadata that functions see, in the place of a client's own.
+    /// Makes the metadata that functions see, with the entry of the model that was asked for, in the place of a client's own.
     ///
     /// # Errors
     ///
     /// If the result is no JSON object, which would be a fault of ours.
-    pub fn make_metadata(&mut self, incoming: &Incoming<'_>, model: &Model) -> Result<()> {
-        let json = metadata(&self.original, &self.filter_ids, incoming, model)
-            .to_string()
-            .into();
+    pub fn make_metadata(&mut self, incoming: &Incoming<'_>, model: &Bytes) -> Result<()> {
+        let json = metadata::of_request(&self.original, &self.filter_ids, incoming, model);
         self.metadata = Some(Metadata { json, version: 1 });
         if self.document.kind("metadata").is_some() {
             self.document = edited(&self.document, &["metadata"])?;
@@ -190,6 +187,7 @@ impl ChatRequest {
     pub fn replace(&mut self, body: Bytes, metadata: Bytes) -> Result<bool> {
         let document =
             Document::parse(body).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+        check_shape(&document, self.contract)?;
         let is_changed = !crate::wire::json::equivalent(document.bytes(), self.document.bytes());
         self.document = document;
         if let Some(known) = &mut self.metadata

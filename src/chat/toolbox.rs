@@ -31,7 +31,9 @@ pub(super) fn open(
     }
     if chain.context.is_none() {
         chain.tell(reach, &request, model, incoming);
-        request.make_metadata(incoming, model)?;
+        let context = chain.context.as_ref();
+        let context = context.expect("it was told above");
+        request.make_metadata(incoming, &context.model)?;
     }
     request.set_in_metadata("tools", &tools.for_metadata());
     if !request.chooses_tools_by_prompt() {

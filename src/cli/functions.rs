@@ -82,7 +82,7 @@ pub enum Action {
         /// Turn it on.
         #[arg(long)]
         enable: bool,
-        /// Let it, a filter, run on every model; turns it on too.
+        /// Let it, a filter or an action, be for every model; turns it on too.
         #[arg(long)]
         global: bool,
     },
@@ -97,7 +97,7 @@ pub enum Action {
     Enable {
         /// Its id.
         id: String,
-        /// Let it, a filter, run on every model.
+        /// Let it, a filter or an action, be for every model.
         #[arg(long)]
         global: bool,
     },

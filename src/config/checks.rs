@@ -1,13 +1,14 @@
 //! Checks of settings against each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::choices::AuthMode;
+use super::choices::{AuthMode, Isolation, NetworkAccess};
 use super::fields::Fields;
 use super::mistake::{Mistakes, Origin};
 use super::raw::Raw;
 use super::resolved::Config;
 use super::secret::Secret;
+use super::tables::FunctionConfig;
 
 /// Notes what does not go together in `config`, which `raw` resolved to.
 pub(super) fn run(config: &Config, raw: &Raw, mistakes: &mut Mistakes) {
@@ -15,6 +16,8 @@ pub(super) fn run(config: &Config, raw: &Raw, mistakes: &mut Mistakes) {
     check_passthrough(config, &raw.settings, mistakes);
     check_data_dir(config, &raw.settings, mistakes);
     check_keys(config, raw, mistakes);
+    check_groups(config, raw, mistakes);
+    check_isolation(config, raw, mistakes);
 }
 
 /// Open mode where others can reach it hands the operator's keys to everyone.
@@ -69,4 +72,48 @@ fn check_keys(config: &Config, raw: &Raw, mistakes: &mut Mistakes) {
             mistakes.add(origin, message);
         }
     }
+}
+
+/// Functions of one group share a process, and a process has one set of bounds.
+fn check_groups(config: &Config, raw: &Raw, mistakes: &mut Mistakes) {
+    let mut first: BTreeMap<&str, (&str, &FunctionConfig)> = BTreeMap::new();
+    for (id, function) in &config.functions.entries {
+        if function.group.is_empty() {
+            continue;
+        }
+        let (other, bounds) = *first.entry(&function.group).or_insert((id, function));
+        let unequal = [
+            ("network", function.network != bounds.network),
+            ("subprocesses", function.subprocesses != bounds.subprocesses),
+        ];
+        for (key, _) in unequal.iter().filter(|(_, is_unequal)| *is_unequal) {
+            let message = format!(
+                "`{id}` and `{other}` are in one group and share a process, but differ in `{key}`"
+            );
+            let hint = "give both the same, or put them into different groups";
+            mistakes.add_with_hint(origin_in(raw, id, key), message, hint);
+        }
+    }
+}
+
+/// Nothing holds a function to what the configuration says where nothing is isolated.
+fn check_isolation(config: &Config, raw: &Raw, mistakes: &mut Mistakes) {
+    if config.python.isolation != Isolation::Off {
+        return;
+    }
+    let message = "`network = \"none\"` needs isolation, and `python.isolation` is off";
+    if config.functions.defaults.network == NetworkAccess::None {
+        mistakes.add(raw.settings.origin_of("functions.network"), message);
+    }
+    for (id, function) in &config.functions.entries {
+        if function.network == NetworkAccess::None {
+            mistakes.add(origin_in(raw, id, "network"), message);
+        }
+    }
+}
+
+/// Where a key of a function's table was written.
+fn origin_in<'a>(raw: &'a Raw, id: &str, key: &str) -> &'a Origin {
+    let fields = raw.functions.iter().find(|(known, _)| *known == id);
+    fields.map_or(&Origin::Default, |(_, fields)| fields.origin_of(key))
 }

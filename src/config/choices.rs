@@ -123,6 +123,24 @@ choices! {
         Off = "off",
     }
 
+    /// What happens where functions cannot be isolated.
+    Isolation {
+        /// They run with the protections that there are.
+        BestEffort = "best_effort",
+        /// They do not run.
+        Required = "required",
+        /// They run without any.
+        Off = "off",
+    }
+
+    /// Which connections a function may open.
+    NetworkAccess {
+        /// All that the gateway's machine can.
+        Open = "open",
+        /// None.
+        None = "none",
+    }
+
     /// What an upstream speaks.
     UpstreamKind {
         /// OpenAI's API.

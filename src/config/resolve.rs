@@ -30,6 +30,7 @@ pub(super) fn resolve(
 ) -> Config {
     let settings = Settings(&raw.settings);
     let config = Config {
+        file: None,
         listen: settings.address("listen"),
         data_dir: settings.path("data_dir"),
         threads: settings.size("threads"),
@@ -97,11 +98,13 @@ fn tls(settings: &Settings<'_>, mistakes: &mut Mistakes) -> Option<TlsConfig> {
 fn limits(settings: &Settings<'_>) -> LimitsConfig {
     LimitsConfig {
         body_bytes: settings.size("limits.body_bytes"),
+        bodies_mib: settings.size("limits.bodies_mib"),
         head: settings.seconds("limits.head_seconds"),
         body: settings.seconds("limits.body_seconds"),
         idle: settings.seconds("limits.idle_seconds"),
         write: settings.seconds("limits.write_seconds"),
         connections: settings.size("limits.connections"),
+        connections_per_address: settings.size("limits.connections_per_address"),
     }
 }
 
@@ -119,10 +122,12 @@ fn auth(settings: &Settings<'_>, mistakes: &mut Mistakes) -> AuthConfig {
         let message = "`auth.admin_key` must be visible ASCII characters without blanks";
         mistakes.add(settings.origin("auth.admin_key"), message);
     }
+    let unknown_keys = settings.integer("auth.unknown_keys_per_minute");
     AuthConfig {
         mode: settings.choice("auth.mode"),
         admin_key: admin_key.map(Secret::new),
         cache: settings.seconds("auth.cache_seconds"),
+        unknown_keys_per_minute: u32::try_from(unknown_keys).unwrap_or(u32::MAX),
     }
 }
 
@@ -197,6 +202,8 @@ fn function_defaults(settings: &Settings<'_>) -> FunctionConfig {
         queue: settings.size("functions.queue"),
         threads: 1,
         group: String::new(),
+        network: settings.choice("functions.network"),
+        subprocesses: settings.bool("functions.subprocesses"),
         bypass_filter: false,
     }
 }
@@ -217,6 +224,9 @@ fn python(settings: &Settings<'_>, mistakes: &mut Mistakes) -> PythonConfig {
         pass_env: settings.checked_list("python.pass_env", variables, is_variable, mistakes),
         uv: settings.text("python.uv").to_owned(),
         base: settings.bool("python.base"),
+        isolation: settings.choice("python.isolation"),
+        read_paths: settings.paths("python.read_paths"),
+        write_paths: settings.paths("python.write_paths"),
     }
 }
 
@@ -271,6 +281,10 @@ impl Settings<'_> {
 
     fn path(&self, key: &str) -> PathBuf {
         PathBuf::from(self.text(key))
+    }
+
+    fn paths(&self, key: &str) -> Vec<PathBuf> {
+        self.list(key).iter().map(PathBuf::from).collect()
     }
 
     fn optional_path(&self, key: &str) -> Option<PathBuf> {

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::choices::{AuthMode, HalfClose, LogFormat, LogLevel, ModelAccess, Requirements};
+use super::choices::{
+    AuthMode, HalfClose, Isolation, LogFormat, LogLevel, ModelAccess, Requirements,
+};
 use super::networks::Networks;
 use super::secret::Secret;
 use super::tables::{FunctionConfig, UpstreamConfig, UserConfig};
@@ -14,6 +16,8 @@ use super::{Sources, load};
 /// The whole configuration. [`SETTINGS`](super::SETTINGS) says more of each setting.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// The file that was read, if one was.
+    pub file: Option<PathBuf>,
     /// Address on which requests are taken.
     pub listen: SocketAddr,
     /// Folder of everything that is kept.
@@ -68,6 +72,8 @@ pub struct TlsConfig {
 pub struct LimitsConfig {
     /// Longest request body.
     pub body_bytes: usize,
+    /// Memory of all request bodies together, in MiB.
+    pub bodies_mib: usize,
     /// How long the head of a request may take to arrive.
     pub head: Duration,
     /// How long the body of a request may stall.
@@ -78,6 +84,8 @@ pub struct LimitsConfig {
     pub write: Duration,
     /// Most connections at a time.
     pub connections: usize,
+    /// Most connections of one address at a time, 0 for no limit.
+    pub connections_per_address: usize,
 }
 
 /// What is logged, and how.
@@ -100,6 +108,8 @@ pub struct AuthConfig {
     pub admin_key: Option<Secret>,
     /// How long the result of checking a key is kept.
     pub cache: Duration,
+    /// Unknown keys from one address after which only keys known there are looked at, 0 for any number.
+    pub unknown_keys_per_minute: u32,
 }
 
 /// Who may call which model.
@@ -169,6 +179,12 @@ pub struct PythonConfig {
     pub uv: String,
     /// Whether functions get the packages that most of them need.
     pub base: bool,
+    /// What happens where functions cannot be isolated.
+    pub isolation: Isolation,
+    /// Further files and folders that functions may read.
+    pub read_paths: Vec<PathBuf>,
+    /// Further folders that all functions may write to.
+    pub write_paths: Vec<PathBuf>,
 }
 
 impl Default for Config {

@@ -1,8 +1,8 @@
 //! Which settings there are: the one list that everything else about them is made from.
 
 use super::choices::{
-    Affinity, AuthMode, Choice, Closing, HalfClose, LogFormat, LogLevel, ModelAccess, Requirements,
-    Role, StreamOutlet, UpstreamKind,
+    Affinity, AuthMode, Choice, Closing, HalfClose, Isolation, LogFormat, LogLevel, ModelAccess,
+    NetworkAccess, Requirements, Role, StreamOutlet, UpstreamKind,
 };
 use super::kind::Kind;
 
@@ -116,11 +116,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("tls.key", Kind::Path, "", "PEM file with the private key of the certificate."),
 
     setting("limits.body_bytes", whole(1, 1 << 40), "33554432", "Longest request body in bytes."),
+    setting("limits.bodies_mib", whole(1, MANY), "1024", "Memory of all request bodies together in MiB."),
     setting("limits.head_seconds", LIMIT, "10", "How long the head of a request may take to arrive."),
     setting("limits.body_seconds", LIMIT, "30", "How long the body of a request may stall."),
     setting("limits.idle_seconds", LIMIT, "75", "How long a connection without a request is kept open."),
     setting("limits.write_seconds", LIMIT, "60", "How long a client may go without taking any of its answer."),
     setting("limits.connections", whole(1, 10 * MANY), "20000", "Most connections at a time."),
+    setting("limits.connections_per_address", whole(0, 10 * MANY), "0", "Most connections of one address at a time, trusted proxies aside; 0 means no limit."),
 
     setting("log.format", Kind::Choice(LogFormat::WORDS), "text", "How log lines are written."),
     setting("log.level", Kind::Choice(LogLevel::WORDS), "info", "The least important lines that are logged."),
@@ -130,6 +132,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("auth.force_open", Kind::Bool, "false", "Allows open mode on an address that others can reach."),
     setting("auth.admin_key", Kind::Secret, "", "Key of the first admin; without one it is made and shown at first start."),
     setting("auth.cache_seconds", SPAN, "60", "How long the result of checking a key is kept."),
+    setting("auth.unknown_keys_per_minute", whole(0, MANY), "60", "Unknown keys from one address after which only keys known there are looked at; 0 means any number."),
 
     setting("models.access", Kind::Choice(ModelAccess::WORDS), "open", "Who may call a model without an access list: every user, or admins only."),
     setting("models.cache_seconds", SPAN, "30", "How long the upstreams' model lists are kept."),
@@ -149,12 +152,14 @@ pub const SETTINGS: &[Setting] = &[
     setting("functions.inlet_seconds", LIMIT, "30", "Time limit of inlet."),
     setting("functions.outlet_seconds", LIMIT, "30", "Time limit of outlet."),
     setting("functions.stream_seconds", LIMIT, "5", "Time limit of stream, per event."),
-    setting("functions.pipe_first_seconds", LIMIT, "300", "Time limit of a pipe until its first item."),
+    setting("functions.pipe_first_seconds", LIMIT, "300", "Time limit of a pipe until its first item, of an action and of a tool."),
     setting("functions.pipe_idle_seconds", LIMIT, "120", "Time limit of a pipe between two items."),
     setting("functions.load_seconds", LIMIT, "30", "Time limit of loading a function."),
     setting("functions.load_url", Kind::Bool, "false", "Whether administrators may have the gateway fetch function files from the web."),
     setting("functions.memory_mib", whole(0, MANY), "1024", "Memory of a function's process in MiB; 0 means no limit."),
     setting("functions.queue", whole(1, MANY), "256", "Calls that may wait for a function."),
+    setting("functions.network", Kind::Choice(NetworkAccess::WORDS), "open", "Whether functions may open network connections."),
+    setting("functions.subprocesses", Kind::Bool, "false", "Whether functions may start programs."),
 
     setting("tools.loop", Kind::Bool, "false", "Whether the gateway runs the tools that a model calls and asks it again, for tools that the gateway added."),
     setting("tools.max_rounds", whole(1, MANY), "30", "How often it does so for one request at most."),
@@ -165,6 +170,9 @@ pub const SETTINGS: &[Setting] = &[
     setting("python.pass_env", Kind::List, "", "Names of the gateway's environment variables that functions may see."),
     setting("python.uv", Kind::Path, "", "Path of a uv program; empty means the one that is found, or one that is installed."),
     setting("python.base", Kind::Bool, "true", "Whether functions get the packages that most of them need."),
+    setting("python.isolation", Kind::Choice(Isolation::WORDS), "best_effort", "What happens where functions cannot be isolated: they run with what there is, or not at all; off isolates nothing."),
+    setting("python.read_paths", Kind::List, "", "Further files and folders that functions may read."),
+    setting("python.write_paths", Kind::List, "", "Further folders that all functions may write to."),
 ];
 
 /// The keys of `[[upstreams]]`.
@@ -201,9 +209,9 @@ pub(super) const USER_FIELDS: &[Field] = &[
 /// The keys of `[function.<id>]`.
 #[rustfmt::skip]
 pub(super) const FUNCTION_FIELDS: &[Field] = &[
-    field("active", Kind::Bool, "Whether it runs at all. Default `true`."),
-    field("global", Kind::Bool, "Whether a filter runs on every model. Default: it does."),
-    field("models", Kind::List, "Models that a filter runs on if it is not global, and on presets made of them."),
+    field("active", Kind::Bool, "Whether it runs at all, if it is a file of the folder. Default `true`."),
+    field("global", Kind::Bool, "Whether a filter or action of the folder is for every model. Default: filters are."),
+    field("models", Kind::List, "Models that a filter runs on, and on presets made of them, or that offer an action, if it is not global."),
     field("valves", Kind::Table, "Values of its `Valves`; those set over the API win."),
     field("on_error", Kind::Choice(Closing::WORDS), "Default: `functions.on_error`."),
     field("outlet_error", Kind::Choice(Closing::WORDS), "Default: `functions.outlet_error`."),
@@ -218,5 +226,8 @@ pub(super) const FUNCTION_FIELDS: &[Field] = &[
     field("queue", whole(1, MANY), "Default: `functions.queue`."),
     field("threads", whole(1, 64), "Synchronous calls at a time. Default 1; more only if it keeps nothing on `self`."),
     field("group", Kind::Text, "Functions of one group share a process. Default: none."),
+    field("network", Kind::Choice(NetworkAccess::WORDS), "Default: `functions.network`."),
+    field("hosts", Kind::List, "Not available yet: the only hosts that it may reach."),
+    field("subprocesses", Kind::Bool, "Whether it may start programs. Default: `functions.subprocesses`."),
     field("bypass_filter", Kind::Bool, "Whether it may ask for completions that no filter sees. Default `false`."),
 ];

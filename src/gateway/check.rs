@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::{GatewayError, python_settings};
-use crate::config::{Config, FunctionConfig, StreamOutlet};
-use crate::host::Host;
+use crate::config::{Config, FunctionConfig, Isolation, StreamOutlet};
+use crate::host::{Host, Protection};
 use crate::registry::function::{FunctionId, Learnt};
 use crate::registry::{Candidate, Loader, folder, settings_from};
 
@@ -43,12 +43,14 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
         findings
             .good
             .push(format!("no functions folder: {}", folder.display()));
+        check_isolation_alone(config, &mut findings).await;
         return Ok(findings);
     }
     let files = folder::read(folder).map_err(|error| {
         GatewayError::new(format!("`{}` cannot be read", folder.display()), error)
     })?;
     let host = Host::new(python_settings(config), vec![Handle::current()]);
+    check_isolation(&host, config, &mut findings).await;
     for (id, source) in files {
         let settings = config
             .functions
@@ -58,6 +60,50 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
         check_function(&host, config, &id, &source, settings, &mut findings).await;
     }
     Ok(findings)
+}
+
+/// Tries isolation out where there are no functions, and installs and keeps nothing for it.
+async fn check_isolation_alone(config: &Config, findings: &mut Findings) {
+    let mut settings = python_settings(config);
+    settings.base = false;
+    let is_new = !settings.data_dir.exists();
+    if is_new {
+        let name = format!("sluicegate-check-{}", std::process::id());
+        settings.data_dir = std::env::temp_dir().join(name);
+    }
+    let data_dir = settings.data_dir.clone();
+    let host = Host::new(settings, vec![Handle::current()]);
+    check_isolation(&host, config, findings).await;
+    if is_new {
+        // What is left of a folder for temporary files harms nobody.
+        let _ = std::fs::remove_dir_all(data_dir);
+    }
+}
+
+/// Says how functions are isolated on this machine.
+async fn check_isolation(host: &Host, config: &Config, findings: &mut Findings) {
+    match host.try_isolation().await {
+        Ok(protections) => protections.iter().for_each(|it| findings.protection(it)),
+        Err(error) => {
+            let is_required = config.python.isolation == Isolation::Required;
+            let list = match is_required {
+                true => &mut findings.mistakes,
+                false => &mut findings.warnings,
+            };
+            list.push(format!("functions cannot run: {error}"));
+        }
+    }
+}
+
+impl Findings {
+    fn protection(&mut self, protection: &Protection) {
+        if protection.in_force {
+            self.good.push(format!("isolation: {protection}"));
+        } else {
+            self.warnings
+                .push(format!("isolation is not in force: {protection}"));
+        }
+    }
 }
 
 async fn check_function(

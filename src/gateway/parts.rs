@@ -19,8 +19,8 @@ use crate::chat::Chat;
 use crate::config::Config;
 use crate::models::Models;
 use crate::passthrough::Passthrough;
-use crate::server::App;
 use crate::server::listen::{Handler, Peer, Received};
+use crate::server::{App, BodyLimits, Budget};
 use crate::upstream::{Catalog, Directory, Upstreams};
 
 /// What the data threads share of one configuration.
@@ -33,7 +33,7 @@ pub(super) struct Parts {
     reception: Arc<Reception>,
     passthrough_default: Option<usize>,
     opened_routes: Arc<[String]>,
-    body_limit_bytes: usize,
+    body_limits: BodyLimits,
     tool_rounds: u32,
     // Ends the health checks of these upstreams with the last holder.
     _health: Arc<Task>,
@@ -110,7 +110,11 @@ impl Parts {
             directory,
             admin,
             opened_routes: config.unfiltered_routes.clone().into(),
-            body_limit_bytes: config.limits.body_bytes,
+            body_limits: BodyLimits {
+                bytes: config.limits.body_bytes,
+                stall: config.limits.body,
+                budget: Budget::new(config.limits.bodies_mib << 20),
+            },
             tool_rounds: match &config.tools {
                 tools if tools.is_looping => tools.max_rounds,
                 _ => 0,
@@ -150,7 +154,7 @@ impl Parts {
             admin: self.admin.clone(),
             control: base.control.clone(),
             shutdown: base.shutdown.clone(),
-            body_limit_bytes: self.body_limit_bytes,
+            body_limits: self.body_limits.clone(),
         }
     }
 }

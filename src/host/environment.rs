@@ -12,7 +12,7 @@ pub use self::report::{EnvironmentReport, EnvironmentState};
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -24,9 +24,10 @@ use self::build::{Builder, progress};
 use self::ledger::Ledger;
 
 use super::interpreter::Interpreter;
+use super::isolation::IsolationSettings;
 use super::requirements::{self, Requirement};
-use super::runtime;
 use super::zygote::Launch;
+use super::{runtime, scratch};
 use crate::config::Requirements;
 
 /// What the base environment holds, by the imports of community functions.
@@ -69,6 +70,8 @@ pub struct PythonSettings {
     pub leave: Leave,
     /// Further variables that functions may see.
     pub pass_env: Vec<String>,
+    /// How functions are isolated.
+    pub isolation: IsolationSettings,
     /// Whether what functions print goes to the gateway's log.
     pub log_prints: bool,
 }
@@ -173,7 +176,7 @@ impl Environments {
         };
         let is_whole = base.is_some();
         let python = base.unwrap_or_else(|| interpreter.path.clone());
-        let scratch = make_scratch(&data_dir.join("python/scratch"))?;
+        let scratch = scratch::make(&data_dir.join("python/scratch"))?;
         Ok((
             Launch {
                 python,
@@ -258,20 +261,6 @@ impl Environments {
             .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
             .collect()
     }
-}
-
-/// A folder for this process's temporary files. What processes that are gone left is removed.
-fn make_scratch(parent: &Path) -> io::Result<PathBuf> {
-    std::fs::create_dir_all(parent)?;
-    for entry in std::fs::read_dir(parent)?.flatten() {
-        if !Path::new("/proc").join(entry.file_name()).exists() {
-            // Another process may be removing it as well.
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-    let scratch = parent.join(std::process::id().to_string());
-    std::fs::create_dir_all(&scratch)?;
-    Ok(scratch)
 }
 
 /// What an environment holds for these requirements, in one order whatever theirs is.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::Host;
+use super::isolation::Bounds;
 use super::runner::Seat;
 use super::worker::Worker;
 use crate::registry::{Function, Snapshot};
@@ -20,20 +21,27 @@ pub(super) struct Groups(Mutex<HashMap<String, Group>>);
 struct Group {
     /// The process, once there is one.
     worker: Weak<Worker>,
+    /// What that may.
+    bounds: Option<Bounds>,
     /// The active functions of the newest snapshot, by id.
     members: Vec<Weak<Function>>,
 }
 
 impl Groups {
-    /// The process of a group, if it runs.
-    pub(super) fn worker(&self, group: &str) -> Option<Arc<Worker>> {
-        let worker = self.lock().get(group)?.worker.upgrade();
-        worker.filter(|worker| worker.is_alive())
+    /// The process of a group, if one runs that may what it should.
+    pub(super) fn worker(&self, group: &str, bounds: Bounds) -> Option<Arc<Worker>> {
+        let groups = self.lock();
+        let group = groups.get(group)?;
+        let worker = group.worker.upgrade().filter(|worker| worker.is_alive());
+        worker.filter(|_| group.bounds == Some(bounds))
     }
 
     /// Puts a process in the place of the group's last one.
-    pub(super) fn set_worker(&self, group: &str, worker: &Arc<Worker>) {
-        self.lock().entry(group.to_owned()).or_default().worker = Arc::downgrade(worker);
+    pub(super) fn set_worker(&self, group: &str, worker: &Arc<Worker>, bounds: Bounds) {
+        let mut groups = self.lock();
+        let group = groups.entry(group.to_owned()).or_default();
+        group.worker = Arc::downgrade(worker);
+        group.bounds = Some(bounds);
     }
 
     /// Learns which functions belong together from now on.

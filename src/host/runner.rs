@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::Shared;
 use super::call::Question;
 use super::failure::Failure;
+use super::isolation::{Bounds, Tenant};
 use super::worker::Worker;
 use crate::registry::frontmatter;
 use crate::registry::function::{FunctionId, FunctionSettings, Valves};
@@ -54,6 +55,8 @@ pub(super) struct Runner {
 pub(super) struct Seat {
     pub(super) worker: Arc<Worker>,
     pub(super) slot: u32,
+    /// What its process may.
+    bounds: Bounds,
     /// What the loader said.
     pub(super) learnt: Bytes,
     /// The versions of valves that the worker has. Held while one is sent, so that no other thread opens a request
@@ -88,12 +91,20 @@ impl Runner {
         settings: &FunctionSettings,
         valves: &[u8],
     ) -> Result<Arc<Seat>, Failure> {
-        if let Some(seat) = self.trusted_seat().await {
+        let bounds = Bounds::of(settings);
+        if let Some(seat) = self.trusted_seat().await
+            && seat.bounds == bounds
+        {
             return Ok(seat);
         }
         let _starting = self.starting.lock().await;
         if let Some(seat) = self.trusted_seat().await {
-            return Ok(seat);
+            if seat.bounds == bounds {
+                return Ok(seat);
+            }
+            // Requests that have begun in it end there, and it with them.
+            info!(function.id = %self.id, "what a function may has changed, its process is replaced");
+            self.give_up(&seat);
         }
         self.note_crash();
         self.check_quarantine()?;
@@ -167,7 +178,11 @@ impl Runner {
     }
 
     async fn start(&self, settings: &FunctionSettings, valves: &[u8]) -> Result<Seat, Failure> {
-        let worker = self.shared.worker_for(&self.requirements, settings).await?;
+        let tenant = Tenant {
+            id: &self.id,
+            settings,
+        };
+        let worker = self.shared.worker_for(&self.requirements, tenant).await?;
         let slot = worker.next_id();
         let payload = json!({
             "function_id": self.id.as_str(),
@@ -188,6 +203,7 @@ impl Runner {
         Ok(Seat {
             worker,
             slot,
+            bounds: Bounds::of(settings),
             learnt,
             valves: Mutex::default(),
             was_given_up: AtomicBool::new(false),

@@ -127,7 +127,9 @@ impl Session {
             callbacks: Arc::clone(&context.callbacks),
         };
         seat.worker.open_desk(request, desk);
-        seat.worker.tell(Kind::Open, request, &payload.finish());
+        // One write carries it and the first call.
+        seat.worker
+            .tell_with_next(Kind::Open, request, payload.finish());
         Self {
             function,
             runner,
@@ -361,7 +363,7 @@ fn hook_of(handler: Handler) -> &'static str {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.seat.worker.tell(Kind::Close, self.request, &[]);
+        self.seat.worker.tell_soon(Kind::Close, self.request);
         self.seat.worker.close_desk(self.request);
     }
 }

@@ -140,6 +140,17 @@ impl Worker {
             .send(&Frame::new(kind, id, Bytes::copy_from_slice(payload)));
     }
 
+    /// As [`Worker::tell`], together with whatever is sent next.
+    pub(super) fn tell_with_next(&self, kind: Kind, id: u32, payload: Bytes) {
+        self.connection.queue(&Frame::new(kind, id, payload));
+    }
+
+    /// As [`Worker::tell`], in no hurry: with what others send, or once the thread has nothing else to do.
+    pub(super) fn tell_soon(&self, kind: Kind, id: u32) {
+        self.connection.queue(&Frame::new(kind, id, Bytes::new()));
+        self.connection.writable.notify_one();
+    }
+
     /// Sends a call, or another frame that is answered once, and returns where its answer comes.
     pub(super) fn ask(&self, kind: Kind, handler: Option<Handler>, payload: Bytes) -> Question {
         self.ask_as(self.next_id(), kind, handler, payload)
@@ -262,6 +273,11 @@ impl Connection {
         if !outbox.is_blocked {
             self.flush(&mut outbox);
         }
+    }
+
+    /// Adds a frame to those that the next write takes along.
+    fn queue(&self, frame: &Frame) {
+        frames::encode(frame, &mut self.outbox().bytes);
     }
 
     /// Writes as much as the socket takes.

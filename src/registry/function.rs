@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::secrets;
-use crate::config::{Closing, StreamOutlet};
+use crate::config::{Closing, NetworkAccess, StreamOutlet};
 
-/// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Never joined to a path. Tools have names of their own: their
-/// ids begin with `tool:`, which no function's can.
+/// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Joined to a path for its data folder only. Tools have names of
+/// their own: their ids begin with `tool:`, which no function's can.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FunctionId(Arc<str>);
 
@@ -295,6 +295,10 @@ pub struct FunctionSettings {
     pub queue: usize,
     /// Name of the process that it shares with other functions, empty for one of its own.
     pub group: String,
+    /// Which connections it may open.
+    pub network: NetworkAccess,
+    /// Whether it may start programs.
+    pub subprocesses: bool,
     /// Whether it may ask for completions that no filter sees.
     pub bypass_filter: bool,
     /// Models that it is attached to besides being global.

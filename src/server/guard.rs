@@ -27,6 +27,14 @@ use timer::Timer;
 /// itself answers 400 after the answers before it, and closes.
 const POISON: &[u8] = b"\x01\n\r\n\r\n";
 const DISCARD_BYTES: usize = 4096;
+/// The answer to a head that does not come.
+const LATE: &[u8] = concat!(
+    "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n",
+    "content-length: 130\r\nconnection: close\r\n\r\n",
+    r#"{"error":{"message":"the head of the request took too long","#,
+    r#""type":"invalid_request_error","code":"request_timeout","param":null}}"#,
+)
+.as_bytes();
 
 /// What the end of the input means while a request is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,24 +152,6 @@ impl<S> Guard<S> {
         }
     }
 
-    /// Bounds the wait for bytes, which has begun or goes on.
-    fn poll_read_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(waiting) = self.waiting() else {
-            self.read_wait = None;
-            return Poll::Pending;
-        };
-        let (limit, what) = match waiting {
-            Waiting::Idle(_) => (self.limits.idle, "no request came"),
-            Waiting::Head(_) => (self.limits.head, "a request's head took too long"),
-            Waiting::Body(_) => (self.limits.body, "a request's body stalled"),
-        };
-        let known = self.read_wait.filter(|(known, _)| *known == waiting);
-        let wait = known.unwrap_or_else(|| (waiting, Instant::now() + limit));
-        self.read_wait = Some(wait);
-        ready!(self.timer.poll_until(cx, wait.1));
-        Poll::Ready(Err(timed_out(what)))
-    }
-
     /// The client sends nothing more. hyper learns it, unless the answer is to be delivered.
     fn poll_end_of_input(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let is_served = self.half_close == HalfClose::Serve
@@ -200,6 +190,39 @@ impl<S> Guard<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Guard<S> {
+    /// Bounds the wait for bytes, which has begun or goes on.
+    fn poll_read_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(waiting) = self.waiting() else {
+            self.read_wait = None;
+            return Poll::Pending;
+        };
+        let (limit, what) = match waiting {
+            Waiting::Idle(_) => (self.limits.idle, "no request came"),
+            Waiting::Head(_) => (self.limits.head, "a request's head took too long"),
+            Waiting::Body(_) => (self.limits.body, "a request's body stalled"),
+        };
+        let known = self.read_wait.filter(|(known, _)| *known == waiting);
+        let wait = known.unwrap_or_else(|| (waiting, Instant::now() + limit));
+        self.read_wait = Some(wait);
+        ready!(self.timer.poll_until(cx, wait.1));
+        if matches!(waiting, Waiting::Head(_)) {
+            self.say_late(cx);
+        }
+        Poll::Ready(Err(timed_out(what)))
+    }
+
+    /// Tells a client whose head did not come, if its socket takes it at once. hyper has nothing to write then.
+    fn say_late(&mut self, cx: &mut Context<'_>) {
+        let mut stream = Pin::new(&mut self.stream);
+        if stream.as_mut().poll_write(cx, LATE).is_ready() {
+            // The connection is dropped next, whatever comes of it.
+            let _ = stream.as_mut().poll_flush(cx);
+            let _ = stream.poll_shutdown(cx);
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> Guard<S> {
     /// Reads and forgets until the client has ended too: closing before would reset the
     /// connection, and the client might lose the answer.
@@ -219,7 +242,7 @@ impl<S: AsyncRead + Unpin> Guard<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use tokio::runtime::Handle;
 
 use crate::body::Body;
+use crate::config::Networks;
 
 use super::drain::Shutdown;
 pub use super::guard::{HalfClose, Limits};
@@ -45,6 +46,10 @@ pub struct Settings {
     pub threads: usize,
     /// How many connections may be open; those above are answered 503.
     pub connections: usize,
+    /// How many connections of one address may be open, 0 for any number; those above are answered 503.
+    pub connections_per_address: usize,
+    /// Addresses whose connections are not counted, since they carry those of others.
+    pub trusted_proxies: Networks,
     /// What the end of a client's input means.
     pub half_close: HalfClose,
     /// How long requests may take to finish after the first signal.
@@ -59,6 +64,7 @@ impl fmt::Debug for Settings {
             .field("limits", &self.limits)
             .field("threads", &self.threads)
             .field("connections", &self.connections)
+            .field("connections_per_address", &self.connections_per_address)
             .field("half_close", &self.half_close)
             .field("drain", &self.drain)
             .finish()

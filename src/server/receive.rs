@@ -1,39 +1,71 @@
 //! The body of a request, taken in within its limit.
 
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
+use super::budget::Budget;
 use crate::error::{Error, Kind, Result};
+
+/// What a body may take.
+#[derive(Clone, Debug)]
+pub struct BodyLimits {
+    /// Its own length.
+    pub bytes: usize,
+    /// How long it may stall.
+    pub stall: Duration,
+    /// What it shares with all others.
+    pub budget: Budget,
+}
+
+impl BodyLimits {
+    /// The same for another length, and with room of its own: management must be reached in any case.
+    pub(super) fn apart(&self, bytes: usize) -> Self {
+        Self {
+            bytes,
+            stall: self.stall,
+            budget: Budget::new(bytes),
+        }
+    }
+}
 
 /// All of a body.
 ///
 /// # Errors
 ///
-/// If it is longer than `limit_bytes`, or does not come whole.
-pub(super) async fn body(mut body: Incoming, limit_bytes: usize) -> Result<Bytes> {
+/// If it is longer than its limit, or all bodies together are, or it does not come whole, or stalls. The guard sees
+/// stalls of a connection; this sees those of one stream among others.
+pub(super) async fn body(mut body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
     // A length that is announced is refused before it is sent.
-    if body.size_hint().lower() > limit_bytes as u64 {
-        return Err(too_large(limit_bytes));
+    if body.size_hint().lower() > limits.bytes as u64 {
+        return Err(too_large(limits.bytes));
     }
+    let mut share = limits.budget.open();
     let mut pieces = Vec::new();
     let mut length = 0;
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = timeout(limits.stall, body.frame()).await.map_err(stalled)? {
         let Ok(data) = frame.map_err(broken)?.into_data() else {
             continue;
         };
         length += data.len();
-        if length > limit_bytes {
-            return Err(too_large(limit_bytes));
+        if length > limits.bytes {
+            return Err(too_large(limits.bytes));
         }
+        share.grow(data.len())?;
         pieces.push(data);
     }
-    Ok(match pieces.len() {
+    let whole = match pieces.len() {
         1 => pieces.swap_remove(0),
         _ => pieces.concat().into(),
-    })
+    };
+    Ok(share.into_body(whole))
 }
 
 /// Refuses bodies that are not plain JSON.
@@ -77,11 +109,29 @@ fn too_large(limit_bytes: usize) -> Error {
     )
 }
 
+fn stalled(late: impl StdError + Send + Sync + 'static) -> Error {
+    Error::new(Kind::RequestTimeout, "the body of the request stalled").with_source(late)
+}
+
+/// Whose fault it is that a body broke off: the guard's time limit, framing that is none, or the client has gone.
 fn broken(error: hyper::Error) -> Error {
-    let kind = if error.is_timeout() {
-        Kind::RequestTimeout
-    } else {
-        Kind::ClientGone
-    };
-    Error::new(kind, "the body did not come whole").with_source(error)
+    match cause_of(&error) {
+        Some(io::ErrorKind::TimedOut) => stalled(error),
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+            let message = "the framing of the body is not valid";
+            Error::new(Kind::InvalidRequest, message).with_source(error)
+        }
+        _ => Error::new(Kind::ClientGone, "the body did not come whole").with_source(error),
+    }
+}
+
+fn cause_of(error: &hyper::Error) -> Option<io::ErrorKind> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        next = error.source();
+    }
+    None
 }

@@ -11,7 +11,7 @@ use tracing::{debug, error, warn};
 
 use super::drain::{Phase, Shutdown};
 use super::listen::{Handler, Peer};
-use super::receive;
+use super::receive::{self, BodyLimits};
 use crate::actions::{self, Actions};
 use crate::admin::{self, Admin};
 use crate::auth::{Auth, Caller};
@@ -44,8 +44,8 @@ pub struct App {
     pub control: Handle,
     /// Whether the gateway is about to end.
     pub shutdown: Shutdown,
-    /// Longest body of a request, in bytes.
-    pub body_limit_bytes: usize,
+    /// What the body of a request may take.
+    pub body_limits: BodyLimits,
 }
 
 /// What a path means.
@@ -145,13 +145,13 @@ impl App {
             Route::Chat(_) => {
                 expect_method(incoming.method, "POST")?;
                 receive::expect_json(incoming.headers)?;
-                let body = receive::body(body, self.body_limit_bytes).await?;
+                let body = receive::body(body, &self.body_limits).await?;
                 self.chat.complete(incoming, body).await
             }
             Route::Completed => {
                 expect_method(incoming.method, "POST")?;
                 receive::expect_json(incoming.headers)?;
-                let body = receive::body(body, self.body_limit_bytes).await?;
+                let body = receive::body(body, &self.body_limits).await?;
                 self.chat.completed(incoming, body).await
             }
             Route::Events(id) => {
@@ -178,7 +178,7 @@ impl App {
             Route::Action(id) => {
                 expect_method(incoming.method, "POST")?;
                 receive::expect_json(incoming.headers)?;
-                let body = receive::body(body, self.body_limit_bytes).await?;
+                let body = receive::body(body, &self.body_limits).await?;
                 let snapshot = self.chat.snapshot(incoming);
                 self.actions.run(&snapshot, incoming, id, body).await
             }
@@ -191,7 +191,7 @@ impl App {
         match self.passthrough.access(path) {
             Access::Open => {
                 receive::expect_identity(incoming.headers)?;
-                let body = receive::body(body, self.body_limit_bytes).await?;
+                let body = receive::body(body, &self.body_limits).await?;
                 self.passthrough.pass(incoming, body).await
             }
             Access::Shut => {
@@ -215,7 +215,8 @@ impl App {
         body: IncomingBody,
     ) -> Result<Response<Body>> {
         receive::expect_identity(&head.headers)?;
-        let body = receive::body(body, admin::MAX_BODY_BYTES).await?;
+        let limits = self.body_limits.apart(admin::MAX_BODY_BYTES);
+        let body = receive::body(body, &limits).await?;
         let mut request = Request::new(body);
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();
@@ -296,6 +297,8 @@ fn now() -> u64 {
 fn refuse(contract: Contract, failed: &Error, log: &RequestLog) -> Response<Body> {
     let cause = std::error::Error::source(failed).map(ToString::to_string);
     match failed.kind().fault() {
+        // The access line says it; there may be many.
+        _ if failed.kind() == Kind::Overloaded => {}
         Fault::Gateway => error!(request.id = %log.id(), error = %failed, cause, "request failed"),
         // A refusal is no failure, and its words may be about the prompt.
         Fault::Function if failed.kind() == Kind::FunctionRefused => {

@@ -23,7 +23,7 @@ use super::incoming::Arriving;
 /// Longer than most servers keep an idle connection; those that close earlier are noticed.
 const POOL_IDLE: Duration = Duration::from_secs(60);
 /// The longest head of an answer, and the most that one connection reads ahead of its consumer.
-const READ_BUFFER_BYTES: usize = 128 << 10;
+const READ_BUFFER_BYTES: usize = 32 << 10;
 
 /// One thread's connections to all upstreams. Clones share them.
 #[derive(Clone)]

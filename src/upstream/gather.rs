@@ -10,7 +10,7 @@ use futures_util::Stream;
 use crate::error::Result;
 
 /// The most that is joined.
-const JOINED_BYTES: usize = 64 << 10;
+const JOINED_BYTES: usize = 16 << 10;
 
 /// What a poll of the inner stream brought that has to wait for the joined bytes to go first.
 type Next = Option<Result<Bytes>>;

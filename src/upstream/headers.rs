@@ -105,6 +105,14 @@ fn is_listed(headers: &HeaderMap, name: &HeaderName) -> bool {
 /// Says who the caller is or how it reaches us; no model server's business.
 fn stays_here(name: &HeaderName) -> bool {
     let name = name.as_str();
+    // Many servers take one for the other.
+    if name.contains('_') {
+        return is_private(&name.replace('_', "-"));
+    }
+    is_private(name)
+}
+
+fn is_private(name: &str) -> bool {
     matches!(
         name,
         "host"

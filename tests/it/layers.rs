@@ -146,6 +146,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("anyhow", &["main"]),
     ("pyo3", &[]),
+    ("landlock", &[]),
+    ("seccompiler", &[]),
 ];
 
 #[test]

@@ -345,6 +345,8 @@ async fn an_export_brings_the_models_to_another_gateway_and_they_outlive_it() {
     assert_eq!(kept(2, "meta"), exported[1]["meta"]);
     again.user().chat(&chat("a", "hi")).await.expect(404);
     again.user().chat(&chat("b", "hi")).await.expect(200);
+    let open = again.user().chat(&chat("echo", "hi")).await;
+    open.expect(200);
     manage(&again, "sync", exported).await.expect(200);
     again.user().chat(&chat("b", "hi")).await.expect(404);
 }

@@ -33,6 +33,7 @@ class Kind(IntEnum):
     PING = 9
     CALLBACK_REPLY = 10
     UNLOAD = 11
+    CONFINE = 12
     READY = 65
     FAILED = 66
     REPLY = 67
@@ -120,8 +121,8 @@ class Zygote:
         data, descriptors, _, _ = socket.recv_fds(self.control, 65536, 4)
         return json.loads(data), descriptors
 
-    def spawn(self, memory_mib: int = 0) -> Worker:
-        """A new worker."""
+    def spawn(self, memory_mib: int = 0, confined: bool = True, **orders: Any) -> Worker:
+        """A new worker, confined as `orders` say or told nothing yet."""
         ours, theirs = socket.socketpair()
         self.spawns += 1
         message = {"spawn": self.spawns, "memory_mib": memory_mib, "name": "test-worker"}
@@ -130,7 +131,9 @@ class Zygote:
         while True:
             answer, descriptors = self.receive()
             if answer.get("spawned") == self.spawns:
-                return Worker(ours, answer["pid"], descriptors[0], self.spawns)
+                worker = Worker(ours, answer["pid"], descriptors[0], self.spawns)
+                worker.protections = worker.confine(**orders) if confined else []
+                return worker
             if answer.get("spawn_failed") == self.spawns:
                 ours.close()
                 raise SpawnFailed(answer["error"])
@@ -159,6 +162,7 @@ class Worker:
         self.pidfd = pidfd
         self.spawn = spawn
         self.received: list[Frame] = []
+        self.protections: list[dict[str, Any]] = []
         self._ids = 0
 
     def close(self) -> None:
@@ -199,6 +203,15 @@ class Worker:
                 raise WorkerDied
             pieces += piece
         return bytes(pieces)
+
+    def confine(self, **orders: Any) -> list[dict[str, Any]]:
+        """Tells the worker what it may do, which is the first that it must be told."""
+        usual = {"isolation": True, "data": None, "subprocesses": False, "network": True, "uid": None}
+        call = self.next_id()
+        self.send(Kind.CONFINE, call, {**usual, **orders})
+        answer = self.wait(Kind.REPLY, Kind.ERROR, id=call)
+        assert answer.kind == Kind.REPLY, answer.payload
+        return answer.json["protections"]
 
     # The steps of a request.
 

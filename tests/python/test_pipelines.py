@@ -264,7 +264,7 @@ def test_the_end_is_told_of(zygote: Zygote, tmp_path: Path, is_unloaded: bool) -
         await asyncio.sleep(0.01)
         open({str(mark)!r}, 'w').write('yes')
 """
-    ending = zygote.spawn()
+    ending = zygote.spawn(data=str(tmp_path))
     slot = ending.load(source)
     if is_unloaded:
         ending.send(Kind.UNLOAD, slot)
@@ -273,9 +273,9 @@ def test_the_end_is_told_of(zygote: Zygote, tmp_path: Path, is_unloaded: bool) -
     assert mark.read_text() == "yes"
 
 
-def test_a_shutdown_that_hangs_is_given_up(zygote: Zygote) -> None:
+def test_a_shutdown_that_hangs_is_given_up(zygote: Zygote, tmp_path: Path) -> None:
     source = PLAIN + "\n    async def on_shutdown(self):\n        import asyncio\n        await asyncio.Event().wait()\n"
-    ending = zygote.spawn()
+    ending = zygote.spawn(data=str(tmp_path))
     ending.load(source)
     ending.close()
     assert zygote.wait_exit(ending) == 0

@@ -97,6 +97,9 @@ wire_enum! {
         CallbackReply = 10,
         /// A slot is no longer needed. Id: slot. No payload.
         Unload = 11,
+        /// What the process may do, before anything else. Id: call. Payload: see `sluicegate_worker/confinement.py`.
+        /// Answered by `Reply` with what is in force.
+        Confine = 12,
 
         /// A function was loaded. Id: slot. Payload: what the loader learnt, see `sluicegate_worker/loader.py`.
         Ready = 65,

@@ -2,19 +2,25 @@
 //!
 //! [`core`] moves frames over the worker's socket, [`encode`] writes Python values as JSON (reading it is
 //! jiter's work), [`socket`] makes the system calls, [`watch`] ends a worker whose gateway is gone.
+//! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`].
 //! The code that acts on the frames is `python/sluicegate_worker`.
 
+mod confine;
 mod core;
 mod encode;
+mod files;
 mod keys;
+mod privileges;
+mod refused;
 mod socket;
+mod syscalls;
 mod text;
 mod watch;
 
 use frames::{GIVEN_UP, Handler, INITIAL_CREDIT, Item, Kind, Source};
 use pyo3::prelude::*;
 
-const KINDS: [(&str, Kind); 21] = [
+const KINDS: [(&str, Kind); 22] = [
     ("LOAD", Kind::Load),
     ("VALVES", Kind::Valves),
     ("FORGET", Kind::Forget),
@@ -26,6 +32,7 @@ const KINDS: [(&str, Kind); 21] = [
     ("PING", Kind::Ping),
     ("CALLBACK_REPLY", Kind::CallbackReply),
     ("UNLOAD", Kind::Unload),
+    ("CONFINE", Kind::Confine),
     ("READY", Kind::Ready),
     ("FAILED", Kind::Failed),
     ("REPLY", Kind::Reply),
@@ -69,6 +76,9 @@ const SOURCES: [(&str, Source); 3] = [
 #[pymodule]
 fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<core::Core>()?;
+    module.add_function(wrap_pyfunction!(confine::confine, module)?)?;
+    module.add_function(wrap_pyfunction!(privileges::hide_process, module)?)?;
+    module.add_function(wrap_pyfunction!(privileges::adopt_orphans, module)?)?;
     module.add_function(wrap_pyfunction!(encode::dumps, module)?)?;
     module.add_function(wrap_pyfunction!(watch::watch, module)?)?;
     module.add_function(wrap_pyfunction!(watch::name_process, module)?)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{expect, names_of_models};
-use crate::config::choices::{Closing, StreamOutlet};
+use crate::config::choices::{Closing, NetworkAccess, StreamOutlet};
 use crate::config::fields::Fields;
 use crate::config::mistake::Mistakes;
 use crate::config::text;
@@ -34,7 +34,7 @@ pub struct FunctionConfig {
     pub outlet: Duration,
     /// Time limit of `stream`, per event.
     pub stream: Duration,
-    /// Time limit of a pipe until its first item.
+    /// Time limit of a pipe until its first item, of an action and of a tool.
     pub pipe_first: Duration,
     /// Time limit of a pipe between two items.
     pub pipe_idle: Duration,
@@ -46,6 +46,10 @@ pub struct FunctionConfig {
     pub threads: usize,
     /// The functions of one group share a process; empty for none.
     pub group: String,
+    /// Which connections it may open.
+    pub network: NetworkAccess,
+    /// Whether it may start programs.
+    pub subprocesses: bool,
     /// Whether it may ask for completions that no filter sees.
     pub bypass_filter: bool,
 }
@@ -92,11 +96,23 @@ impl FunctionConfig {
             queue: fields.size("queue").unwrap_or(defaults.queue),
             threads: fields.size("threads").unwrap_or(defaults.threads),
             group: name_or_empty(fields, "group", mistakes),
+            network: network(fields, defaults, mistakes),
+            subprocesses: fields.bool("subprocesses").unwrap_or(defaults.subprocesses),
             bypass_filter: fields
                 .bool("bypass_filter")
                 .unwrap_or(defaults.bypass_filter),
         }
     }
+}
+
+fn network(fields: &Fields, defaults: &FunctionConfig, mistakes: &mut Mistakes) -> NetworkAccess {
+    if fields.list("hosts").is_some() {
+        let hint =
+            "set `network = \"none\"`, or name the hosts in a network policy around the gateway";
+        let message = "`hosts` is not available yet";
+        mistakes.add_with_hint(fields.origin_of("hosts"), message, hint);
+    }
+    fields.choice("network").unwrap_or(defaults.network)
 }
 
 fn name_or_empty(fields: &Fields, key: &str, mistakes: &mut Mistakes) -> String {

@@ -115,6 +115,26 @@ const BAD_LINES: &[(&str, &str)] = &[
     ("function.a.group = \"A B\"", "`group` must be of"),
     ("function.a.models = [\"\"]", "`models` has an empty name"),
     (
+        "function.a.hosts = [\"a.test\"]",
+        "`hosts` is not available yet",
+    ),
+    (
+        "[function.a]\ngroup = \"g\"\n[function.b]\ngroup = \"g\"\nsubprocesses = true",
+        "gate.toml:5: `b` and `a` are in one group and share a process, but differ in `subprocesses`",
+    ),
+    (
+        "[function.a]\ngroup = \"g\"\nnetwork = \"none\"\n[function.b]\ngroup = \"g\"",
+        "differ in `network`",
+    ),
+    (
+        "python.isolation = \"off\"\nfunction.a.network = \"none\"",
+        "gate.toml:2: `network = \"none\"` needs isolation",
+    ),
+    (
+        "python.isolation = \"off\"\nfunctions.network = \"none\"",
+        "`network = \"none\"` needs isolation",
+    ),
+    (
         "[[users]]\nid = \"a\"\n[[users]]\nid = \"a\"",
         "gate.toml:4: two users have one id: `a`",
     ),

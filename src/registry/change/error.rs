@@ -46,9 +46,9 @@ impl fmt::Display for ChangeError {
                 f.write_str("We could not find what you're looking for :/")
             }
             Self::Inactive => f.write_str("Function is not active"),
-            Self::InFolder => {
-                f.write_str("this function comes from the functions folder: change its file there")
-            }
+            Self::InFolder => f.write_str(
+                "this function comes from the functions folder: change its file there, and its switches in the configuration",
+            ),
             Self::LooseMask(field) => write!(
                 f,
                 "`{field}` holds the mask of a secret that is not stored: send the value itself"

@@ -1,9 +1,10 @@
 //! Accepts connections and deals each to the thread that has the fewest.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::{self, SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::net::{self, IpAddr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use crate::config::Networks;
 use crate::server::drain::Shutdown;
 
 use super::Settings;
@@ -44,9 +46,55 @@ pub(super) struct Arrival {
     pub(super) seat: Seat,
 }
 
-/// A place in a thread's count of connections.
+/// A place in a thread's count of connections, and in that of its address.
 #[derive(Debug)]
-pub(super) struct Seat(Arc<AtomicUsize>);
+pub(super) struct Seat {
+    load: Arc<AtomicUsize>,
+    _visit: Option<Visit>,
+}
+
+/// How many connections each address has, where that is limited.
+#[derive(Debug)]
+struct Visitors {
+    limit: usize,
+    /// Those who carry the connections of others.
+    exempt: Networks,
+    /// A std lock is enough: it is held for one look-up.
+    open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection in the count of its address.
+#[derive(Debug)]
+struct Visit(Arc<Visitors>, IpAddr);
+
+impl Visitors {
+    /// Counts one more of this address: `Err` if it has too many, `None` where nothing is counted.
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Option<Visit>, ()> {
+        if self.limit == 0 || self.exempt.contains(address) {
+            return Ok(None);
+        }
+        let address = address.to_canonical();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_default();
+        if *count >= self.limit {
+            return Err(());
+        }
+        *count += 1;
+        Ok(Some(Visit(Arc::clone(self), address)))
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.1);
+            }
+        }
+    }
+}
 
 impl Lane {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Arrival>) {
@@ -63,9 +111,12 @@ impl Lane {
         self.load.load(Ordering::Relaxed)
     }
 
-    fn send(&self, stream: TcpStream, addr: SocketAddr) {
+    fn send(&self, stream: TcpStream, addr: SocketAddr, visit: Option<Visit>) {
         self.load.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat(Arc::clone(&self.load));
+        let seat = Seat {
+            load: Arc::clone(&self.load),
+            _visit: visit,
+        };
         // A thread that is gone drops the connection, and with it the seat.
         let _ = self.arrivals.send(Arrival { stream, addr, seat });
     }
@@ -73,7 +124,7 @@ impl Lane {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.load.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -89,6 +140,7 @@ pub(super) struct Acceptor {
 struct Dealer {
     lanes: Vec<Lane>,
     connections: usize,
+    visitors: Arc<Visitors>,
     is_tls: bool,
     refusals: JoinSet<()>,
 }
@@ -102,6 +154,11 @@ impl Acceptor {
         let dealer = Dealer {
             lanes,
             connections: settings.connections,
+            visitors: Arc::new(Visitors {
+                limit: settings.connections_per_address,
+                exempt: settings.trusted_proxies.clone(),
+                open: Mutex::default(),
+            }),
             is_tls: settings.tls.is_some(),
             refusals: JoinSet::new(),
         };
@@ -155,9 +212,13 @@ fn accept_queued(listener: TcpListener, dealer: &mut Dealer) {
 impl Dealer {
     fn deal(&mut self, stream: TcpStream, addr: SocketAddr) {
         if self.lanes.iter().map(Lane::load).sum::<usize>() >= self.connections {
-            self.refuse(stream);
-        } else if let Some(lane) = self.lanes.iter().min_by_key(|lane| lane.load()) {
-            lane.send(stream, addr);
+            return self.refuse(stream);
+        }
+        let Ok(visit) = self.visitors.admit(addr.ip()) else {
+            return self.refuse(stream);
+        };
+        if let Some(lane) = self.lanes.iter().min_by_key(|lane| lane.load()) {
+            lane.send(stream, addr, visit);
         }
     }
 

@@ -1,21 +1,26 @@
 //! The answer as hyper takes it, and the answers that need no handler.
 
 use std::any::Any;
-use std::future::Future;
+use std::cell::{Cell, RefCell};
+use std::future::{self, Future};
 use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, stream};
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
 use crate::body::Body;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::server::guard::Ticket;
 use crate::server::head::FIELD_LIMIT;
 
@@ -25,39 +30,99 @@ const TARGET_LIMIT_BYTES: usize = 8 * 1024;
 /// what came right before the failure has left: hyper drops what it has queued when a body fails.
 #[derive(Debug)]
 pub(super) struct Answer {
-    body: Body,
+    source: Rc<Source>,
     /// Looked at and not given yet.
     ahead: Option<Bytes>,
     /// What ended the body, or will when `ahead` has been given.
     failure: Option<Error>,
     is_ended: bool,
-    is_http2: bool,
-    ticket: Ticket,
+    /// Ends with the answer.
+    watch: Option<AbortHandle>,
     /// Whether hyper has been given something and not asked for more: it may still hold it back.
     is_given: bool,
     /// The connection's count of flushes when hyper had just passed on what it was given.
     passed_at: u64,
 }
 
+/// Where an answer comes from, which the watch over a stream of HTTP/2 can take away.
+#[derive(Debug)]
+struct Source {
+    body: RefCell<Body>,
+    ticket: RefCell<Option<Ticket>>,
+    /// Since when it is the client's turn to take something.
+    given_at: Cell<Option<Instant>>,
+}
+
+impl Source {
+    /// Ends whatever was behind the answer. The rest, should it ever be asked for, is a failure.
+    fn cut(&self) {
+        let gone = Error::new(Kind::ClientGone, "the client takes no bytes");
+        let cut = Body::stream(stream::once(future::ready(Err(gone))));
+        drop(self.body.replace(cut));
+        drop(self.ticket.take());
+    }
+
+    fn flushes(&self) -> u64 {
+        self.ticket.borrow().as_ref().map_or(0, Ticket::flushes)
+    }
+
+    fn is_flushed_since(&self, flushes: u64, waiter: &Waker) -> bool {
+        let ticket = self.ticket.borrow();
+        ticket
+            .as_ref()
+            .is_none_or(|ticket| ticket.is_flushed_since(flushes, waiter))
+    }
+}
+
+/// Cuts an answer whose client gives it no window for as long as `limit`. The guard does not see it: the socket takes
+/// the bytes of other streams.
+async fn watch(source: Weak<Source>, limit: Duration) {
+    loop {
+        let now = Instant::now();
+        let Some(source) = source.upgrade() else {
+            return;
+        };
+        let deadline = source.given_at.get().unwrap_or(now) + limit;
+        if deadline <= now {
+            return source.cut();
+        }
+        drop(source);
+        sleep_until(deadline).await;
+    }
+}
+
 impl Answer {
-    pub(super) fn new(body: Body, version: Version, ticket: Ticket) -> Self {
+    /// The answer to a request of this version, whose client may take nothing for as long as `limit`.
+    pub(super) fn new(body: Body, version: Version, ticket: Ticket, limit: Duration) -> Self {
+        let is_http2 = version == Version::HTTP_2;
+        let source = Rc::new(Source {
+            body: RefCell::new(body),
+            ticket: RefCell::new(Some(ticket)),
+            given_at: Cell::new(is_http2.then(Instant::now)),
+        });
+        let watch =
+            is_http2.then(|| spawn_local(watch(Rc::downgrade(&source), limit)).abort_handle());
         Self {
-            body,
+            source,
             ahead: None,
             failure: None,
             is_ended: false,
-            is_http2: version == Version::HTTP_2,
+            watch,
             is_given: true,
             passed_at: 0,
-            ticket,
         }
+    }
+
+    fn is_http2(&self) -> bool {
+        self.watch.is_some()
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.ahead.is_some() || self.is_ended {
             return Poll::Ready(self.ahead.take());
         }
-        let piece = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        let frame = Pin::new(&mut *self.source.body.borrow_mut()).poll_frame(cx);
+        let piece = match ready!(frame) {
             Some(Ok(frame)) => frame.into_data().ok(),
             Some(Err(failure)) => {
                 self.failure = Some(failure);
@@ -85,10 +150,18 @@ impl Answer {
     }
 
     fn poll_failure(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.failure.is_some() && !self.ticket.is_flushed_since(self.passed_at, cx.waker()) {
+        if self.failure.is_some() && !self.source.is_flushed_since(self.passed_at, cx.waker()) {
             return Poll::Pending;
         }
         Poll::Ready(self.failure.take().map(Err))
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
     }
 }
 
@@ -101,26 +174,28 @@ impl http_body::Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
+        this.source.given_at.set(None);
         if mem::take(&mut this.is_given) {
-            this.passed_at = this.ticket.flushes();
+            this.passed_at = this.source.flushes();
         }
         let Some(mut piece) = ready!(this.poll_piece(cx)) else {
             return this.poll_failure(cx);
         };
-        if this.is_http2 {
+        if this.is_http2() {
             piece = this.hold_back_last_byte(piece, cx);
+            this.source.given_at.set(Some(Instant::now()));
         }
         this.is_given = true;
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        let is_ended = self.is_ended || self.body.is_end_stream();
+        let is_ended = self.is_ended || self.source.body.borrow().is_end_stream();
         is_ended && self.ahead.is_none() && self.failure.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.source.body.borrow().size_hint()
     }
 }
 

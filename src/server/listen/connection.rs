@@ -127,9 +127,10 @@ impl<H: Handler> Connections<H> {
         let activity = Rc::new(Activity::default());
         let limits = Rc::clone(&self.limits);
         let guard = Guard::new(stream, Rc::clone(&activity), limits, self.half_close);
+        let write_limit = self.limits.write;
         let service = service_fn(move |request| {
             let (handler, ticket) = (Rc::clone(&self.handler), activity.begin());
-            respond(handler, request, peer, ticket)
+            respond(handler, request, peer, ticket, write_limit)
         });
         let connection = self.http.serve_connection(TokioIo::new(guard), service);
         let mut connection = pin!(connection);
@@ -162,13 +163,14 @@ async fn respond<H: Handler>(
     request: Request<Incoming>,
     peer: Peer,
     ticket: Ticket,
+    write_limit: Duration,
 ) -> Result<Response<Answer>, Infallible> {
     let version = request.version();
     let response = match answer::refuse(&request) {
         Some(refusal) => refusal,
         None => answer::catch_panic(handler.handle(request, peer)).await,
     };
-    Ok(response.map(|body| Answer::new(body, version, ticket)))
+    Ok(response.map(|body| Answer::new(body, version, ticket, write_limit)))
 }
 
 fn http_builder() -> Builder<LocalExecutor> {

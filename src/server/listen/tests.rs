@@ -124,6 +124,8 @@ fn settings() -> Settings {
         limits: Limits::default(),
         threads: 2,
         connections: 1000,
+        connections_per_address: 0,
+        trusted_proxies: Networks::default(),
         half_close: HalfClose::Leave,
         drain: Duration::from_secs(60),
     }
@@ -322,7 +324,10 @@ async fn slow_heads_and_bodies_and_idle_connections_are_closed() {
     settings.limits.body = Duration::from_millis(20);
     settings.limits.idle = Duration::from_millis(20);
     let gateway = start(&settings);
-    assert_eq!(gateway.exchange("GET / HT").await, "");
+    let late = gateway.exchange("GET / HT").await;
+    assert!(late.starts_with("HTTP/1.1 408 "), "{late:?}");
+    let (head, body) = late.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(&format!("content-length: {}\r\n", body.len())));
     assert_eq!(gateway.exchange("").await, "");
     assert!(gateway.exchange(GET).await.ends_with("hello"));
     let body = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx";

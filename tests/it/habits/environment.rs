@@ -42,6 +42,7 @@ async fn a_vocabulary_that_cannot_be_fetched_is_named_and_fetched_once_it_can() 
 #[tokio::test]
 async fn an_installation_while_it_runs_fails_in_words_and_hurts_nobody() {
     let gateway = setup_with(&["installing", "repeating", "noting", "reading_notes"])
+        .environment("SLUICEGATE_FUNCTIONS_SUBPROCESSES", "true")
         .start()
         .await;
     let answer = gateway
@@ -64,7 +65,11 @@ async fn an_installation_while_it_runs_fails_in_words_and_hurts_nobody() {
 #[tokio::test]
 async fn programs_and_processes_of_its_own_come_back_to_the_function() {
     let upstream = FakeUpstream::echo().await;
-    let gateway = gateway_with(&upstream, &["starting_programs"]).await;
+    let gateway = setup_with(&["starting_programs"])
+        .environment("SLUICEGATE_FUNCTIONS_SUBPROCESSES", "true")
+        .upstream("fake", &upstream.base_url())
+        .start()
+        .await;
     for _ in 0..2 {
         assert_eq!(
             told(&gateway.user(), "hi").await,

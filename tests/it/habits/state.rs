@@ -116,13 +116,26 @@ async fn the_environment_is_read_as_the_operator_allows_and_written_for_oneself(
 #[tokio::test]
 async fn files_are_written_beside_the_data_and_where_the_code_says() {
     let upstream = FakeUpstream::echo().await;
-    let gateway = gateway_with(&upstream, &[]).await;
-    let data = gateway.home().join("app/backend/data");
+    let app = tempfile::tempdir().unwrap();
+    let gateway = setup_with(&[])
+        .environment(
+            "SLUICEGATE_PYTHON_WRITE_PATHS",
+            app.path().to_str().unwrap(),
+        )
+        .upstream("fake", &upstream.base_url())
+        .start()
+        .await;
+    let data = app.path().join("backend/data");
     let code = source("habits/writing_files").replace("/app/backend/data", data.to_str().unwrap());
     gateway.management().install_filter("writing", &code).await;
     assert_eq!(told(&gateway.user(), "one").await, "1");
     assert_eq!(told(&gateway.user(), "two").await, "2");
-    let seen = std::fs::read_to_string(gateway.data_dir().join("habit/seen.json")).unwrap();
+    let seen = std::fs::read_to_string(
+        gateway
+            .data_dir()
+            .join("functions_data/writing/habit/seen.json"),
+    )
+    .unwrap();
     assert_eq!(seen, "[\"one\", \"two\"]");
     assert_eq!(
         std::fs::read_to_string(data.join("log.txt")).unwrap(),

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, PipeReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -84,6 +84,13 @@ impl TestGateway {
         }
     }
 
+    /// A gateway that nobody has set up: without users.
+    pub(crate) async fn fresh() -> Self {
+        let mut setup = Self::setup();
+        setup.tables = String::new();
+        setup.start().await
+    }
+
     /// A client without a key.
     pub(crate) fn stranger(&self) -> Client {
         Client::new(self.address)
@@ -133,6 +140,13 @@ impl TestGateway {
         self.log.0.borrow().clone()
     }
 
+    /// Reads no more of the log until what is returned is dropped.
+    pub(crate) fn stop_reading(&self) -> Reading {
+        let (resume, resumed) = mpsc::channel();
+        *self.log.1.lock().unwrap() = Some(resumed);
+        Reading(resume)
+    }
+
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
         self.signal(rustix::process::Signal::TERM);
@@ -168,7 +182,12 @@ impl Drop for TestGateway {
         reason = "a failed test shows what the gateway said"
     )]
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if !std::thread::panicking() {
+            let log = self.log();
+            for secret in [ADMIN_KEY, USER_KEY, "sk-upstream"] {
+                assert!(!log.contains(secret), "`{secret}` is in the log: {log}");
+            }
+        } else {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(40).collect();
             tail.iter()
@@ -347,18 +366,31 @@ fn write_function(home: &Path, id: &str, code: &str) {
 
 /// Everything that the gateway has said so far.
 #[derive(Debug)]
-struct Log(watch::Receiver<String>);
+struct Log(
+    watch::Receiver<String>,
+    Arc<Mutex<Option<mpsc::Receiver<()>>>>,
+);
+
+/// Goes on when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Reading(#[expect(dead_code, reason = "held for its drop")] mpsc::Sender<()>);
 
 impl Log {
     /// Reads on a thread of its own: the gateway must never wait for a test.
     fn of(stderr: PipeReader) -> Self {
         let (tell, text) = watch::channel(String::new());
+        let pause = Arc::new(Mutex::new(None::<mpsc::Receiver<()>>));
+        let paused = Arc::clone(&pause);
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 tell.send_modify(|text| *text += &(line + "\n"));
+                if let Some(resumed) = paused.lock().unwrap().take() {
+                    // Ends when the sender is dropped.
+                    let _ = resumed.recv();
+                }
             }
         });
-        Self(text)
+        Self(text, pause)
     }
 
     async fn wait_for(&self, text: &str) {

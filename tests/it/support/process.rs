@@ -1,6 +1,9 @@
 //! What the system knows of a process: its memory, its descriptors, its descendants.
 
 use std::fs;
+use std::io;
+
+use super::say::say;
 
 /// A process by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +18,39 @@ impl Process {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// How many descriptors are open.
+    /// How many descriptors are open. A gateway hides them from processes of its own user: only root sees them.
     pub(crate) fn descriptors(self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.0))
-            .unwrap()
-            .count()
+        match fs::read_dir(format!("/proc/{}/fd", self.0)) {
+            Ok(descriptors) => descriptors.count(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                say("descriptors are not counted: only root sees those of a gateway");
+                0
+            }
+            Err(error) => panic!("the descriptors of {} cannot be listed: {error}", self.0),
+        }
+    }
+
+    /// How long it has worked, in hundredths of a second.
+    pub(crate) fn cpu_ticks(self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
+        let rest = stat[stat.rfind(')').unwrap() + 1..].split_whitespace();
+        let ticks = rest
+            .skip(11)
+            .take(2)
+            .map(|text| text.parse::<u64>().unwrap());
+        ticks.sum()
+    }
+
+    /// Its command line.
+    pub(crate) fn command_line(self) -> String {
+        let bytes = fs::read(format!("/proc/{}/cmdline", self.0)).unwrap();
+        String::from_utf8_lossy(&bytes).replace('\0', " ")
+    }
+
+    /// The environment that it was started with, empty if it is gone.
+    pub(crate) fn environment(self) -> String {
+        let bytes = fs::read(format!("/proc/{}/environ", self.0)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\0', "\n")
     }
 
     /// Whether it has not ended.

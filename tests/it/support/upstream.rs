@@ -1,8 +1,8 @@
 //! A model server that plays scripts: byte for byte, as fast or slow as a test wants, and it notices who leaves.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
+use super::framing;
 use super::ports::listen;
 use super::wait::within;
 use crate::PATIENCE;
@@ -28,8 +29,18 @@ pub(crate) enum Step {
     Wait(Gate),
     /// Takes its time, as models do between tokens.
     Pause(Duration),
+    /// Writes bytes one by one, so often.
+    Trickle(Vec<u8>, Duration),
+    /// Writes bytes again and again, so often, until the flag is set.
+    Repeat(Vec<u8>, Duration, Arc<AtomicBool>),
+    /// Writes bytes for as long as somebody takes them.
+    Flood(Vec<u8>),
+    /// Says nothing more and keeps the connection.
+    Hang,
     /// Closes the connection.
     Close,
+    /// Closes the connection with a reset, which throws away what is on its way.
+    Reset,
 }
 
 /// What it does to answer one request.
@@ -62,6 +73,9 @@ struct Counts {
     connections: AtomicUsize,
     requests: AtomicUsize,
     open: AtomicUsize,
+    sent_bytes: AtomicUsize,
+    /// What was wrong with the framing of requests.
+    complaints: Mutex<Vec<String>>,
 }
 
 /// What the connections share.
@@ -179,9 +193,24 @@ impl FakeUpstream {
         self.counts.open.load(Ordering::Relaxed)
     }
 
+    /// How many bytes of answers the system has taken so far.
+    pub(crate) fn sent_bytes(&self) -> usize {
+        self.counts.sent_bytes.load(Ordering::Relaxed)
+    }
+
     /// How many connections brought such requests so far.
     pub(crate) fn connection_count(&self) -> usize {
         self.counts.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// A request that two readers could understand differently is a fault of the gateway, whatever the test is about.
+impl Drop for FakeUpstream {
+    fn drop(&mut self) {
+        let complaints = self.counts.complaints.lock().unwrap();
+        if !std::thread::panicking() {
+            assert!(complaints.is_empty(), "sloppy requests: {complaints:?}");
+        }
     }
 }
 
@@ -327,7 +356,7 @@ impl Connection {
     async fn play(&mut self, script: Script) -> bool {
         for step in script {
             let goes_on = tokio::select! {
-                goes_on = perform(&mut self.write, step) => goes_on,
+                goes_on = perform(&mut self.write, step, &self.server.counts.sent_bytes) => goes_on,
                 () = closed(&mut self.read, &mut self.buffer) => {
                     // The test may be over.
                     let _ = self.server.departures.send(Instant::now());
@@ -348,6 +377,15 @@ impl Connection {
             }
             self.read_more().await?;
         };
+        if let Err(complaint) = framing::check(&head) {
+            self.server
+                .counts
+                .complaints
+                .lock()
+                .unwrap()
+                .push(complaint);
+            return None;
+        }
         let head = String::from_utf8(head).unwrap();
         let mut lines = head.lines();
         let mut first = lines.next()?.split(' ').map(str::to_owned);
@@ -374,12 +412,47 @@ impl Connection {
     }
 }
 
-async fn perform(write: &mut OwnedWriteHalf, step: Step) -> bool {
+async fn perform(write: &mut OwnedWriteHalf, step: Step, sent: &AtomicUsize) -> bool {
     match step {
-        Step::Send(bytes) => return write.write_all(&bytes).await.is_ok(),
+        Step::Send(bytes) => return send(write, &bytes, sent).await,
+        Step::Trickle(bytes, pause) => {
+            for byte in bytes {
+                if !send(write, &[byte], sent).await {
+                    return false;
+                }
+                sleep(pause).await;
+            }
+        }
+        Step::Repeat(bytes, pause, is_over) => {
+            while !is_over.load(Ordering::Relaxed) {
+                if !send(write, &bytes, sent).await {
+                    return false;
+                }
+                sleep(pause).await;
+            }
+        }
+        Step::Flood(bytes) => while send(write, &bytes, sent).await {},
         Step::Wait(gate) => gate.pass().await,
         Step::Pause(time) => sleep(time).await,
+        Step::Hang => std::future::pending().await,
         Step::Close => return false,
+        Step::Reset => {
+            write.as_ref().set_zero_linger().unwrap();
+            return false;
+        }
+    }
+    true
+}
+
+async fn send(write: &mut OwnedWriteHalf, mut bytes: &[u8], sent: &AtomicUsize) -> bool {
+    while !bytes.is_empty() {
+        match write.write(bytes).await {
+            Ok(count) => {
+                sent.fetch_add(count, Ordering::Relaxed);
+                bytes = &bytes[count..];
+            }
+            Err(_) => return false,
+        }
     }
     true
 }

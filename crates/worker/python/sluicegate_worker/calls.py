@@ -7,6 +7,7 @@ import contextvars
 import inspect
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from resource import RUSAGE_THREAD, getrusage, struct_rusage
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -129,9 +130,9 @@ class Lane:
         """Whether sync code runs on threads of its own."""
         return self._pool is not None
 
-    def note(self, seconds: float) -> None:
-        """Learns how long a piece of sync code held the loop's thread."""
-        if seconds > SLOW_SECONDS:
+    def note(self, seconds: float, before: struct_rusage) -> None:
+        """Learns how long a piece of sync code held the loop's thread, which had used `before` when it began."""
+        if seconds > SLOW_SECONDS and used_its_time(before):
             self._move()
 
     def submit(self, context: contextvars.Context, function: Callable[[], Any]) -> Future[Any]:
@@ -148,6 +149,13 @@ class Lane:
     def _move(self) -> None:
         if self._movable and self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="function")
+
+
+def used_its_time(before: struct_rusage) -> bool:
+    """Whether this thread has waited or computed since `before`, and not just been kept from running by others."""
+    now = getrusage(RUSAGE_THREAD)
+    computed = now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime
+    return now.ru_nvcsw > before.ru_nvcsw or computed > SLOW_SECONDS
 
 
 def without_stop_iteration(function: Callable[[], Any]) -> Any:
@@ -189,11 +197,11 @@ class SyncSteps:
     async def run(self, step: Callable[[], Any]) -> Any:
         """Runs one piece and gives its result."""
         if not self._lane.moved:
-            started = perf_counter()
+            before, started = getrusage(RUSAGE_THREAD), perf_counter()
             try:
                 return step()
             finally:
-                self._lane.note(perf_counter() - started)
+                self._lane.note(perf_counter() - started, before)
         self._pending = self._lane.submit(self._context(), step)
         return await unless_left_running(self._pending)
 
@@ -373,11 +381,11 @@ INVOCATIONS: dict[int, type[Invocation]] = {
 
 def run_inline(invocation: Invocation, lane: Lane) -> Any:
     """Runs a sync handler on this thread, which is the loop's, and takes the time."""
-    started = perf_counter()
+    before, started = getrusage(RUSAGE_THREAD), perf_counter()
     try:
         return invocation.call.context.run(invocation.run)
     finally:
-        lane.note((perf_counter() - started) / invocation.pieces)
+        lane.note((perf_counter() - started) / invocation.pieces, before)
 
 
 async def run_threaded(invocation: Invocation, lane: Lane) -> Any:

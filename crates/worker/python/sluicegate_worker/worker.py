@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import select
 import signal
 import traceback
 from collections.abc import Awaitable, Callable
@@ -14,13 +15,13 @@ from typing import Any
 
 import sluicegate_core as core
 
-from sluicegate_worker import loader, models, output
+from sluicegate_worker import confinement, loader, models, output
 from sluicegate_worker.callbacks import Callbacks
 from sluicegate_worker.calls import INVOCATIONS, Invocation, Plan, run_inline, run_threaded
 from sluicegate_worker.compat.facade import GATEWAY
 from sluicegate_worker.context import Call, RequestContext
 from sluicegate_worker.failures import Failure, Unknown, describe
-from sluicegate_worker.inbox import Frame
+from sluicegate_worker.inbox import Frame, give_up
 from sluicegate_worker.link import Link
 from sluicegate_worker.pipelines import Lifecycle
 from sluicegate_worker.pipes import FAILED_WHILE_READ, PipeCall
@@ -35,6 +36,10 @@ HANDLER_NAMES = {
     core.PIPE: "pipe",
     core.ACTION: "action",
 }
+
+
+#: What ends a process that does not handle them.
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Worker:
@@ -374,21 +379,77 @@ def become_stranger(sockets: tuple[int, ...]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+    let_signals_in()
+
+
+def hold_signals() -> None:
+    """Keeps signals waiting while a process is forked: one for the child must not meet our handlers, which do nothing."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+
+
+def let_signals_in() -> None:
+    """Ends what `hold_signals` began."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+
+
+def await_orders(connection: core.Core, directory: str) -> None:
+    """Confines the process as the gateway's first frame says; the gateway waits for the answer with the next.
+
+    Nothing may run before, not even a thread: what the process gives up, it must give up as a whole.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    frames: list[Any] | None = []
+    while not frames:
+        poll.poll()
+        frames = connection.read()
+        if frames is None:
+            _exit(0)
+    kind, id, _, _, orders = frames[0]
+    if kind != core.CONFINE:
+        raise RuntimeError(f"the gateway's first frame was of kind {kind}")
+    try:
+        connection.send(core.REPLY, id, 0, 0, {"protections": confinement.confine(directory, orders)})
+    except Exception as error:
+        connection.send(core.ERROR, id, 0, 0, describe(error, directory))
+    connection.flush()
 
 
 def main(fd: int, directory: str) -> None:
     """Serves the gateway at the other end of `fd` until it closes the connection."""
+    connection = core.Core(fd)
+    await_orders(connection, directory)
+    silence_stderr()
     watched = core.watch(fd)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    link = Link(core.Core(fd), loop)
-    worker = Worker(link, output.install(link), directory)
+    link = Link(connection, loop)
+    worker = Worker(link, output.install(link), code_directory(directory))
     sockets = (fd, watched, link.core.fileno())
-    os.register_at_fork(after_in_child=lambda: become_stranger(sockets))
+    os.register_at_fork(
+        before=hold_signals, after_in_parent=let_signals_in, after_in_child=lambda: become_stranger(sockets)
+    )
     loop.add_reader(link.core.fileno(), worker.read)
     while True:
         try:
             loop.run_forever()
+        except Exception:
+            # What the loop itself waits with is gone: a function has closed descriptors that are not its own.
+            give_up()
         except BaseException:
             # A task or callback of the function's own raised `SystemExit` or its like, which asyncio passes on.
             traceback.print_exc()
+
+
+def code_directory(directory: str) -> str:
+    """Where the sources of functions are kept."""
+    code = os.path.join(directory, "code")
+    os.mkdir(code, 0o700)
+    return code
+
+
+def silence_stderr() -> None:
+    """Lets descriptor 2 lead nowhere: a function that writes there past Python's streams is not to busy the gateway."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)

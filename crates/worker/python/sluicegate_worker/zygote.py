@@ -18,7 +18,6 @@ import os
 import platform
 import resource
 import selectors
-import shutil
 import signal
 import socket
 import stat
@@ -30,10 +29,12 @@ from typing import Any, NoReturn
 
 import sluicegate_core
 
-from sluicegate_worker import worker
+from sluicegate_worker import confinement, worker
 
 CONTROL_FD = 3
 MESSAGE_BYTES = 64 * 1024
+#: How long the end of the zygote waits for that of its children.
+KILL_SECONDS = 2.0
 
 #: A little longer than a worker takes at most once its socket is closed.
 GRACE_SECONDS = 2.5
@@ -50,6 +51,7 @@ class Zygote:
         self.control = control
         self.scratch = scratch
         self.children: dict[int, int] = {}
+        self.cleaners: set[int] = set()
         self.selector = selectors.DefaultSelector()
         self.wakeup_read, self.wakeup_write = socket.socketpair()
 
@@ -74,9 +76,15 @@ class Zygote:
                 self._reap()
 
     def kill_children(self) -> None:
-        """Ends every worker, whatever it does."""
+        """Ends every worker, whatever it does, and what it has started."""
         for pid in self.children:
             os.kill(pid, signal.SIGKILL)
+        self.children.clear()
+        deadline = time.monotonic() + KILL_SECONDS
+        while (pids := set(children())) and time.monotonic() < deadline:
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
     def _listen_for_children(self) -> None:
         self.wakeup_read.setblocking(False)
@@ -107,7 +115,7 @@ class Zygote:
             return
         if pid == 0:
             self._forget_descriptors()
-            become_worker(message, fd, self.scratch)
+            become_worker(message, fd, worker_directory(self.scratch, spawn))
         os.close(fd)
         self.children[pid] = spawn
         self._announce(spawn, pid)
@@ -132,14 +140,39 @@ class Zygote:
                 pass
         except BlockingIOError:
             pass
-        while self.children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            shutil.rmtree(worker_directory(self.scratch, pid), ignore_errors=True)
+        directories = []
+        while (ended := next_ended()) is not None:
+            pid, status = ended
+            self.cleaners.discard(pid)
             spawn = self.children.pop(pid, None)
             if spawn is not None:
                 self._send({"exited": spawn, "pid": pid, "status": status})
+                directories.append(worker_directory(self.scratch, spawn))
+        self._end_orphans()
+        for directory in directories:
+            self._clear_away(directory)
+
+    def _end_orphans(self) -> None:
+        """Kills what programs of a dead worker have left: who loses his parent becomes a child of the zygote.
+
+        Their own children come to us with their end.
+        """
+        for pid in children():
+            if pid not in self.children and pid not in self.cleaners:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _clear_away(self, directory: str) -> None:
+        # In a process of its own: what a function has left there may take long, and nobody is to wait for it.
+        try:
+            pid = os.fork()
+        except OSError:
+            # The folder goes when the gateway starts again.
+            return
+        if pid == 0:
+            self._forget_descriptors()
+            remove_and_exit(directory)
+        self.cleaners.add(pid)
 
     def _send(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
         # If the gateway is gone, the next read says so, and the loop ends.
@@ -147,14 +180,65 @@ class Zygote:
             socket.send_fds(self.control, [json.dumps(message).encode()], descriptors or [])
 
 
-def become_worker(message: dict[str, Any], fd: int, scratch: str) -> NoReturn:
+def next_ended() -> tuple[int, int] | None:
+    """A child that has ended and its status, if there is one."""
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return (pid, status) if pid else None
+
+
+def children() -> list[int]:
+    """The processes whose parent we are, as far as the kernel tells."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return []
+
+
+def remove_and_exit(directory: str) -> NoReturn:
+    """Removes a folder with all that is in it."""
+    try:
+        # The control socket above all: as long as it is open anywhere, the zygote counts as alive.
+        close_from(CONTROL_FD)
+        remove_tree(directory)
+    finally:
+        os._exit(0)
+
+
+def remove_tree(root: str) -> None:
+    """Removes a folder with all that is in it, however deep: a function has made it.
+
+    Folders are moved up before they are emptied, so that neither the stack nor the length of a path grows with the
+    depth. The gateway has the same for what a killed zygote leaves (`src/host/scratch.rs`).
+    """
+    prefix, moved = f".removed-{time.time_ns()}", 0
+    while entries := list(os.scandir(root)):
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            os.chmod(entry.path, 0o700)
+            for inner in list(os.scandir(entry.path)):
+                if inner.is_dir(follow_symlinks=False):
+                    os.chmod(inner.path, 0o700)
+                    moved += 1
+                    os.rename(inner.path, os.path.join(root, f"{prefix}-{moved}"))
+                else:
+                    os.unlink(inner.path)
+            os.rmdir(entry.path)
+    os.rmdir(root)
+
+
+def become_worker(message: dict[str, Any], fd: int, directory: str) -> NoReturn:
     """Turns the forked child into a worker. It never comes back to the zygote's loop, whatever happens."""
     try:
         fd = keep_only(fd)
         reset_signals()
         limit_resources(message.get("memory_mib") or 0)
         sluicegate_core.name_process(str(message.get("name", "worker")))
-        directory = worker_directory(scratch, os.getpid())
         os.mkdir(directory, mode=0o700)
         gc.enable()
         worker.main(fd, directory)
@@ -167,12 +251,17 @@ def become_worker(message: dict[str, Any], fd: int, scratch: str) -> NoReturn:
 def keep_only(fd: int) -> int:
     """Closes every descriptor but the first three and `fd`; returns the number `fd` has afterwards."""
     os.dup2(fd, CONTROL_FD)
-    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
-    os.closerange(CONTROL_FD + 1, highest + 1)
+    close_from(CONTROL_FD + 1)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     return CONTROL_FD
+
+
+def close_from(lowest: int) -> None:
+    """Closes this descriptor and all above it."""
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    os.closerange(lowest, highest + 1)
 
 
 def reset_signals() -> None:
@@ -196,9 +285,9 @@ def limit_resources(memory_mib: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
-def worker_directory(scratch: str, pid: int) -> str:
-    """Where a worker keeps the source files of its functions; removed when it has ended."""
-    return os.path.join(scratch, str(pid))
+def worker_directory(scratch: str, spawn: int) -> str:
+    """All that a worker may write to for itself; removed when it has ended."""
+    return os.path.join(scratch, str(spawn))
 
 
 def warm_up() -> list[str]:
@@ -230,21 +319,28 @@ def main() -> None:
     """Warms up, reports, serves."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
+    # What is not confined yet is nothing for other processes of this user to look into.
+    sluicegate_core.hide_process()
+    sluicegate_core.adopt_orphans()
     control = take_control_socket()
     modules = warm_up()
+    confinement.readable_paths()
     # Objects that live now are shared with every child: the collector must not touch their pages again.
     gc.disable()
     gc.freeze()
     ready = {"ready": True, "python": platform.python_version(), "modules": modules}
     control.send(json.dumps(ready).encode())
     scratch = tempfile.mkdtemp(prefix="sluicegate-")
+    # Workers that become users of their own pass through it; each has a folder of its own below.
+    os.chmod(scratch, 0o711)
     zygote = Zygote(control, scratch)
     try:
         zygote.run()
         zygote.wait_for_children()
     finally:
         zygote.kill_children()
-        shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_tree(scratch)
 
 
 if __name__ == "__main__":

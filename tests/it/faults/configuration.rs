@@ -1,0 +1,145 @@
+//! G and S: configuration and clocks that are not what they should be.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::task::JoinSet;
+
+use crate::PATIENCE;
+use crate::faults::rig::Rig;
+use crate::support::{
+    FakeUpstream, TestGateway, answer_of, eventually, source, source_with, streamed_chat,
+};
+
+/// Every so manieth byte is damaged. The catalogue asks for every one.
+const STEP: usize = 37;
+
+/// Who says when something was made.
+const STAMPS: &[&str] = &[
+    "gateway/callbacks/completion.rs",
+    "server/routes.rs",
+    "store/ids.rs",
+];
+
+fn configuration_of(gateway: &TestGateway) -> PathBuf {
+    let port = gateway.address.port();
+    gateway.home().join(format!("sluicegate-{port}.toml"))
+}
+
+fn reload(gateway: &TestGateway) {
+    let id = Pid::from_raw(i32::try_from(gateway.process().0).unwrap()).unwrap();
+    kill_process(id, Signal::HUP).unwrap();
+}
+
+#[tokio::test]
+async fn g01_a_damaged_configuration_changes_nothing_and_is_named() {
+    let rig = Rig::new(|_| answer_of("fine")).await;
+    let path = configuration_of(&rig.gateway);
+    let good = fs::read(&path).unwrap();
+    for at in (0..good.len()).step_by(STEP) {
+        let mut bad = good.clone();
+        bad[at] = b'\x01';
+        fs::write(&path, &bad).unwrap();
+        reload(&rig.gateway);
+        rig.chat().await.expect(200);
+    }
+    fs::write(&path, "no_such_setting = 1\nlisten = \"nowhere\"").unwrap();
+    reload(&rig.gateway);
+    rig.gateway.logged("no_such_setting").await;
+    rig.chat().await.expect(200);
+    fs::remove_file(&path).unwrap();
+    reload(&rig.gateway);
+    rig.chat().await.expect(200);
+    fs::write(&path, &good).unwrap();
+    reload(&rig.gateway);
+    rig.chat().await.expect(200);
+    rig.ends_unharmed("g01").await;
+}
+
+#[tokio::test]
+async fn g02_a_function_file_that_is_written_in_pieces_counts_once_it_is_whole() {
+    let upstream = FakeUpstream::echo().await;
+    let setup = TestGateway::setup()
+        .python()
+        .function("calm", &source("calm"));
+    let rig = Rig::with(setup, upstream).await;
+    let path = rig.gateway.data_dir().join("functions/calm.py");
+    let whole = source("calm").replace("\"calm\"", "\"calmer\"");
+    let ask = async || {
+        let answer = rig
+            .gateway
+            .user()
+            .chat(&streamed_chat("echo", "hi"))
+            .await
+            .expect(200);
+        answer.events()[0].clone()
+    };
+    for end in (0..whole.len()).step_by(5) {
+        fs::write(&path, &whole[..end]).unwrap();
+        // Half a file may be a function that does less, never an error for who asks.
+        assert!(ask().await.contains("echo"));
+    }
+    fs::write(&path, &whole).unwrap();
+    let look = async || ask().await.contains("\"calmer\"").then_some(());
+    eventually(PATIENCE, "the whole file to serve", look).await;
+    rig.ends_unharmed("g02").await;
+}
+
+#[tokio::test]
+async fn g05_writers_at_once_leave_one_whole_version() {
+    let gateway = TestGateway::setup().python().start().await;
+    gateway
+        .management()
+        .install_filter("stamp", &source_with("stamp", &[]))
+        .await;
+    let mut writers = JoinSet::new();
+    for number in 0..16 {
+        let management = gateway.management();
+        writers.spawn(async move {
+            let code = source_with("stamp", &[("CODE", &number.to_string())]);
+            management.update("stamp", &code).await.expect(200);
+            management
+                .set_valves("stamp", &serde_json::json!({"number": number}))
+                .await
+                .expect(200);
+        });
+    }
+    while let Some(writer) = writers.join_next().await {
+        writer.unwrap();
+    }
+    let stored = gateway
+        .admin()
+        .get("/api/v1/functions/id/stamp")
+        .await
+        .expect(200)
+        .json();
+    let code = stored["content"].as_str().unwrap();
+    let whole = (0..16).map(|number| source_with("stamp", &[("CODE", &number.to_string())]));
+    assert!(whole.into_iter().any(|whole| whole == code), "{code}");
+}
+
+#[test]
+fn s06_the_wall_clock_is_read_for_stamps_only() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut readers = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if fs::read_to_string(&path)
+                .unwrap()
+                .contains("SystemTime::now")
+            {
+                readers.push(path.strip_prefix(&root).unwrap().display().to_string());
+            }
+        }
+    }
+    readers.sort();
+    assert_eq!(
+        readers, STAMPS,
+        "time limits come from `tokio::time::Instant`"
+    );
+}

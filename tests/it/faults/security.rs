@@ -1,0 +1,5 @@
+//! X: what an attacker tries.
+
+mod callers;
+mod paths;
+mod secrets;
