@@ -224,21 +224,23 @@ impl Models {
         ))
     }
 
-    /// The filters of Pipelines servers that name this model, in the order in which they run.
+    /// The filters of Pipelines servers that name this model or the base of this preset, in the order in which they run.
     ///
     /// # Errors
     ///
     /// If the filters of a server are not known that no request may pass by.
-    pub async fn remote_filters(&self, model: &str) -> Result<Vec<Arc<RemoteFilter>>> {
+    pub async fn remote_filters(&self, model: &Model) -> Result<Vec<Arc<RemoteFilter>>> {
         let filters = self.catalog.filters().await.map_err(|upstream| {
             let message = format!(
                 "the filters of the Pipelines server `{upstream}` are not known, because its list cannot be read"
             );
             Error::new(Kind::UpstreamUnreachable, message)
         })?;
-        let named = filters
-            .iter()
-            .filter(|filter| is_target(&filter.targets, model));
+        let named = filters.iter().filter(|filter| {
+            [&model.id, model.base_id()]
+                .iter()
+                .any(|id| is_target(&filter.targets, id))
+        });
         Ok(named.cloned().collect())
     }
 

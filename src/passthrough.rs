@@ -1,10 +1,12 @@
 //! OpenAI's other routes, passed on to a model server: an allow list, because no filters run on them (ruling R34).
 
+mod form;
+mod path;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
-use memchr::memmem;
 
 use crate::body::Body;
 use crate::chat::request::Incoming;
@@ -69,6 +71,10 @@ impl Passthrough {
         let Some(rest) = path.strip_prefix("/v1") else {
             return Access::Unknown;
         };
+        // The model server may resolve it to a route that was not looked at here.
+        if path::climbs(rest) {
+            return Access::Unknown;
+        }
         let covers = |route: &&str| {
             rest.strip_prefix(*route).is_some_and(|more| {
                 more.is_empty() || route.ends_with('/') || more.starts_with('/')
@@ -92,7 +98,7 @@ impl Passthrough {
     pub async fn pass(&self, incoming: &Incoming<'_>, body: Bytes) -> Result<Response<Body>> {
         let snapshot = self.registry.current();
         incoming.log.set_generation(snapshot.generation);
-        let named = model_of(incoming.headers, &body);
+        let named = model_of(incoming.headers, &body)?;
         let (upstream, body) = match named {
             Some(named) => self.route(&snapshot, incoming, &named, body).await?,
             None => (self.default.ok_or_else(no_default)?, body),
@@ -157,29 +163,37 @@ struct Named {
     document: Option<Document>,
 }
 
-fn model_of(headers: &HeaderMap, body: &Bytes) -> Option<Named> {
-    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    if kind.starts_with("multipart/form-data") {
-        return Some(Named {
-            model: form_field(body, "model")?,
+/// The model that a body names. What cannot be read here is refused: the model server may read it otherwise, and find
+/// a model in it that its sender may not use.
+fn model_of(headers: &HeaderMap, body: &Bytes) -> Result<Option<Named>> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if form::is_form(kind) {
+        let model = form::field(kind, body, MODEL).ok_or_else(|| {
+            let message =
+                "the form cannot be read: each part needs one name, and `model` may be there once";
+            Error::invalid_request(MODEL, message)
+        })?;
+        return Ok(model.map(|model| Named {
+            model,
             document: None,
-        });
+        }));
     }
-    let document = Document::parse(body.clone()).ok()?;
-    let model = document.string("model")?.into_owned();
-    Some(Named {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let document = Document::parse(body.clone()).map_err(|error| {
+        let message = format!("the body is neither a form nor valid JSON: {error}");
+        Error::new(Kind::InvalidJson, message)
+    })?;
+    let model = document.string(MODEL).map(|model| model.into_owned());
+    Ok(model.map(|model| Named {
         model,
         document: Some(document),
-    })
+    }))
 }
 
-/// The text of a form's field: what stands between the blank line after its name and the next line end.
-fn form_field(body: &[u8], name: &str) -> Option<String> {
-    let named = memmem::find(body, format!("name=\"{name}\"").as_bytes())?;
-    let value = named + memmem::find(&body[named..], b"\r\n\r\n")? + 4;
-    let end = value + memmem::find(&body[value..], b"\r\n")?;
-    String::from_utf8(body[value..end].to_vec()).ok()
-}
+const MODEL: &str = "model";
 
 fn covers_whole(route: &str, path: &str) -> bool {
     path.strip_prefix(route.trim_end_matches('/'))
@@ -193,18 +207,4 @@ fn no_default() -> Error {
         format!("nothing says where this request goes; hint: {hint}"),
     )
     .with_param("model")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::form_field;
-
-    #[test]
-    fn form_fields_are_found() {
-        let body = b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nabc\r\n\
-                     --x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--x--\r\n";
-        assert_eq!(form_field(body, "model").as_deref(), Some("whisper-1"));
-        assert_eq!(form_field(body, "language"), None);
-        assert_eq!(form_field(b"name=\"model\"", "model"), None);
-    }
 }

@@ -200,9 +200,9 @@ pub(super) async fn update_access(
     Form(form): Form<AccessForm>,
 ) -> Answer {
     let known = find(&registry, &caller, &id, Permission::Write)?;
-    let changed = registry
-        .set_meta(known.id.as_str(), GRANTS, form.access_grants.into())
-        .await?;
+    let grants = Value::from(form.access_grants);
+    checked(Some(grants.clone()))?;
+    let changed = registry.set_meta(known.id.as_str(), GRANTS, grants).await?;
     Ok(Json(whole(&changed)))
 }
 

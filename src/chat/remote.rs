@@ -43,7 +43,7 @@ impl Remotes {
         if incoming.bypasses_filters {
             return Ok(None);
         }
-        let filters = models.remote_filters(&model.id).await?;
+        let filters = models.remote_filters(model).await?;
         let own = model.pipeline().cloned();
         if filters.is_empty() && own.is_none() {
             return Ok(None);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use http::Response;
+use serde_json::json;
 use tokio::sync::watch;
 
 use self::filtered::Filtered;
@@ -125,7 +126,14 @@ async fn hold(filtered: &mut Filtered) -> Result<Vec<Bytes>> {
     };
     let mut whole: serde_json::Value =
         serde_json::from_slice(&openai::events_to_answer(answer)).map_err(Error::internal)?;
-    whole["choices"][0]["message"] = message;
+    match whole.pointer_mut("/choices/0") {
+        Some(choice) => choice["message"] = message,
+        // The model said nothing, and its filters do.
+        None => {
+            let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+            whole["choices"] = json!([choice]);
+        }
+    }
     let whole = Document::parse(whole.to_string().into()).map_err(Error::internal)?;
     Ok(openai::answer_to_events(&whole))
 }

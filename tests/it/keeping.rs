@@ -56,3 +56,15 @@ async fn many_plain_lookups_at_once_are_all_answered() {
         assert_eq!(looked["type"], "pipe");
     }
 }
+
+#[tokio::test]
+async fn a_function_that_waits_for_it_sets_its_own_valves() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = gateway(&upstream).await;
+    let code = source("settling");
+    gateway.management().install("settling", &code).await;
+    for (word, seen) in [("3", "0"), ("4", "3"), ("no", "4"), ("5", "4")] {
+        let answer = gateway.user().chat(&chat("settling", word)).await;
+        assert_eq!(answer.expect(200).content(), seen);
+    }
+}

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, FakeUpstream, TestGateway, chat, source, streamed_chat, whole};
+use crate::support::{
+    Answer, FakeUpstream, TestGateway, chat, source, streamed, streamed_chat, whole,
+};
 
 /// A gateway with one function from the folder, and what the configuration says of it.
 async fn gateway_with(upstream: &FakeUpstream, function: &str, settings: &str) -> TestGateway {
@@ -151,4 +153,21 @@ async fn outlet_that_refuses_a_held_stream_is_a_status() {
         .await
         .expect(403);
     assert!(!answer.text().contains("secret"));
+}
+
+#[tokio::test]
+async fn a_held_stream_without_an_answer_gets_the_one_that_outlet_makes() {
+    let upstream = FakeUpstream::start(|_| streamed(["data: [DONE]\n\n"])).await;
+    let code = "class Filter:\n    def outlet(self, body):\n        body['messages'][-1]['content'] = 'made'\n        return body\n";
+    let setup = TestGateway::setup()
+        .python()
+        .upstream("fake", &upstream.base_url())
+        .tables("[function.making]\nstream_outlet = \"hold\"");
+    let gateway = setup.function("making", code).start().await;
+    let answer = gateway
+        .user()
+        .chat(&streamed_chat("echo", "hi"))
+        .await
+        .expect(200);
+    assert_eq!(text_of(&answer), "made");
 }

@@ -1,6 +1,7 @@
 //! Without functions a request and its answer pass as they are.
 
 use bytes::Bytes;
+use http::Method;
 use serde_json::json;
 
 use crate::support::{
@@ -237,4 +238,76 @@ async fn requests_one_after_the_other_share_one_connection_to_the_model_server()
         (upstream.request_count(), upstream.connection_count()),
         (20, 1)
     );
+}
+
+#[tokio::test]
+async fn no_path_leads_out_of_an_open_route() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = TestGateway::setup()
+        .upstream("fake", &upstream.base_url())
+        .start()
+        .await;
+    for path in [
+        "/v1/images/../chat/completions",
+        "/v1/images/%2e%2E/chat/completions",
+        "/v1/audio/x/..%2f..%2fchat/completions",
+        "/v1/images/..%5cchat/completions",
+        "/v1/images/..;x/chat/completions",
+        "/v1/images/./../chat/completions",
+    ] {
+        let answer = gateway.user().post(path, &chat("echo", "hi")).await;
+        assert_eq!(answer.expect(404).json()["error"]["code"], "unknown_route");
+    }
+    assert_eq!(upstream.request_count(), 0);
+}
+
+#[tokio::test]
+async fn a_body_cannot_hide_its_model_from_the_default_server() {
+    let upstream = FakeUpstream::start(|_| whole(200, &[JSON], "{}")).await;
+    let form = "--x\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\nname=\"model\"\r\n\r\necho\r\n\
+                --x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nother\r\n--x--\r\n";
+    let twice = "--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\necho\r\n\
+                 --x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nother\r\n--x--\r\n";
+    let unquoted = "--x\r\nContent-Disposition: form-data; name=model\r\n\r\nother\r\n--x--\r\n";
+    let json = r#"{"model": "other", "input": "a"}"#;
+    let gateway = TestGateway::setup()
+        .tables(&format!(
+            "[[upstreams]]\nname = \"fake\"\nkind = \"openai\"\nbase_url = \"{}\"\nmodels = [\"echo\"]",
+            upstream.base_url()
+        ))
+        .settings("passthrough_upstream = \"fake\"")
+        .start()
+        .await;
+    let user = gateway.user();
+    for (kind, body) in [
+        ("multipart/form-data; boundary=x", form),
+        ("multipart/form-data; boundary=x", twice),
+        ("multipart/form-data; boundary=x", unquoted),
+        ("Multipart/Form-Data; boundary=x", form),
+        ("text/plain", json),
+        (
+            "application/json",
+            "{\"model\": \"echo\", \"model\": \"other\"}",
+        ),
+        ("application/json", "[{\"model\": \"other\"}]"),
+    ] {
+        let client = user.clone().with("content-type", kind);
+        let answer = client
+            .call(Method::POST, "/v1/images/edits", body.into())
+            .await;
+        assert!(
+            (400..500).contains(&answer.status),
+            "{kind} {body}: {}",
+            answer.status
+        );
+    }
+    let bare = user.call(Method::POST, "/v1/images/edits", json.into());
+    assert!((400..500).contains(&bare.await.status));
+    assert_eq!(upstream.request_count(), 0);
+    let client = user.with("content-type", "multipart/form-data; boundary=x");
+    let fine = form.replace("other", "echo");
+    client
+        .call(Method::POST, "/v1/images/edits", fine.into())
+        .await
+        .expect(200);
 }

@@ -334,3 +334,17 @@ async fn a_remote_pipe_is_a_model_and_its_own_filter() {
         "hi a1 many.one for \"user@example.test\" many.one a1"
     );
 }
+
+#[tokio::test]
+async fn a_preset_is_no_way_round_the_filters_of_its_base() {
+    let models = FakeUpstream::echo().await;
+    let server = pipelines(vec![filter("only", 0, &["calm"])], marks).await;
+    let gateway = gateway_with(&models, &server, "").await;
+    let form = json!({"id": "writer", "name": "Writer", "base_model_id": "calm"});
+    let created = gateway.admin().post("/api/v1/models/create", &form).await;
+    created.expect(200);
+    assert_eq!(
+        says(&gateway.user(), &chat("writer", "hi")).await,
+        "echo: hi only only"
+    );
+}

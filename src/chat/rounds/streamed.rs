@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use serde_json::Value;
 
-use super::{Rounds, has_calls};
+use super::Rounds;
 use crate::body::Body;
 use crate::error::{Error, Kind, Result};
 use crate::upstream::Reply;
@@ -85,6 +85,13 @@ impl Streamed {
                     self.take(&rest, &mut out);
                 }
                 self.is_turn |= self.calls();
+                if self.is_turn && self.answer.finish_reason().is_none() {
+                    // What would run is not what the model meant.
+                    return Err(Error::new(
+                        Kind::UpstreamCut,
+                        "the upstream's stream ended within a call of a tool",
+                    ));
+                }
                 self.is_over = !self.is_turn;
             }
         }
@@ -118,7 +125,7 @@ impl Streamed {
 
     /// Whether the model has called tools in this round.
     fn calls(&self) -> bool {
-        self.rounds.left > 0 && has_calls(&self.answer.assistant_message())
+        self.rounds.left > 0 && self.answer.calls_tools()
     }
 
     /// Passes an event on; those of later rounds get the id of the first.

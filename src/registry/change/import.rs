@@ -224,7 +224,8 @@ impl Registry {
         if !prepared.iter().all(is_as_prepared) {
             return Ok(None);
         }
-        let stored = state.stored.keys();
+        // Tools are stored beside functions, and no export of functions names them.
+        let stored = state.stored.keys().filter(|id| !id.is_tool());
         let removed: Vec<FunctionId> = stored
             .filter(|id| others == Others::Remove && !prepared.contains_key(*id))
             .cloned()

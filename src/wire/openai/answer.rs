@@ -74,6 +74,17 @@ impl AnswerText {
         self.first_choice()?.finish_reason.as_ref()?.as_str()
     }
 
+    /// Whether the first choice calls tools.
+    #[must_use]
+    pub fn calls_tools(&self) -> bool {
+        let calls = self
+            .first_choice()
+            .and_then(|choice| choice.message.get("tool_calls"));
+        calls
+            .and_then(Value::as_array)
+            .is_some_and(|calls| !calls.is_empty())
+    }
+
     /// The usage that was reported last, as it was sent.
     #[must_use]
     pub fn usage(&self) -> Option<&Value> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{calling, chat_with_tools, gateway_with, streaming};
-use crate::support::{FakeUpstream, Gate, Recorded, Script, Step, answer_of, chat};
+use crate::support::{FakeUpstream, Gate, Recorded, Script, Step, answer_of, chat, streamed};
 
 const LOOP: &str = "[tools]\nloop = true";
 
@@ -168,6 +168,22 @@ async fn a_stream_goes_on_over_the_rounds() {
             .all(|event| !event.contains("tool_calls") && !event.contains("a2"))
     );
     assert_eq!(upstream.request_count(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_the_model_server_cut_off_is_not_run() {
+    let call =
+        json!({"index": 0, "id": "c1", "function": {"name": "add", "arguments": "{\"a\": 1"}});
+    let choice = json!({"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": null});
+    let chunk = json!({"id": "a1", "object": "chat.completion.chunk", "created": 1, "model": "echo", "choices": [choice]});
+    let event = format!("data: {chunk}\n\n");
+    let upstream = FakeUpstream::start(move |_: &Recorded| streamed([event.clone()])).await;
+    let gateway = gateway_with(&upstream, &[], LOOP).await;
+    let mut body = chat_with_tools("hi");
+    body["stream"] = json!(true);
+    let answer = gateway.user().chat(&body).await;
+    assert_eq!(upstream.request_count(), 1);
+    assert!(answer.text().contains("upstream_cut"), "{}", answer.text());
 }
 
 #[tokio::test]

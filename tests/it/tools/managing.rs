@@ -196,3 +196,30 @@ async fn tools_survive_a_restart() {
         .await
         .expect(200);
 }
+
+#[tokio::test]
+async fn a_sync_of_functions_leaves_tools_alone() {
+    let mut upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with_private(&upstream).await;
+    let management = gateway.management();
+    management.create("mark", &source("mark")).await.expect(200);
+    let synced = management.post_all("sync", &json!({"functions": []})).await;
+    synced.expect(200);
+    let functions = management.get_all("").await.expect(200).json();
+    assert_eq!(functions, json!([]));
+    let all = ["add", "crashes", "fails", "said"];
+    assert_eq!(offered(&gateway.admin(), &mut upstream).await, all);
+}
+
+#[tokio::test]
+async fn an_access_list_that_makes_no_sense_is_refused() {
+    let mut upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with_private(&upstream).await;
+    grant(&gateway, to_everyone()).await;
+    let path = format!("{ROOT}/id/toolbox/access/update");
+    let form = json!({"access_grants": [{"principal_type": "user"}]});
+    let refused = gateway.admin().post(&path, &form).await.expect(400);
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("access_grants"), "{detail}");
+    assert_eq!(offered(&gateway.user(), &mut upstream).await.len(), 4);
+}

@@ -30,6 +30,8 @@ class Inbox:
         self.ended = False
         #: Has the loop act on frames that were read elsewhere; set by who does.
         self.wake: Callable[[], None] = lambda: None
+        #: Acts on a frame that the one who waits may be waiting for, and says whether it did; set by who does.
+        self.act_now: Callable[[Frame], bool] = lambda _: False
         self._link = link
         self._answer = answer
         self._kept: deque[Frame] = deque()
@@ -77,7 +79,7 @@ class Inbox:
             self._answer(id, payload)
         elif kind == core.PING:
             self._link.send_raw(core.PONG, id, b"")
-        else:
+        elif not self.act_now(frame):
             self._kept.append(frame)
 
     def _read(self) -> list[Frame]:

@@ -40,6 +40,11 @@ def entries(pipes: Any, prefix: str) -> list[dict[str, str]]:
 
 
 async def check_valves(call: Call) -> dict[str, Any]:
+    """The answer to a check."""
+    return checked_valves(call)
+
+
+def checked_valves(call: Call) -> dict[str, Any]:
     """The values to store, and the function's place in the order under them."""
     model = valves_class(call)
     own = {} if call.payload.get("user") else call.slot.function.own_values

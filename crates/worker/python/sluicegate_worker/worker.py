@@ -10,6 +10,7 @@ import signal
 import traceback
 from collections.abc import Awaitable, Callable
 from os import _exit
+from threading import get_ident
 from typing import Any
 
 import sluicegate_core as core
@@ -20,7 +21,7 @@ from sluicegate_worker.calls import INVOCATIONS, Invocation, Plan, run_inline, r
 from sluicegate_worker.compat.facade import GATEWAY
 from sluicegate_worker.context import Call, RequestContext
 from sluicegate_worker.failures import Failure, Unknown, describe
-from sluicegate_worker.inbox import give_up
+from sluicegate_worker.inbox import Frame, give_up
 from sluicegate_worker.link import Link
 from sluicegate_worker.pipelines import Lifecycle
 from sluicegate_worker.pipes import FAILED_WHILE_READ, PipeCall
@@ -51,6 +52,8 @@ class Worker:
         self.callbacks = Callbacks(link)
         self.inbox = self.callbacks.inbox
         self.inbox.wake = self.act
+        self.inbox.act_now = self._act_now
+        self._thread = get_ident()
         GATEWAY.connect(self.callbacks, directory)
         self.slots: dict[int, Slot] = {}
         self.requests: dict[int, RequestContext] = {}
@@ -318,6 +321,25 @@ class Worker:
         """Calls about a function rather than of a request: its models and its valves."""
         CURRENT.set(call)
         self.link.send(core.REPLY, call.id, await models.QUESTIONS[call.handler](call))
+
+    def _act_now(self, frame: Frame) -> bool:
+        """Checks valves while function code holds the loop up: that code may have set them, and wait for the check."""
+        kind, id, _, handler, payload = frame
+        is_check = kind == core.CALL and handler == core.CHECK_VALVES
+        slot = self.slots.get(payload["slot"]) if is_check and get_ident() == self._thread else None
+        if slot is None or slot.life is not None:
+            return False
+        call = Call(id, handler, payload, slot, None)
+        try:
+            self.link.send(core.REPLY, id, call.context.run(self._check_valves, call))
+        except BaseException as error:
+            self._fail(call, error, {})
+        self._finish(call)
+        return True
+
+    def _check_valves(self, call: Call) -> dict[str, Any]:
+        CURRENT.set(call)
+        return models.checked_valves(call)
 
     # Answers.
 
