@@ -65,9 +65,11 @@ async fn an_earlier_version_serves_again() {
 #[tokio::test]
 async fn a_version_that_no_longer_loads_does_not_come_back() {
     let upstream = FakeUpstream::echo().await;
-    let gateway = gateway_with(&upstream).await;
+    let readable = tempfile::tempdir().unwrap();
+    let setup = TestGateway::setup().python().readable(readable.path());
+    let gateway = setup.upstream("fake", &upstream.base_url()).start().await;
     let management = gateway.management();
-    let flag = gateway.home().join("flag");
+    let flag = readable.path().join("flag");
     std::fs::write(&flag, "").unwrap();
     let fragile = format!("open({:?})\n{}", flag.to_str().unwrap(), source("mark"));
     management.install_filter("mark", &fragile).await;

@@ -135,9 +135,11 @@ async fn a_pipeline_is_the_last_inlet_and_the_first_outlet_of_its_own_models() {
 
 #[tokio::test]
 async fn a_deleted_pipeline_is_told_of_its_end() {
-    let gateway = TestGateway::setup().python().start().await;
+    let told = tempfile::tempdir().unwrap();
+    let setup = TestGateway::setup().python();
+    let gateway = setup.writable(told.path()).start().await;
     let management = gateway.management();
-    let ended = gateway.home().join("ended");
+    let ended = told.path().join("ended");
     let path = format!("{ended:?}");
     let code = source_with("pipeline_many", &[("ENDED", &path)]);
     management.install("many", &code).await;
@@ -149,10 +151,11 @@ async fn a_deleted_pipeline_is_told_of_its_end() {
 
 #[tokio::test]
 async fn every_pipeline_is_told_of_the_end_of_the_gateway() {
-    let upstream = FakeUpstream::echo().await;
-    let mut gateway = gateway_with(&upstream).await;
+    let told = tempfile::tempdir().unwrap();
+    let setup = TestGateway::setup().python();
+    let mut gateway = setup.writable(told.path()).start().await;
     let management = gateway.management();
-    let ended = gateway.home().join("ended");
+    let ended = told.path().join("ended");
     let code = source_with("pipeline_many", &[("ENDED", &format!("{ended:?}"))]);
     let code = code.replace(
         "        print(\"this",

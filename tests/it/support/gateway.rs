@@ -245,6 +245,17 @@ impl Setup {
     }
 
     /// A file in the functions folder.
+    /// Lets functions read a folder.
+    pub(crate) fn readable(self, folder: &Path) -> Self {
+        self.python_settings(&format!("read_paths = [{folder:?}]"))
+    }
+
+    /// Lets functions read and write a folder.
+    pub(crate) fn writable(self, folder: &Path) -> Self {
+        self.python_settings(&format!("write_paths = [{folder:?}]"))
+    }
+
+    /// A function in the functions folder.
     pub(crate) fn function(self, id: &str, code: &str) -> Self {
         write_function(self.home.path(), id, code);
         self
