@@ -165,6 +165,10 @@ pub(super) async fn update(
     Form(form): Form<ToolsForm>,
 ) -> Answer {
     let known = find(&registry, &caller, &id, Permission::Write)?;
+    // Code may look up and set what others stored, so that only administrators may change it.
+    if caller.rights != Role::Admin && *form.content != *known.version.source {
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "401 Unauthorized"));
+    }
     let kept = || known.record.meta.get(GRANTS).cloned().unwrap_or_default();
     let grants = checked(form.access_grants)?.unwrap_or_else(kept);
     let edit = Edit {

@@ -96,7 +96,8 @@ impl Chain {
         model: &Model,
         incoming: &Incoming<'_>,
     ) {
-        let is_inline = request.wants_events || events::are_wanted(incoming.headers);
+        let is_wanted = request.wants_events || events::are_wanted(incoming.headers);
+        let is_inline = is_wanted && request.is_streamed();
         let events = Events::new(
             reach.event_logs.clone(),
             incoming.log.id(),

@@ -56,6 +56,7 @@ struct State {
     dropped: u64,
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
+    is_over: bool,
 }
 
 impl Events {
@@ -89,7 +90,11 @@ impl Events {
             state.dropped += 1;
         }
         let is_object = event.first() == Some(&b'{');
-        if self.is_inline && is_object && state.unsent_bytes + event.len() <= MAX_UNSENT_BYTES {
+        if self.is_inline
+            && !state.is_over
+            && is_object
+            && state.unsent_bytes + event.len() <= MAX_UNSENT_BYTES
+        {
             state.unsent_bytes += event.len();
             let data = [b"{\"event\":", &event[..], b"}"].concat();
             state.unsent.push_back(sse::encode_data(&data));
@@ -116,6 +121,14 @@ impl Events {
             state.unsent_bytes = 0;
         }
         event
+    }
+
+    /// Lets go of what the client has not taken: it wants nothing any more.
+    pub fn hush(&self) {
+        let mut state = self.lock();
+        state.is_over = true;
+        state.unsent = VecDeque::new();
+        state.unsent_bytes = 0;
     }
 
     /// Wakes `waker` when the next event for the client arrives; only the last waker given is kept.

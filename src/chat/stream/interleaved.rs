@@ -56,3 +56,9 @@ impl Interleaved {
         }
     }
 }
+
+impl Drop for Interleaved {
+    fn drop(&mut self) {
+        self.told.hush();
+    }
+}

@@ -223,3 +223,19 @@ async fn an_access_list_that_makes_no_sense_is_refused() {
     assert!(detail.contains("access_grants"), "{detail}");
     assert_eq!(offered(&gateway.user(), &mut upstream).await.len(), 4);
 }
+
+#[tokio::test]
+async fn who_may_change_tools_may_not_change_their_code() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with_private(&upstream).await;
+    let right = |permission: &str| json!({"principal_type": "user", "principal_id": "*", "permission": permission});
+    grant(&gateway, json!([right("read"), right("write")])).await;
+    let path = format!("{ROOT}/id/toolbox/update");
+    let mut changed = form("toolbox", &source("toolbox"));
+    changed["name"] = json!("Their box");
+    let renamed = gateway.user().post(&path, &changed).await.expect(200);
+    assert_eq!(renamed.json()["name"], "Their box");
+    changed["content"] = json!("class Tools:\n    def own(self):\n        return 1\n");
+    gateway.user().post(&path, &changed).await.expect(401);
+    gateway.admin().post(&path, &changed).await.expect(200);
+}
