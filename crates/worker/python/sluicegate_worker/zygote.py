@@ -33,6 +33,10 @@ from sluicegate_worker import confinement, worker
 
 CONTROL_FD = 3
 MESSAGE_BYTES = 64 * 1024
+
+#: When a worker looks for cycles of garbage, in objects and in rounds.
+GC_THRESHOLDS = (20_000, 20, 50)
+
 #: How long the end of the zygote waits for that of its children.
 KILL_SECONDS = 2.0
 
@@ -240,6 +244,8 @@ def become_worker(message: dict[str, Any], fd: int, directory: str) -> NoReturn:
         limit_resources(message.get("memory_mib") or 0)
         sluicegate_core.name_process(str(message.get("name", "worker")))
         os.mkdir(directory, mode=0o700)
+        # A body is hundreds of objects and no cycle: with the usual threshold every few calls would be searched for some.
+        gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()
         worker.main(fd, directory)
     except BaseException:
