@@ -14,7 +14,7 @@ pub(crate) struct Activity {
     is_blocked: Cell<bool>,
     /// The reader, while it hides the end of the input from hyper.
     reader: RefCell<Option<Waker>>,
-    /// Answers that may not fail before what they wrote has left.
+    /// Answers that wait for what they wrote to leave.
     flush_waiters: RefCell<Vec<Waker>>,
 }
 
@@ -41,6 +41,13 @@ impl Activity {
     /// Wakes `reader` when no request is in flight any more.
     pub(super) fn wake_when_idle(&self, reader: &Waker) {
         *self.reader.borrow_mut() = Some(reader.clone());
+    }
+
+    fn wake_when_flushed(&self, waiter: &Waker) {
+        let mut waiters = self.flush_waiters.borrow_mut();
+        if !waiters.iter().any(|known| known.will_wake(waiter)) {
+            waiters.push(waiter.clone());
+        }
     }
 
     /// The socket takes no bytes now.
@@ -75,9 +82,19 @@ impl Ticket {
     pub(crate) fn is_flushed_since(&self, flushes: u64, waiter: &Waker) -> bool {
         let is_flushed = self.0.flushes.get() > flushes && !self.0.is_blocked.get();
         if !is_flushed {
-            self.0.flush_waiters.borrow_mut().push(waiter.clone());
+            self.0.wake_when_flushed(waiter);
         }
         is_flushed
+    }
+
+    /// Whether the socket takes no bytes now; then `waiter` is woken after the next flush.
+    #[must_use]
+    pub(crate) fn is_blocked(&self, waiter: &Waker) -> bool {
+        let is_blocked = self.0.is_blocked.get();
+        if is_blocked {
+            self.0.wake_when_flushed(waiter);
+        }
+        is_blocked
     }
 }
 

@@ -66,6 +66,13 @@ impl Source {
         self.ticket.borrow().as_ref().map_or(0, Ticket::flushes)
     }
 
+    fn is_blocked(&self, waiter: &Waker) -> bool {
+        let ticket = self.ticket.borrow();
+        ticket
+            .as_ref()
+            .is_some_and(|ticket| ticket.is_blocked(waiter))
+    }
+
     fn is_flushed_since(&self, flushes: u64, waiter: &Waker) -> bool {
         let ticket = self.ticket.borrow();
         ticket
@@ -177,6 +184,10 @@ impl http_body::Body for Answer {
         this.source.given_at.set(None);
         if mem::take(&mut this.is_given) {
             this.passed_at = this.source.flushes();
+        }
+        // hyper would go on and buffer for a client that takes nothing. In HTTP/2 windows bound that, stream by stream.
+        if !this.is_http2() && this.source.is_blocked(cx.waker()) {
+            return Poll::Pending;
         }
         let Some(mut piece) = ready!(this.poll_piece(cx)) else {
             return this.poll_failure(cx);

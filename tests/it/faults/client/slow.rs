@@ -10,9 +10,8 @@ use crate::support::{Step, answer_of, chat, event, eventually, head_of_stream, s
 
 /// How many read nothing. The catalogue asks for 1,000.
 const SLOW_READERS: usize = 100;
-/// What each may cost beside what the system buffers. The catalogue asks for 128 KiB; with what the allocator keeps, 100
-/// of them were seen to take up to 22 MiB.
-const COST_KIB: u64 = 256;
+/// What each may cost beside what the system buffers.
+const COST_KIB: u64 = 128;
 const PACE: Duration = Duration::from_millis(20);
 
 #[tokio::test]
