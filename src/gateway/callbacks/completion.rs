@@ -1,7 +1,5 @@
 //! A completion that a function asks for: through the gateway again, with the same caller's rights (ruling R23).
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde::Deserialize;
@@ -14,6 +12,7 @@ use crate::chat::request::Incoming;
 use crate::error::{Error, Kind};
 use crate::host::Refusal;
 use crate::registry::FunctionId;
+use crate::store::ids;
 use crate::telemetry::metrics::Route as MetricsRoute;
 use crate::telemetry::{RequestLog, request_id};
 use crate::wire::sse::Decoder;
@@ -48,7 +47,7 @@ impl Desk {
             log: &log,
             within: self.asking.within.call_of(asker),
             bypasses_filters: wanted.bypass_filter && self.is_trusted(asker),
-            now: now(),
+            now: ids::unix_seconds().unsigned_abs(),
         };
         let body = Bytes::from(Value::Object(wanted.body).to_string());
         let chat = self.reception.chat();
@@ -135,11 +134,4 @@ fn status_refusal(status: StatusCode, body: &[u8]) -> Refusal {
         message: message.map_or_else(|| status.to_string(), str::to_owned),
         status: Some(status.as_u16()),
     }
-}
-
-/// The time, in seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_secs())
 }

@@ -16,12 +16,7 @@ use crate::support::{
 const STEP: usize = 37;
 
 /// Who says when something was made.
-const STAMPS: &[&str] = &[
-    "gateway/callbacks/completion.rs",
-    "host/scratch.rs",
-    "server/routes.rs",
-    "store/ids.rs",
-];
+const STAMPS: &[&str] = &["host/scratch.rs", "server/routes.rs", "store/ids.rs"];
 
 fn configuration_of(gateway: &TestGateway) -> PathBuf {
     let port = gateway.address.port();
