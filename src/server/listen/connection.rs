@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinSet, spawn_local, yield_now};
 use tokio::time::timeout;
@@ -22,8 +21,9 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use crate::server::drain::Shutdown;
-use crate::server::guard::{Activity, Guard, HalfClose, Limits, Ticket};
+use crate::server::guard::{Activity, Guard, HalfClose, Limits, Socket, Ticket};
 use crate::server::head::HEAD_LIMIT_BYTES;
+use crate::server::pressure::Readers;
 
 use super::accept::{Arrival, to_tokio};
 use super::answer::{self, Answer};
@@ -46,6 +46,7 @@ pub(super) struct Connections<H> {
     tls: Option<TlsAcceptor>,
     limits: Rc<Limits>,
     half_close: HalfClose,
+    readers: Readers,
     shutdown: Shutdown,
 }
 
@@ -77,6 +78,7 @@ impl<H: Handler> Connections<H> {
             tls: settings.tls.clone().map(TlsAcceptor::from),
             limits: Rc::new(settings.limits),
             half_close: settings.half_close,
+            readers: settings.pressure.readers().clone(),
             shutdown,
         }
     }
@@ -122,9 +124,9 @@ impl<H: Handler> Connections<H> {
 
     async fn serve_http<S>(&self, stream: S, peer: Peer) -> io::Result<()>
     where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
+        S: Socket + 'static,
     {
-        let activity = Rc::new(Activity::default());
+        let activity = Rc::new(Activity::new(self.readers.enter()));
         let limits = Rc::clone(&self.limits);
         let guard = Guard::new(stream, Rc::clone(&activity), limits, self.half_close);
         let write_limit = self.limits.write;

@@ -84,6 +84,11 @@ impl Rig {
         now.saturating_sub(self.before.rss_kib)
     }
 
+    /// Lets nobody ask anew beside the fault; the streams go on.
+    pub(super) async fn stop_calling(&mut self) {
+        self.neighbours.stop_calling().await;
+    }
+
     /// No neighbour has noticed anything, and nothing is left of the fault.
     pub(super) async fn ends_unharmed(self, row: &str) {
         self.ends_unharmed_within(row, residue::SLACK_KIB).await;
