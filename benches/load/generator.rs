@@ -172,9 +172,8 @@ impl Progress {
         lock(&self.failure)
     }
 
-    /// One more unit, which took so long.
-    fn count(&self, micros: u64) {
-        self.units.fetch_add(1, Ordering::Relaxed);
+    /// A unit took so long.
+    fn took(&self, micros: u64) {
         lock(&self.delays).0.push(micros);
     }
 }
@@ -252,7 +251,8 @@ async fn ask_for_ever(
         match answers {
             Answers::Whole => {
                 read_whole(&mut stream, &mut input, &head).await?;
-                progress.count(micros() - asked);
+                progress.units.fetch_add(1, Ordering::Relaxed);
+                progress.took(micros() - asked);
             }
             Answers::Events { count, .. } => {
                 input.drain(..head.length_bytes);
@@ -295,7 +295,7 @@ async fn read_events(
 ) -> Result<u64> {
     let mut seen = 0;
     loop {
-        let whole = count_events(input, seen == 0, asked, progress)?;
+        let whole = count_events(input, seen == 0, asked, progress);
         seen += whole.events;
         if input.ends_with(LAST_CHUNK) {
             return Ok(seen);
@@ -314,27 +314,33 @@ struct Whole {
     read_bytes: usize,
 }
 
-fn count_events(input: &[u8], is_first: bool, asked: u64, progress: &Progress) -> Result<Whole> {
+fn count_events(input: &[u8], is_first: bool, asked: u64, progress: &Progress) -> Whole {
     let mut events = 0;
     let now = micros();
     for mark in memchr::memchr_iter(EVENT_MARK, input) {
         let Some(stamp) = input[mark + 1..].get(..STAMP_BYTES) else {
-            return Ok(Whole {
+            return Whole {
                 events,
                 read_bytes: mark,
-            });
+            };
         };
-        let sent: u64 = std::str::from_utf8(stamp)?.parse()?;
         if is_first && events == 0 {
             lock(&progress.first_events).0.push(now - asked);
         }
         events += 1;
-        progress.count(now.saturating_sub(sent));
+        progress.units.fetch_add(1, Ordering::Relaxed);
+        // A proxy may cut the body into chunks anywhere; a stamp that is cut says nothing.
+        let sent = std::str::from_utf8(stamp)
+            .ok()
+            .and_then(|stamp| stamp.parse().ok());
+        if let Some(sent) = sent {
+            progress.took(now.saturating_sub(sent));
+        }
     }
-    Ok(Whole {
+    Whole {
         events,
         read_bytes: input.len(),
-    })
+    }
 }
 
 async fn read_more(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<()> {
