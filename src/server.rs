@@ -10,5 +10,6 @@ mod routes;
 pub mod tls;
 
 pub use self::budget::Budget;
+pub use self::head::{HeadCheck, Phase, Verdict};
 pub use self::receive::BodyLimits;
 pub use self::routes::App;
