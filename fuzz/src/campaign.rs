@@ -1,7 +1,9 @@
 //! Runs of one target over many inputs.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::Target;
 use crate::mutation::{Material, Random, mutated};
