@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: build python demo run test soak check bench bench-quick docs fmt
+.PHONY: build python demo run test soak fuzz check bench bench-quick docs fmt
 
 build:
 	$(CARGO) build
@@ -28,6 +28,13 @@ test: python
 # Every fault at random, a quarter of an hour long.
 soak: python
 	SLUICEGATE_SOAK_SECONDS=900 $(CARGO) test --test it r09_ -- --ignored
+
+# Every fuzz target for a while, without coverage: `make fuzz SECONDS=300 TARGETS="json sse" SEED=7`. With a nightly
+# compiler and cargo-fuzz, `cargo +nightly fuzz run --features libfuzzer json` is guided by coverage.
+SECONDS ?= 60
+SEED ?= 1
+fuzz:
+	$(CARGO) run --profile fuzz --package sluicegate-fuzz --bin drive -- --seconds $(SECONDS) --seed $(SEED) $(TARGETS)
 
 check:
 	$(CARGO) fmt --all --check

@@ -3,8 +3,11 @@
 //! A function version runs in a worker of its own (or of its group), forked from a warm zygote. Nothing here starts
 //! before the first function is used, so a gateway without functions needs no Python.
 
+mod abandoned;
+mod breach;
 mod call;
 mod callbacks;
+mod callers;
 mod environment;
 mod failure;
 mod group;

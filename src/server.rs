@@ -11,6 +11,7 @@ mod routes;
 pub mod tls;
 
 pub use self::budget::Budget;
+pub use self::head::{HeadCheck, Phase, Verdict};
 pub use self::pressure::{Bound, Pressure};
 pub use self::receive::BodyLimits;
 pub use self::routes::App;

@@ -125,11 +125,15 @@ impl Rig {
     }
 
     /// The same where the fault is about functions, whose processes come and go.
-    pub(super) async fn leaves_nothing_but_processes(mut self, row: &str) {
-        const WORKERS: usize = 8;
-        self.before.processes += WORKERS;
+    pub(super) async fn leaves_nothing_but_processes(self, row: &str) {
+        self.leaves_nothing_but_processes_of(row, 8).await;
+    }
+
+    /// The same with so many of them.
+    pub(super) async fn leaves_nothing_but_processes_of(mut self, row: &str, workers: usize) {
+        self.before.processes += workers;
         // Each has a socket and a channel or two.
-        self.before.descriptors += 4 * WORKERS;
+        self.before.descriptors += 4 * workers;
         self.before.files += 1;
         self.ends_unharmed(row).await;
     }
