@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use bytes::{Buf, Bytes, BytesMut};
 use frames::{Decoder, Frame, Handler, Kind};
@@ -20,8 +21,11 @@ use tracing::{debug, warn};
 
 use super::call::{Answers, Question};
 use super::callbacks::{Desk, Desks, Refusal};
+use super::descriptors;
 use super::output::SlotOutput;
 use super::zygote::Process;
+use crate::egress::Reach;
+use crate::egress::proxy::Proxy;
 use crate::telemetry::metrics::LiveWorker;
 
 /// Questions of one worker's functions that are answered at once; more are refused. They do not wait: a completion
@@ -35,8 +39,13 @@ const READ_BYTES: usize = 32 * 1024;
 #[derive(Debug)]
 pub(super) struct Worker {
     pid: i32,
+    guard: Option<i32>,
     pidfd: OwnedFd,
     connection: Arc<Connection>,
+    handover: std::os::unix::net::UnixStream,
+    runtime: Handle,
+    /// Its only way out, if it has an empty network.
+    proxy: OnceLock<Proxy>,
     _counted: LiveWorker,
 }
 
@@ -103,8 +112,12 @@ impl Worker {
         runtime.spawn(Arc::clone(&connection).write_rest());
         Ok(Self {
             pid: process.pid,
+            guard: process.guard,
             pidfd: process.pidfd,
             connection,
+            handover: process.handover,
+            runtime: runtime.clone(),
+            proxy: OnceLock::new(),
             _counted: LiveWorker::begin(),
         })
     }
@@ -112,6 +125,11 @@ impl Worker {
     /// Its process id, for logs.
     pub(super) fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// The processes from which all that it starts descends.
+    pub(super) fn roots(&self) -> Vec<i32> {
+        [Some(self.pid), self.guard].into_iter().flatten().collect()
     }
 
     /// An id for a slot, a request or a call that no other has now.
@@ -209,6 +227,18 @@ impl Worker {
     /// Ends what [`Worker::open_desk`] began.
     pub(super) fn close_desk(&self, request: u32) {
         self.connection.desks.close(request);
+    }
+
+    /// Serves the listener that the process has opened in its empty network and handed over before its last answer.
+    pub(super) fn open_way_out(&self, reach: Reach, client: &str) -> io::Result<()> {
+        let mut buffer = [0; 16];
+        let (_, fds) = descriptors::receive(&self.handover, &mut buffer)?;
+        let listener = fds.into_iter().next().map(TcpListener::from);
+        let listener = listener.ok_or_else(|| io::Error::other("no listener was handed over"))?;
+        let proxy = Proxy::start(listener, reach, client.to_owned(), &self.runtime)?;
+        // A process is confined once.
+        let _ = self.proxy.set(proxy);
+        Ok(())
     }
 
     /// Ends the process at once.

@@ -1,0 +1,147 @@
+//! The head of a request to the proxy: what is asked for, and what goes on to the server.
+
+/// What a client of the proxy asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    /// The host, an IPv6 address in brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// What the server gets first; `None` for a tunnel, through which all that follows goes as it is.
+    pub(super) head: Option<String>,
+}
+
+/// The headers between a client and its proxy, which the server does not get.
+const FOR_THE_PROXY: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+];
+
+impl Request {
+    /// Reads a head with the empty line at its end.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(super) fn parse(head: &[u8]) -> Result<Self, &'static str> {
+        let head = std::str::from_utf8(head).map_err(|_| "the head is no text")?;
+        let (line, fields) = head.split_once("\r\n").unwrap_or((head, ""));
+        let mut words = line.split(' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err("the request line is none");
+        };
+        if !matches!(version, "HTTP/1.1" | "HTTP/1.0") {
+            return Err("only HTTP/1.1 is spoken here");
+        }
+        if method == "CONNECT" {
+            let (host, port) = authority(target, None).ok_or("the target is no host and port")?;
+            return Ok(Self {
+                host,
+                port,
+                head: None,
+            });
+        }
+        let rest = target.strip_prefix("http://");
+        let rest = rest.ok_or("the target is no address of http; hint: https goes by CONNECT")?;
+        let (place, path) = split_at_path(rest);
+        let (host, port) = authority(place, Some(80)).ok_or("the target has no valid host")?;
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let start = format!("{method} {slash}{path} {version}\r\n");
+        Ok(Self {
+            host,
+            port,
+            head: Some(start + &kept(fields)),
+        })
+    }
+}
+
+/// The fields that the server gets. It is told to close: one connection serves one request, because the next one of
+/// this client may be for another host.
+fn kept(fields: &str) -> String {
+    let is_for_us = |line: &str| {
+        let name = line.split(':').next().unwrap_or_default();
+        FOR_THE_PROXY.iter().any(|it| name.eq_ignore_ascii_case(it))
+    };
+    let lines = fields.split("\r\n").take_while(|line| !line.is_empty());
+    let mut kept = String::with_capacity(fields.len() + 32);
+    for line in lines.filter(|line| !is_for_us(line)) {
+        kept += line;
+        kept += "\r\n";
+    }
+    kept + "Connection: close\r\n\r\n"
+}
+
+fn split_at_path(text: &str) -> (&str, &str) {
+    let end = text.find(['/', '?', '#']).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// Host and port of `host:port`.
+fn authority(text: &str, usual: Option<u16>) -> Option<(String, u16)> {
+    let end_of_host = match text.starts_with('[') {
+        true => text.find(']')? + 1,
+        false => text.find(':').unwrap_or(text.len()),
+    };
+    let (host, rest) = text.split_at(end_of_host);
+    let port = match rest.strip_prefix(':') {
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok()?,
+        Some(_) => return None,
+        None if rest.is_empty() => usual?,
+        None => return None,
+    };
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    let is_host = !host.is_empty() && host.bytes().all(is_allowed);
+    (is_host && port > 0).then(|| (host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tunnel_names_its_host_and_port() {
+        let parse =
+            |target: &str| Request::parse(format!("CONNECT {target} HTTP/1.1\r\n\r\n").as_bytes());
+        let request = parse("api.test:443").unwrap();
+        assert_eq!((request.host.as_str(), request.port), ("api.test", 443));
+        assert_eq!(request.head, None);
+        assert_eq!(parse("[::1]:80").unwrap().host, "[::1]");
+        for target in [
+            "api.test", ":443", "a@b:443", "a:b:443", "a:0", "a:+1", "[::1", "",
+        ] {
+            assert!(parse(target).is_err(), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_plain_request_loses_what_was_for_the_proxy_and_is_the_last_of_its_connection() {
+        let head =
+            b"GET http://a.test:81/x?y=1 HTTP/1.1\r\nHost: a.test:81\r\nProxy-Authorization: s\r\n\
+            Connection: keep-alive\r\nX-Own: 1\r\n\r\n";
+        let request = Request::parse(head).unwrap();
+        assert_eq!((request.host.as_str(), request.port), ("a.test", 81));
+        let expected =
+            "GET /x?y=1 HTTP/1.1\r\nHost: a.test:81\r\nX-Own: 1\r\nConnection: close\r\n\r\n";
+        assert_eq!(request.head.as_deref(), Some(expected));
+        let bare = Request::parse(b"GET http://a.test HTTP/1.1\r\n\r\n").unwrap();
+        assert!(bare.head.unwrap().starts_with("GET / HTTP/1.1\r\n"));
+    }
+
+    #[test]
+    fn what_is_no_request_for_a_proxy_is_refused() {
+        for head in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET https://a.test/ HTTP/1.1\r\n\r\n",
+            "GET http:///x HTTP/1.1\r\n\r\n",
+            "GET http://u:p@a.test/ HTTP/1.1\r\n\r\n",
+            "GET http://a.test/ HTTP/2\r\n\r\n",
+            "GET http://a.test/ b HTTP/1.1\r\n\r\n",
+            "nothing\r\n\r\n",
+        ] {
+            assert!(Request::parse(head.as_bytes()).is_err(), "{head}");
+        }
+    }
+}
