@@ -1,4 +1,4 @@
-//! The head of a request to the proxy: what is asked for, and what goes on to the server.
+//! The heads that pass the proxy: what is asked for, what goes on to the server, and what comes back.
 
 /// What a client of the proxy asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,7 +58,25 @@ impl Request {
     }
 }
 
-/// The fields that the server gets. It is told to close: one connection serves one request, because the next one of
+/// The head of a server's answer as the client gets it, and whether the answer itself is still to come.
+///
+/// # Errors
+///
+/// If it is none.
+pub(super) fn answer(head: &[u8]) -> Result<(String, bool), &'static str> {
+    let head = std::str::from_utf8(head).map_err(|_| "the head is no text")?;
+    let (line, fields) = head.split_once("\r\n").unwrap_or((head, ""));
+    let status = line
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.split(' ').nth(1));
+    let status = status.ok_or("the answer is none of HTTP/1.1")?;
+    if status.starts_with('1') {
+        return Ok((head.to_owned(), true));
+    }
+    Ok((format!("{line}\r\n{}", kept(fields)), false))
+}
+
+/// The fields that go on. Both sides are told to close: one connection serves one request, because the next one of
 /// this client may be for another host.
 fn kept(fields: &str) -> String {
     let is_for_us = |line: &str| {
@@ -128,6 +146,16 @@ mod tests {
         assert_eq!(request.head.as_deref(), Some(expected));
         let bare = Request::parse(b"GET http://a.test HTTP/1.1\r\n\r\n").unwrap();
         assert!(bare.head.unwrap().starts_with("GET / HTTP/1.1\r\n"));
+    }
+
+    #[test]
+    fn an_answer_says_that_it_is_the_last_of_its_connection() {
+        let kept = answer(b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nX: 1\r\n\r\n").unwrap();
+        let expected = "HTTP/1.1 200 OK\r\nX: 1\r\nConnection: close\r\n\r\n";
+        assert_eq!(kept, (expected.to_owned(), false));
+        let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+        assert_eq!(answer(interim.as_bytes()), Ok((interim.to_owned(), true)));
+        assert!(answer(b"SSH-2.0-x\r\n\r\n").is_err());
     }
 
     #[test]

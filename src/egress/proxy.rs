@@ -1,10 +1,11 @@
 //! An HTTP proxy on a listener that somebody else has opened, for whoever may reach a few hosts and nothing else.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -12,7 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use super::head::Request;
+use super::head::{self, Request};
 use super::{EgressError, Reach};
 
 /// The longest head of a request, in bytes.
@@ -86,7 +87,7 @@ async fn serve(listener: TcpListener, shared: Arc<(Reach, String)>) {
 
 /// Serves one connection: a request, or a tunnel.
 async fn answer(mut client: TcpStream, reach: &Reach, name: &str) {
-    let Ok(Ok((head, rest))) = timeout(HEAD_LIMIT, read_head(&mut client)).await else {
+    let Ok(Ok((head, rest))) = timeout(HEAD_LIMIT, read_head(&mut client, Vec::new())).await else {
         return;
     };
     let request = match Request::parse(&head) {
@@ -114,32 +115,61 @@ async fn relay(
     // What is passed on came in pieces of its sender's choice, and waits for no more.
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    match request.head {
-        Some(head) => server.write_all(head.as_bytes()).await?,
-        None => {
-            client
-                .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                .await?
-        }
-    }
+    let Some(head) = request.head else {
+        let connected = b"HTTP/1.1 200 Connection established\r\n\r\n";
+        client.write_all(connected).await?;
+        server.write_all(rest).await?;
+        copy_bidirectional(&mut client, &mut server).await?;
+        return Ok(());
+    };
+    server.write_all(head.as_bytes()).await?;
     server.write_all(rest).await?;
-    copy_bidirectional(&mut client, &mut server).await?;
-    Ok(())
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let mut answered = pin!(pass_answer(&mut from_server, &mut to_client));
+    tokio::select! {
+        // A server that takes no more may have answered; a client that sends no more for good has left.
+        sent = copy(&mut from_client, &mut to_server) => match sent {
+            Err(_) => answered.await,
+            Ok(_) => Ok(()),
+        },
+        answered = &mut answered => answered,
+    }
 }
 
-/// Everything up to the empty line, and what came behind it.
-async fn read_head(client: &mut TcpStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
-    let mut head = Vec::new();
+/// Passes on the answer to a plain request, with heads that tell the client to ask no more on this connection.
+async fn pass_answer(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    let (mut came, mut is_interim) = (Vec::new(), true);
+    while is_interim {
+        let (head, rest) = read_head(from, came).await?;
+        let (head, follows) = head::answer(&head).map_err(io::Error::other)?;
+        to.write_all(head.as_bytes()).await?;
+        (came, is_interim) = (rest, follows);
+    }
+    to.write_all(&came).await?;
+    copy(from, to).await?;
+    to.shutdown().await
+}
+
+/// Everything up to the empty line, and what came behind it. Goes on from what `came` before.
+async fn read_head(
+    from: &mut (impl AsyncRead + Unpin),
+    came: Vec<u8>,
+) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let mut head = came;
     loop {
-        if client.read_buf(&mut head).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
         if let Some(end) = memchr::memmem::find(&head, b"\r\n\r\n") {
             let rest = head.split_off(end + 4);
             return Ok((head, rest));
         }
         if head.len() > HEAD_BYTES {
             return Err(io::ErrorKind::InvalidData.into());
+        }
+        if from.read_buf(&mut head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
 }

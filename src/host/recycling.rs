@@ -17,6 +17,31 @@ use crate::telemetry::metrics::{self, Recycling, WorkerEnd};
 /// How often the memory of a function with programs is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Whether a process is about to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Leaving {
+    /// It stays.
+    No,
+    /// Another one is being made ready, and this one serves until then.
+    Serving,
+    /// The same, and this one gets no more requests: they wait.
+    Closed,
+}
+
+impl Seat {
+    /// Notes that its process leaves, or leaves sooner; whether that is news.
+    fn begins_to_leave(&self, wanted: Leaving) -> bool {
+        let mut is_new = false;
+        self.leaving.send_if_modified(|leaving| {
+            is_new = *leaving == Leaving::No;
+            let is_sooner = *leaving < wanted;
+            *leaving = wanted.max(*leaving);
+            is_sooner
+        });
+        is_new
+    }
+}
+
 impl Runner {
     /// The seat for a request: this one, or, where its process is near to failing, the next.
     pub(super) async fn relieved(
@@ -25,28 +50,28 @@ impl Runner {
         settings: &FunctionSettings,
         valves: &[u8],
     ) -> Arc<Seat> {
-        let (reason, can_wait) = match seat.wear.count(seat.worker.pid(), settings) {
-            Verdict::Fit => return seat,
-            Verdict::Worn(reason) => (reason, false),
-            Verdict::Spent(reason) => (reason, true),
+        let verdict = seat.wear.count(seat.worker.pid(), settings);
+        let (reason, wanted) = match verdict {
+            Verdict::Fit => (None, Leaving::No),
+            Verdict::Worn(reason) => (Some(reason), Leaving::Serving),
+            Verdict::Spent(reason) => (Some(reason), Leaving::Closed),
         };
-        let mut leaving = seat.is_leaving.subscribe();
-        let is_first = seat
-            .is_leaving
-            .send_if_modified(|is| !std::mem::replace(is, true));
-        if is_first {
+        if let Some(reason) = reason
+            && seat.begins_to_leave(wanted)
+        {
             let (runner, seat) = (Arc::clone(self), Arc::clone(&seat));
             let (settings, valves) = (settings.clone(), valves.to_vec());
             // Ends with the load, which has a limit.
             let replacing = async move { runner.replace(&seat, reason, &settings, &valves).await };
             self.shared.runtime().spawn(replacing);
         }
-        if can_wait {
-            // Fails only if the sender is gone, and we hold it.
-            let _ = leaving.wait_for(|is_leaving| !is_leaving).await;
-            return self.live_seat().unwrap_or(seat);
+        if *seat.leaving.borrow() != Leaving::Closed {
+            return seat;
         }
-        seat
+        let mut leaving = seat.leaving.subscribe();
+        // Fails only if the sender is gone, and we hold it.
+        let _ = leaving.wait_for(|leaving| *leaving == Leaving::No).await;
+        self.live_seat().unwrap_or(seat)
     }
 
     /// Loads the function in another process and lets that take over. If it does not load, the old one goes on.
@@ -76,7 +101,7 @@ impl Runner {
                 }
             }
         }
-        seat.is_leaving.send_replace(false);
+        seat.leaving.send_replace(Leaving::No);
     }
 
     fn take_over(&self, seat: &Arc<Seat>, next: Seat, reason: Recycling) {

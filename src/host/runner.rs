@@ -16,6 +16,7 @@ use super::Shared;
 use super::call::Question;
 use super::failure::Failure;
 use super::isolation::{Bounds, Tenant};
+use super::recycling::Leaving;
 use super::wear::Wear;
 use super::worker::Worker;
 use crate::registry::frontmatter;
@@ -69,7 +70,7 @@ pub(super) struct Seat {
     /// How its process has worn.
     pub(super) wear: Wear,
     /// Whether another process is being made ready in its place.
-    pub(super) is_leaving: watch::Sender<bool>,
+    pub(super) leaving: watch::Sender<Leaving>,
 }
 
 impl Runner {
@@ -225,7 +226,7 @@ impl Runner {
             was_given_up: AtomicBool::new(false),
             suspicions: watch::Sender::new(0),
             wear: Wear::new(),
-            is_leaving: watch::Sender::new(false),
+            leaving: watch::Sender::new(Leaving::No),
         })
     }
 

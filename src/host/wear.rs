@@ -13,8 +13,12 @@ use crate::telemetry::metrics::Recycling;
 /// Requests between two looks. What was used up at the first look is what the function needs, lazy imports included.
 const ROUND: u64 = 16;
 
-/// A process that is younger is replaced only if it must be: what it has used up so fast, the next one would too.
+/// A process that is younger is replaced for its memory only if it must be: what a function takes so early, such as a
+/// model that it loads late, the next process would take as well.
 const YOUTH: Duration = Duration::from_secs(10);
+
+/// Address space in KiB that comes and goes without anything leaking. It matters where there is little room.
+const SLACK: u64 = 16 * 1024;
 
 /// The most threads and descriptors that a process may have, as `confinement.py` sets them where it can.
 const THREADS: u64 = 1024;
@@ -77,6 +81,10 @@ impl Wear {
         self.requests.store(0, Ordering::Relaxed);
     }
 
+    fn is_old_enough(&self, reason: Recycling) -> bool {
+        reason != Recycling::Memory || self.began.elapsed() >= YOUTH
+    }
+
     fn judge(&self, now: Usage, settings: &FunctionSettings) -> Verdict {
         let mut first = self
             .first
@@ -86,7 +94,12 @@ impl Wear {
         let percent = settings.recycle_percent;
         let memory = settings.memory_mib.saturating_mul(1024);
         let used = [
-            (Recycling::Memory, now.memory, first.memory, memory),
+            (
+                Recycling::Memory,
+                now.memory.saturating_sub(SLACK),
+                first.memory,
+                memory,
+            ),
             (
                 Recycling::Descriptors,
                 now.descriptors,
@@ -98,7 +111,7 @@ impl Wear {
         let shares = used.map(|(what, now, first, limit)| (used_up(now, first, limit), what));
         match shares.into_iter().max_by_key(|(share, _)| *share) {
             Some((share, reason)) if share >= (100 + percent) / 2 => Verdict::Spent(reason),
-            Some((share, reason)) if share >= percent && self.began.elapsed() >= YOUTH => {
+            Some((share, reason)) if share >= percent && self.is_old_enough(reason) => {
                 Verdict::Worn(reason)
             }
             _ => Verdict::Fit,

@@ -28,6 +28,11 @@ memory_mib = 1024
 recycle_percent = 5
 [function.lingering]
 recycle_calls = 20
+[function.one]
+group = \"pair\"
+recycle_calls = 20
+[function.other]
+group = \"pair\"
 [function.swelling]
 subprocesses = true
 memory_mib = 600
@@ -125,6 +130,26 @@ async fn p09_what_has_begun_in_a_worn_process_ends_there() {
         counted.contains("sluicegate_workers_recycled_total{reason=\"calls\"}"),
         "{counted}"
     );
+}
+
+#[tokio::test]
+async fn p09_a_group_moves_to_its_next_process_together() {
+    let setup = TestGateway::setup().python().tables(TABLES);
+    let setup = setup
+        .function("one", &source("grouped"))
+        .function("other", &source("grouped"));
+    let gateway = setup.start().await;
+    let first = call(&gateway, "one", 1).await;
+    assert_eq!(call(&gateway, "other", 1).await, first);
+    let replaced = async || {
+        let now = call(&gateway, "one", 1).await;
+        (now != first).then_some(())
+    };
+    eventually(PATIENCE, "another process", replaced).await;
+    // Neither is about to be replaced again: these are the first calls of the next process.
+    let now = call(&gateway, "one", 1).await;
+    assert_eq!(call(&gateway, "other", 10).await, now);
+    assert_eq!(call(&gateway, "one", 1).await, now);
 }
 
 #[tokio::test]

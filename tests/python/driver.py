@@ -136,7 +136,10 @@ class Zygote:
             if answer.get("spawned") == self.spawns:
                 worker = Worker(ours, answer["pid"], descriptors[0], self.spawns)
                 worker.guard = answer["guard"]
-                worker.handover = handover
+                if orders.get("egress"):
+                    worker.handover = handover
+                else:
+                    handover.close()
                 worker.protections = worker.confine(**orders) if confined else []
                 return worker
             if answer.get("spawn_failed") == self.spawns:

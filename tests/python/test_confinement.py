@@ -151,7 +151,7 @@ def test_the_end_of_a_worker_with_numbers_of_its_own_is_reported_and_ends_its_gu
 def test_what_a_worker_leaves_behind_ends_with_it(zygote: Zygote) -> None:
     worker = zygote.spawn(apart=True, subprocesses=True)
     skip_unless(worker, "processes")
-    what = "subprocess.run('setsid sleep 1000 & echo $!', shell=True, capture_output=True, text=True).stdout.strip()"
+    what = "subprocess.run('setsid sleep 1000 > /dev/null 2>&1 & echo $!', shell=True, capture_output=True, text=True).stdout.strip()"
     number = int(evaluate(worker, what)["result"])
     assert evaluate(worker, f"os.kill({number}, 0)") == {"result": None}
     with open(f"/proc/{worker.guard}/task/{worker.guard}/children", encoding="ascii") as file:
