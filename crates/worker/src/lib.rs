@@ -81,7 +81,7 @@ fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(confine::confine, module)?)?;
     module.add_function(wrap_pyfunction!(namespaces::separate_processes, module)?)?;
     module.add_function(wrap_pyfunction!(namespaces::rejoin_processes, module)?)?;
-    module.add_function(wrap_pyfunction!(namespaces::guard_processes, module)?)?;
+    module.add_function(wrap_pyfunction!(namespaces::fork_guard, module)?)?;
     module.add_function(wrap_pyfunction!(namespaces::show_own_processes, module)?)?;
     module.add_function(wrap_pyfunction!(namespaces::separate_network, module)?)?;
     module.add_function(wrap_pyfunction!(privileges::hide_process, module)?)?;

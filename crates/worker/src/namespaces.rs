@@ -34,20 +34,33 @@ pub(crate) fn rejoin_processes(fd: RawFd) -> PyResult<()> {
     Ok(())
 }
 
-/// The life of number 1: it takes in processes that lose their parents, and ends with the worker, and all with it.
+/// Forks number 1, and gives its number out here. It takes in processes that lose their parents, and ends with the
+/// worker, and all with it; the kernel clears up behind children of one who ignores their end.
 ///
-/// `fd` says by a byte that the worker is there. The kernel clears up behind children of one who ignores their end.
+/// `fd` says by a byte that the worker is there. The child runs no Python: it shares its pages with us for good. It can
+/// make system calls only, as any child of a fork may.
 #[pyfunction]
-pub(crate) fn guard_processes(fd: RawFd) {
-    // SAFETY: the calls take integers, and a byte and a structure that outlive them; this process has one thread.
+pub(crate) fn fork_guard(fd: RawFd) -> PyResult<libc::pid_t> {
+    // SAFETY: the zygote, which calls this, has one thread, and the child calls nothing that may hold a lock.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        guard(fd);
+    }
+    done(pid)?;
+    Ok(pid)
+}
+
+fn guard(fd: RawFd) -> ! {
+    // SAFETY: the calls take integers, and a string, a byte and a structure that outlive them.
     unsafe {
-        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
-        let mut byte = 0_u8;
-        let mut length = libc::read(fd, (&raw mut byte).cast(), 1);
-        while length < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
-            length = libc::read(fd, (&raw mut byte).cast(), 1);
+        libc::prctl(libc::PR_SET_NAME, c"sluicegate-init".as_ptr());
+        for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD] {
+            libc::signal(number, libc::SIG_IGN);
         }
-        if length == 1 {
+        libc::dup2(fd, 0);
+        close_from(1);
+        let mut byte = 0_u8;
+        if libc::read(0, (&raw mut byte).cast(), 1) == 1 {
             let worker = libc::syscall(libc::SYS_pidfd_open, WORKER, 0);
             let mut poll = libc::pollfd {
                 fd: libc::c_int::try_from(worker).unwrap_or(-1),
@@ -56,7 +69,19 @@ pub(crate) fn guard_processes(fd: RawFd) {
             };
             while poll.fd >= 0 && libc::poll(&raw mut poll, 1, -1) < 0 {}
         }
-        libc::_exit(0);
+        libc::_exit(0)
+    }
+}
+
+/// Closes descriptors by their numbers: all, or, before Linux 5.9, as many as a zygote can have.
+fn close_from(lowest: libc::c_uint) {
+    // SAFETY: the calls take integers; nothing in this process uses what they close.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, lowest, libc::c_uint::MAX, 0) != 0 {
+            for fd in lowest..1024 {
+                libc::close(fd.cast_signed());
+            }
+        }
     }
 }
 

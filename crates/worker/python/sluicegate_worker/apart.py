@@ -6,10 +6,9 @@ and end with the worker: then the kernel ends all that is left. Both are childre
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import sluicegate_core as core
 
@@ -76,7 +75,12 @@ class Forks:
     def _fork_as_owner(self) -> Fork:
         """The zygote itself could not come back: a process in between makes the namespace, and leaves both to us."""
         read, write = os.pipe()
-        between = os.fork()
+        try:
+            between = os.fork()
+        except OSError:
+            os.close(read)
+            os.close(write)
+            raise
         if between == 0:
             os.close(read)
             fork = self._fork_between(write)
@@ -109,9 +113,7 @@ def fork_pair() -> Fork:
     """Forks guard and worker into the namespace that was made for the next children."""
     read, write = os.pipe()
     try:
-        guard = os.fork()
-        if guard == 0:
-            become_guard(read)
+        guard = core.fork_guard(read)
         pid = os.fork()
         if pid == 0:
             return Fork(0, protection=see_own_processes())
@@ -120,16 +122,6 @@ def fork_pair() -> Fork:
     finally:
         os.close(read)
         os.close(write)
-
-
-def become_guard(read: int) -> NoReturn:
-    """Number 1. It holds nothing open, above all not the zygote's control socket."""
-    with contextlib.suppress(BaseException):
-        os.dup2(read, 0)
-        os.closerange(1, max(int(name) for name in os.listdir("/proc/self/fd")) + 1)
-        core.name_process("sluicegate-init")
-        core.guard_processes(0)
-    os._exit(1)
 
 
 def see_own_processes() -> Protection:
