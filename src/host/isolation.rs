@@ -2,6 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::io;
+use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -141,6 +142,7 @@ impl Warden {
             worker.kill();
             return Err(Failure::TimedOut(LIMIT));
         };
+        let listener = worker.take_listener();
         let answer = answer.map_err(|failure| {
             let why = failure
                 .exception()
@@ -150,7 +152,7 @@ impl Warden {
         let answer: Answer = serde_json::from_slice(&answer).map_err(|_| Failure::Garbled)?;
         self.tell(&answer.protections);
         self.judge(&answer.protections, tenant)?;
-        open_way_out(worker, tenant)?;
+        open_way_out(worker, listener, tenant)?;
         Ok(answer.protections)
     }
 
@@ -219,42 +221,39 @@ impl Warden {
 
     fn judge(&self, protections: &[Protection], tenant: Option<Tenant<'_>>) -> Result<(), Failure> {
         let missing: Vec<&Protection> = protections.iter().filter(|it| !it.in_force).collect();
-        let needed: Vec<&Protection> = missing
-            .iter()
-            .copied()
-            .filter(|it| it.name != HOSTS)
-            .collect();
-        if self.settings.demand == Isolation::Required && !needed.is_empty() {
-            return Err(Failure::Unavailable(format!(
-                "`python.isolation` is required, and this machine lacks: {}",
-                listed(&needed)
-            )));
-        }
-        let names_hosts = tenant.is_some_and(|it| !it.settings.hosts.is_empty());
-        if names_hosts && missing.iter().any(|it| it.name == HOSTS) {
-            return Err(Failure::Unavailable(format!(
-                "it may reach its `hosts` only, which this machine cannot hold: {}",
-                listed(&missing)
-            )));
-        }
-        let is_closed = tenant.is_some_and(|it| it.settings.network == NetworkAccess::None);
-        if is_closed && missing.iter().any(|it| it.name == SYSTEM_CALLS) {
-            return Err(Failure::Unavailable(format!(
-                "its network is `none`, which this machine cannot hold: {}",
-                listed(&missing)
-            )));
-        }
-        Ok(())
+        let lacks = |names: &[&str]| missing.iter().any(|it| names.contains(&it.name.as_str()));
+        let settings = tenant.map(|tenant| tenant.settings);
+        let names_hosts = settings.is_some_and(|it| !it.hosts.is_empty());
+        let is_closed = settings.is_some_and(|it| it.network == NetworkAccess::None);
+        let is_required = self.settings.demand == Isolation::Required;
+        let why = if is_required && missing.iter().any(|it| it.name != HOSTS) {
+            "`python.isolation` is required, and this machine lacks"
+        } else if names_hosts && lacks(&[HOSTS, SYSTEM_CALLS]) {
+            // An empty network alone does not keep local sockets away, behind which services have networks of their own.
+            "it may reach its `hosts` only, which this machine cannot hold"
+        } else if is_closed && lacks(&[SYSTEM_CALLS]) {
+            "its network is `none`, which this machine cannot hold"
+        } else {
+            return Ok(());
+        };
+        let why = format!("{why}: {}", listed(&missing));
+        Err(Failure::Unavailable(why))
     }
 }
 
 /// Lets a function that may reach a few hosts reach them.
-fn open_way_out(worker: &Worker, tenant: Option<Tenant<'_>>) -> Result<(), Failure> {
+fn open_way_out(
+    worker: &Worker,
+    listener: Option<TcpListener>,
+    tenant: Option<Tenant<'_>>,
+) -> Result<(), Failure> {
     let Some(tenant) = tenant.filter(|it| !it.settings.hosts.is_empty()) else {
         return Ok(());
     };
     let reach = Reach::Only(tenant.settings.hosts.clone());
-    let opened = worker.open_way_out(reach, tenant.id.shown());
+    let listener = listener.ok_or_else(|| io::Error::other("no listener was handed over"));
+    let opened =
+        listener.and_then(|listener| worker.open_way_out(listener, reach, tenant.id.shown()));
     opened.map_err(|error| {
         worker.kill();
         Failure::Unavailable(format!("the way to its `hosts` cannot be opened: {error}"))

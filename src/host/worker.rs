@@ -42,7 +42,8 @@ pub(super) struct Worker {
     guard: Option<i32>,
     pidfd: OwnedFd,
     connection: Arc<Connection>,
-    handover: std::os::unix::net::UnixStream,
+    /// Where it may hand us a listener while it is confined. Held for a swap only.
+    handover: Mutex<Option<std::os::unix::net::UnixStream>>,
     runtime: Handle,
     /// Its only way out, if it has an empty network.
     proxy: OnceLock<Proxy>,
@@ -115,7 +116,7 @@ impl Worker {
             guard: process.guard,
             pidfd: process.pidfd,
             connection,
-            handover: process.handover,
+            handover: Mutex::new(Some(process.handover)),
             runtime: runtime.clone(),
             proxy: OnceLock::new(),
             _counted: LiveWorker::begin(),
@@ -229,12 +230,26 @@ impl Worker {
         self.connection.desks.close(request);
     }
 
-    /// Serves the listener that the process has opened in its empty network and handed over before its last answer.
-    pub(super) fn open_way_out(&self, reach: Reach, client: &str) -> io::Result<()> {
+    /// The listener that the process has opened in its empty network, if it has; it hands over nothing more.
+    pub(super) fn take_listener(&self) -> Option<TcpListener> {
+        let handover = self
+            .handover
+            .lock()
+            .expect("no code that holds this lock panics")
+            .take();
         let mut buffer = [0; 16];
-        let (_, fds) = descriptors::receive(&self.handover, &mut buffer)?;
-        let listener = fds.into_iter().next().map(TcpListener::from);
-        let listener = listener.ok_or_else(|| io::Error::other("no listener was handed over"))?;
+        // It was sent before the answer that we have: if nothing is there, nothing was sent.
+        let (_, fds) = descriptors::receive(&handover?, &mut buffer).ok()?;
+        fds.into_iter().next().map(TcpListener::from)
+    }
+
+    /// Serves its listener.
+    pub(super) fn open_way_out(
+        &self,
+        listener: TcpListener,
+        reach: Reach,
+        client: &str,
+    ) -> io::Result<()> {
         let proxy = Proxy::start(listener, reach, client.to_owned(), &self.runtime)?;
         // A process is confined once.
         let _ = self.proxy.set(proxy);

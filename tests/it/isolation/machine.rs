@@ -123,6 +123,13 @@ fn a_kernel_without_seccomp_runs_no_function_whose_network_is_closed() {
     let missing = "warning: isolation is not in force: system calls (seccomp";
     assert!(said.contains(missing), "{said}");
     assert_eq!(status, Some(0));
+    let named = "[function.single]\nhosts = [\"api.test\"]";
+    let (said, status) = check_without(seccomp, named, "best_effort");
+    assert!(
+        said.contains("which this machine cannot hold: system calls"),
+        "{said}"
+    );
+    assert_eq!(status, Some(64));
     let closed = "[function.single]\nnetwork = \"none\"";
     let (said, status) = check_without(seccomp, closed, "best_effort");
     let refused = "its network is `none`, which this machine cannot hold";

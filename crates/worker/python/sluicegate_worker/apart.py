@@ -35,27 +35,24 @@ class Forks:
     """Makes forks, and remembers in which way they can be had here."""
 
     def __init__(self) -> None:
-        self._ways = [self._fork_as_root] if os.geteuid() == 0 else [self._fork_as_owner]
-        self._reason = ""
+        self._fork_apart = self._fork_as_root if os.geteuid() == 0 else self._fork_as_owner
+        #: Why there are none that are apart, once that is known.
+        self._refusal: str | None = None
 
     def fork(self, is_apart: bool) -> Fork:
         """A child of this process; if it is to be apart and cannot, it is a plain one and says why."""
-        while is_apart and self._ways:
+        if not is_apart:
+            return Fork(os.fork())
+        reason = self._refusal
+        if reason is None:
             try:
-                return self._ways[0]()
-            except PermissionError as error:
-                self._give_up(error)
+                return self._fork_apart()
             except OSError as error:
-                # Such as the limit on the number of namespaces, which may be over for the next one.
-                return self._plain(f"PID namespace: {error.strerror}")
-        return self._plain(self._reason) if is_apart else Fork(os.fork())
-
-    def _plain(self, reason: str) -> Fork:
+                reason = f"PID namespace: {error.strerror}"
+                # Others, such as the limit on the number of namespaces, may be over for the next one.
+                if isinstance(error, PermissionError):
+                    self._refusal = reason
         return Fork(os.fork(), protection=(False, reason))
-
-    def _give_up(self, error: OSError) -> None:
-        self._ways.pop(0)
-        self._reason = f"PID namespace: {error.strerror}"
 
     def _fork_as_root(self) -> Fork:
         own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
