@@ -178,8 +178,8 @@ async fn p07_the_end_of_the_process_that_guards_a_worker_is_the_end_of_both() {
     if !scene.has("processes") {
         return;
     }
-    let is_guard = |process: &Process| name_of(*process) == "sluicegate-init";
-    let guards: Vec<Process> = scene.processes().into_iter().filter(is_guard).collect();
+    let guards = scene.processes().into_iter();
+    let guards: Vec<Process> = guards.filter(|process| process.is_guard()).collect();
     assert!(!guards.is_empty());
     for guard in &guards {
         let id = rustix::process::Pid::from_raw(i32::try_from(guard.0).unwrap()).unwrap();
@@ -251,7 +251,7 @@ async fn p08_programs_run_where_they_are_allowed_and_end_with_the_worker() {
         assert_eq!(ask("stop").await, "-9");
     }
     assert_eq!(ask("detach").await, "detached");
-    let is_sleeping = |process: &Process| name_of(*process) == "sleep";
+    let is_sleeping = |process: &Process| process.name() == "sleep";
     eventually(PATIENCE, "the program that stays", async || {
         scene.processes().iter().any(is_sleeping).then_some(())
     })
@@ -292,11 +292,6 @@ fn folders_in(folder: &Path) -> Vec<PathBuf> {
 
 fn limits_of(process: Process) -> String {
     std::fs::read_to_string(format!("/proc/{}/limits", process.0)).unwrap()
-}
-
-fn name_of(process: Process) -> String {
-    let name = std::fs::read_to_string(format!("/proc/{}/comm", process.0));
-    name.unwrap_or_default().trim().to_owned()
 }
 
 #[tokio::test]
