@@ -7,7 +7,7 @@ pub(super) struct Request {
     pub(super) host: String,
     pub(super) port: u16,
     /// What the server gets first; `None` for a tunnel, through which all that follows goes as it is.
-    pub(super) head: Option<String>,
+    pub(super) head: Option<Vec<u8>>,
 }
 
 /// The headers between a client and its proxy, which the server does not get.
@@ -25,8 +25,8 @@ impl Request {
     ///
     /// What is wrong with it.
     pub(super) fn parse(head: &[u8]) -> Result<Self, &'static str> {
-        let head = std::str::from_utf8(head).map_err(|_| "the head is no text")?;
-        let (line, fields) = head.split_once("\r\n").unwrap_or((head, ""));
+        let (line, fields) = split_at_line(head);
+        let line = std::str::from_utf8(line).map_err(|_| "the request line is no text")?;
         let mut words = line.split(' ');
         let (Some(method), Some(target), Some(version), None) =
             (words.next(), words.next(), words.next(), words.next())
@@ -53,7 +53,7 @@ impl Request {
         Ok(Self {
             host,
             port,
-            head: Some(start + &kept(fields)),
+            head: Some(with_fields(start.into_bytes(), fields)),
         })
     }
 }
@@ -63,33 +63,38 @@ impl Request {
 /// # Errors
 ///
 /// If it is none.
-pub(super) fn answer(head: &[u8]) -> Result<(String, bool), &'static str> {
-    let head = std::str::from_utf8(head).map_err(|_| "the head is no text")?;
-    let (line, fields) = head.split_once("\r\n").unwrap_or((head, ""));
-    let status = line
-        .strip_prefix("HTTP/1.")
-        .and_then(|rest| rest.split(' ').nth(1));
-    let status = status.ok_or("the answer is none of HTTP/1.1")?;
-    if status.starts_with('1') {
-        return Ok((head.to_owned(), true));
+pub(super) fn answer(head: &[u8]) -> Result<(Vec<u8>, bool), &'static str> {
+    let (line, fields) = split_at_line(head);
+    let status = line.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2));
+    match status {
+        Some(b'1') => Ok((head.to_vec(), true)),
+        Some(_) => Ok((with_fields([line, b"\r\n"].concat(), fields), false)),
+        None => Err("the answer is none of HTTP/1.1"),
     }
-    Ok((format!("{line}\r\n{}", kept(fields)), false))
 }
 
-/// The fields that go on. Both sides are told to close: one connection serves one request, because the next one of
-/// this client may be for another host.
-fn kept(fields: &str) -> String {
-    let is_for_us = |line: &str| {
-        let name = line.split(':').next().unwrap_or_default();
-        FOR_THE_PROXY.iter().any(|it| name.eq_ignore_ascii_case(it))
-    };
-    let lines = fields.split("\r\n").take_while(|line| !line.is_empty());
-    let mut kept = String::with_capacity(fields.len() + 32);
-    for line in lines.filter(|line| !is_for_us(line)) {
-        kept += line;
-        kept += "\r\n";
+/// A head with the fields that go on. Both sides are told to close: one connection serves one request, because the next
+/// one of this client may be for another host.
+fn with_fields(mut head: Vec<u8>, mut fields: &[u8]) -> Vec<u8> {
+    while let (line @ [_, ..], rest) = split_at_line(fields) {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        let is_name = |it: &&str| name.eq_ignore_ascii_case(it.as_bytes());
+        if !FOR_THE_PROXY.iter().any(is_name) {
+            head.extend_from_slice(line);
+            head.extend_from_slice(b"\r\n");
+        }
+        fields = rest;
     }
-    kept + "Connection: close\r\n\r\n"
+    head.extend_from_slice(b"Connection: close\r\n\r\n");
+    head
+}
+
+/// The first line, without its end, and what follows. Values of fields need be no text: bytes stay as they are.
+fn split_at_line(text: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memmem::find(text, b"\r\n") {
+        Some(end) => (&text[..end], &text[end + 2..]),
+        None => (text, &[]),
+    }
 }
 
 fn split_at_path(text: &str) -> (&str, &str) {
@@ -143,18 +148,18 @@ mod tests {
         assert_eq!((request.host.as_str(), request.port), ("a.test", 81));
         let expected =
             "GET /x?y=1 HTTP/1.1\r\nHost: a.test:81\r\nX-Own: 1\r\nConnection: close\r\n\r\n";
-        assert_eq!(request.head.as_deref(), Some(expected));
+        assert_eq!(request.head.as_deref(), Some(expected.as_bytes()));
         let bare = Request::parse(b"GET http://a.test HTTP/1.1\r\n\r\n").unwrap();
-        assert!(bare.head.unwrap().starts_with("GET / HTTP/1.1\r\n"));
+        assert!(bare.head.unwrap().starts_with(b"GET / HTTP/1.1\r\n"));
     }
 
     #[test]
     fn an_answer_says_that_it_is_the_last_of_its_connection() {
-        let kept = answer(b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nX: 1\r\n\r\n").unwrap();
-        let expected = "HTTP/1.1 200 OK\r\nX: 1\r\nConnection: close\r\n\r\n";
-        assert_eq!(kept, (expected.to_owned(), false));
-        let interim = "HTTP/1.1 100 Continue\r\n\r\n";
-        assert_eq!(answer(interim.as_bytes()), Ok((interim.to_owned(), true)));
+        let kept = answer(b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nX: \xe9\r\n\r\n").unwrap();
+        let expected = b"HTTP/1.1 200 OK\r\nX: \xe9\r\nConnection: close\r\n\r\n";
+        assert_eq!(kept, (expected.to_vec(), false));
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+        assert_eq!(answer(interim), Ok((interim.to_vec(), true)));
         assert!(answer(b"SSH-2.0-x\r\n\r\n").is_err());
     }
 

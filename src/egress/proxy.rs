@@ -122,7 +122,7 @@ async fn relay(
         copy_bidirectional(&mut client, &mut server).await?;
         return Ok(());
     };
-    server.write_all(head.as_bytes()).await?;
+    server.write_all(&head).await?;
     server.write_all(rest).await?;
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
@@ -146,7 +146,7 @@ async fn pass_answer(
     while is_interim {
         let (head, rest) = read_head(from, came).await?;
         let (head, follows) = head::answer(&head).map_err(io::Error::other)?;
-        to.write_all(head.as_bytes()).await?;
+        to.write_all(&head).await?;
         (came, is_interim) = (rest, follows);
     }
     to.write_all(&came).await?;

@@ -229,7 +229,7 @@ impl Warden {
         let why = if is_required && missing.iter().any(|it| it.name != HOSTS) {
             "`python.isolation` is required, and this machine lacks"
         } else if names_hosts && lacks(&[HOSTS, SYSTEM_CALLS]) {
-            // An empty network alone does not keep local sockets away, behind which services have networks of their own.
+            // An empty network does not keep local sockets away, and services behind those have other networks.
             "it may reach its `hosts` only, which this machine cannot hold"
         } else if is_closed && lacks(&[SYSTEM_CALLS]) {
             "its network is `none`, which this machine cannot hold"
