@@ -24,6 +24,7 @@ use tower::ServiceExt;
 
 use crate::auth::{Auth, Caller};
 use crate::body::Body;
+use crate::config::Hosts;
 use crate::host::Host;
 use crate::registry::Registry;
 use crate::store::Store;
@@ -106,15 +107,17 @@ pub struct Managed {
 }
 
 /// Whether administrators may have files fetched from the web.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Downloads {
     /// Whether they may.
     pub are_allowed: bool,
+    /// From where, of what is not the public internet.
+    pub private: Hosts,
 }
 
 impl FromRef<Managed> for Downloads {
     fn from_ref(managed: &Managed) -> Self {
-        managed.downloads
+        managed.downloads.clone()
     }
 }
 

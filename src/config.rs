@@ -8,6 +8,7 @@ mod checks;
 mod choices;
 mod document;
 mod fields;
+mod hosts;
 mod kind;
 mod mistake;
 mod nearest;
@@ -32,6 +33,7 @@ pub use self::choices::{
     Affinity, AuthMode, Closing, HalfClose, Isolation, LogFormat, LogLevel, ModelAccess,
     NetworkAccess, Requirements, Role, StreamOutlet, UpstreamKind,
 };
+pub use self::hosts::Hosts;
 pub use self::kind::Kind;
 pub use self::mistake::{Mistake, Mistakes, Origin};
 pub use self::networks::Networks;

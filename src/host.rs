@@ -8,6 +8,7 @@ mod breach;
 mod call;
 mod callbacks;
 mod callers;
+mod descriptors;
 mod environment;
 mod failure;
 mod group;
@@ -17,11 +18,13 @@ mod nursery;
 mod output;
 mod payload;
 mod pipe;
+mod recycling;
 mod requirements;
 mod runner;
 mod runtime;
 mod scratch;
 mod session;
+mod wear;
 mod worker;
 mod zygote;
 
@@ -330,7 +333,7 @@ impl Shared {
             return self.new_worker(requirements, tenant).await;
         }
         let bounds = Bounds::of(settings);
-        if let Some(worker) = self.groups.worker(&settings.group, bounds) {
+        if let Some(worker) = self.groups.worker(&settings.group, &bounds) {
             return Ok(worker);
         }
         let worker = self.new_worker(requirements, tenant).await?;

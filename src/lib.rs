@@ -14,6 +14,7 @@
 //! - [`auth`] turns a credential into a caller.
 //! - [`admin`] lets an operator change what is installed.
 //! - [`download`] brings the text of a function in from the web.
+//! - [`egress`] judges and dials addresses that somebody else has named.
 //! - [`store`] remembers it.
 //! - [`config`] says what the operator wrote and what it means.
 //! - [`gateway`] puts the parts together.
@@ -32,6 +33,7 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod download;
+pub mod egress;
 pub mod error;
 pub mod gateway;
 pub mod host;

@@ -10,6 +10,7 @@ use serde_json::Map;
 use super::checks;
 use super::choices::Choice;
 use super::fields::Fields;
+use super::hosts::Hosts;
 use super::mistake::{Mistakes, Origin};
 use super::networks::{Network, Networks};
 use super::open_webui;
@@ -184,9 +185,19 @@ fn functions(raw: &Raw, mistakes: &mut Mistakes) -> FunctionsConfig {
             .unwrap_or_else(in_data_dir),
         load: settings.seconds("functions.load_seconds"),
         load_url: settings.bool("functions.load_url"),
+        load_url_hosts: load_url_hosts(&settings, mistakes),
         defaults,
         entries,
     }
+}
+
+fn load_url_hosts(settings: &Settings<'_>, mistakes: &mut Mistakes) -> Hosts {
+    let key = "functions.load_url_hosts";
+    Hosts::parse(settings.list(key)).unwrap_or_else(|index| {
+        let message = format!("`{key}` must list hosts: item {index} is none");
+        mistakes.add(settings.origin(key), message);
+        Hosts::default()
+    })
 }
 
 fn function_defaults(settings: &Settings<'_>) -> FunctionConfig {
@@ -204,10 +215,13 @@ fn function_defaults(settings: &Settings<'_>) -> FunctionConfig {
         pipe_first: settings.seconds("functions.pipe_first_seconds"),
         pipe_idle: settings.seconds("functions.pipe_idle_seconds"),
         memory_mib: settings.integer("functions.memory_mib"),
+        recycle_percent: settings.integer("functions.recycle_percent"),
+        recycle_calls: settings.integer("functions.recycle_calls"),
         queue: settings.size("functions.queue"),
         threads: 1,
         group: String::new(),
         network: settings.choice("functions.network"),
+        hosts: Hosts::default(),
         subprocesses: settings.bool("functions.subprocesses"),
         bypass_filter: false,
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::choices::{
     AuthMode, HalfClose, Isolation, LogFormat, LogLevel, ModelAccess, Requirements,
 };
+use super::hosts::Hosts;
 use super::networks::Networks;
 use super::secret::Secret;
 use super::tables::{FunctionConfig, UpstreamConfig, UserConfig};
@@ -162,6 +163,8 @@ pub struct FunctionsConfig {
     pub load: Duration,
     /// Whether administrators may have files fetched from the web.
     pub load_url: bool,
+    /// From where they may be fetched although the addresses are private.
+    pub load_url_hosts: Hosts,
     /// How a function is set up that has no entry.
     pub defaults: FunctionConfig,
     /// How the others are set up, by id, the defaults already filled in.

@@ -88,6 +88,7 @@ impl Parts {
             store: base.store.clone(),
             downloads: Downloads {
                 are_allowed: config.functions.load_url,
+                private: config.functions.load_url_hosts.clone(),
             },
         });
         let models = Arc::new(models);

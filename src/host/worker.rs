@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use bytes::{Buf, Bytes, BytesMut};
 use frames::{Decoder, Frame, Handler, Kind};
@@ -22,8 +23,11 @@ use super::breach::Breach;
 use super::call::{Answers, Question};
 use super::callbacks::{Desk, Desks, Refusal};
 use super::callers::{Callers, Waiter};
+use super::descriptors;
 use super::output::SlotOutput;
 use super::zygote::Process;
+use crate::egress::Reach;
+use crate::egress::proxy::Proxy;
 use crate::telemetry::metrics::LiveWorker;
 use crate::wire::json;
 
@@ -46,7 +50,13 @@ const READ_BYTES: usize = 32 * 1024;
 /// A worker process. Dropping the last handle closes the socket, which ends the process.
 #[derive(Debug)]
 pub(super) struct Worker {
+    guard: Option<i32>,
     connection: Arc<Connection>,
+    /// Where it may hand us a listener while it is confined. Held for a swap only.
+    handover: Mutex<Option<std::os::unix::net::UnixStream>>,
+    runtime: Handle,
+    /// Its only way out, if it has an empty network.
+    proxy: OnceLock<Proxy>,
     _counted: LiveWorker,
 }
 
@@ -103,7 +113,11 @@ impl Worker {
         runtime.spawn(Arc::clone(&connection).read());
         runtime.spawn(Arc::clone(&connection).write_rest());
         Ok(Self {
+            guard: process.guard,
             connection,
+            handover: Mutex::new(Some(process.handover)),
+            runtime: runtime.clone(),
+            proxy: OnceLock::new(),
             _counted: LiveWorker::begin(),
         })
     }
@@ -111,6 +125,14 @@ impl Worker {
     /// Its process id, for logs.
     pub(super) fn pid(&self) -> i32 {
         self.connection.pid
+    }
+
+    /// The processes from which all that it starts descends.
+    pub(super) fn roots(&self) -> Vec<i32> {
+        [Some(self.connection.pid), self.guard]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// An id for a slot, a request or a call that no other has now.
@@ -204,6 +226,32 @@ impl Worker {
     /// Ends what [`Worker::open_desk`] began.
     pub(super) fn close_desk(&self, request: u32) {
         self.connection.desks.close(request);
+    }
+
+    /// The listener that the process has opened in its empty network, if it has; it hands over nothing more.
+    pub(super) fn take_listener(&self) -> Option<TcpListener> {
+        let handover = self
+            .handover
+            .lock()
+            .expect("no code that holds this lock panics")
+            .take();
+        let mut buffer = [0; 16];
+        // It was sent before the answer that we have: if nothing is there, nothing was sent.
+        let (_, fds) = descriptors::receive(&handover?, &mut buffer).ok()?;
+        fds.into_iter().next().map(TcpListener::from)
+    }
+
+    /// Serves its listener.
+    pub(super) fn open_way_out(
+        &self,
+        listener: TcpListener,
+        reach: Reach,
+        client: &str,
+    ) -> io::Result<()> {
+        let proxy = Proxy::start(listener, reach, client.to_owned(), &self.runtime)?;
+        // A process is confined once.
+        let _ = self.proxy.set(proxy);
+        Ok(())
     }
 
     /// Ends the process at once.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::secrets;
-use crate::config::{Closing, NetworkAccess, StreamOutlet};
+use crate::config::{Closing, Hosts, NetworkAccess, StreamOutlet};
 
 /// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Joined to a path for its data folder only. Tools have names of
 /// their own: their ids begin with `tool:`, which no function's can.
@@ -291,12 +291,18 @@ pub struct FunctionSettings {
     pub memory_mib: u64,
     /// Threads for its synchronous handlers.
     pub threads: usize,
+    /// Share of the room for memory and descriptors after which its process is replaced, 0 for never.
+    pub recycle_percent: u64,
+    /// Requests after which its process is replaced, 0 for never.
+    pub recycle_calls: u64,
     /// Calls that may wait for it.
     pub queue: usize,
     /// Name of the process that it shares with other functions, empty for one of its own.
     pub group: String,
     /// Which connections it may open.
     pub network: NetworkAccess,
+    /// The only hosts that it may reach; empty for all that the network lets it.
+    pub hosts: Hosts,
     /// Whether it may start programs.
     pub subprocesses: bool,
     /// Whether it may ask for completions that no filter sees.

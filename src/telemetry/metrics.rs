@@ -61,6 +61,32 @@ pub enum WorkerEnd {
     Replaced,
 }
 
+/// What a worker process has used up when it is replaced in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recycling {
+    /// Its requests.
+    Calls,
+    /// Its address space.
+    Memory,
+    /// Its descriptors.
+    Descriptors,
+    /// Its threads.
+    Threads,
+}
+
+impl Recycling {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Memory => "memory",
+            Self::Descriptors => "descriptors",
+            Self::Threads => "threads",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabels {
     route: &'static str,
@@ -106,6 +132,7 @@ struct Metrics {
     call_seconds: Family<HookLabels, Histogram, fn() -> Histogram>,
     workers: Gauge,
     worker_ends: Family<ReasonLabel, Counter>,
+    recycled: Family<ReasonLabel, Counter>,
     generation: Gauge,
     events: Counter,
     memory: Memory,
@@ -150,6 +177,7 @@ impl Metrics {
             call_seconds: Family::new_with_constructor(call_seconds),
             workers: Gauge::default(),
             worker_ends: Family::default(),
+            recycled: Family::default(),
             generation: Gauge::default(),
             events: Counter::default(),
             memory: Memory::default(),
@@ -173,6 +201,9 @@ impl Metrics {
         registry.register("workers", help, self.workers.clone());
         let help = "Worker processes that ended before their time";
         registry.register("worker_failures", help, self.worker_ends.clone());
+        let help =
+            "Worker processes that were replaced before they could fail, by what they had used up";
+        registry.register("workers_recycled", help, self.recycled.clone());
         let help = "The generation that new requests get; it rises with every change";
         registry.register("generation", help, self.generation.clone());
         self.memory.register(registry);
@@ -319,6 +350,15 @@ pub fn worker_failed(end: WorkerEnd) {
     };
     METRICS
         .worker_ends
+        .get_or_create(&ReasonLabel { reason })
+        .inc();
+}
+
+/// Counts a worker process that was replaced before it could fail.
+pub fn worker_recycled(reason: Recycling) {
+    let reason = reason.as_str();
+    METRICS
+        .recycled
         .get_or_create(&ReasonLabel { reason })
         .inc();
 }

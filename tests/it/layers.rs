@@ -20,9 +20,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["error", "config"]),
     ("auth", &["error", "config", "store"]),
     ("registry", &["error", "config", "store", "wire"]),
+    ("egress", &["config"]),
     (
         "host",
-        &["error", "config", "registry", "wire", "telemetry"],
+        &["error", "config", "registry", "wire", "telemetry", "egress"],
     ),
     ("upstream", &["error", "body", "config", "wire"]),
     (
@@ -101,7 +102,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "error", "body", "config", "auth", "registry", "store", "host", "wire", "download",
         ],
     ),
-    ("download", &[]),
+    ("download", &["config", "egress"]),
     (
         "server",
         &[

@@ -27,6 +27,7 @@ mod pass_through;
 mod pipelines;
 mod pipes;
 mod presets;
+mod recycling;
 mod refusals;
 mod remote_pipelines;
 mod rewriting;

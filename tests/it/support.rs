@@ -15,6 +15,7 @@ mod seeds;
 mod shared;
 mod upstream;
 mod wait;
+mod web;
 mod witness;
 
 pub(crate) use self::client::{Answer, Client, Events, chat, streamed_chat};
@@ -33,4 +34,5 @@ pub(crate) use self::upstream::{
     streamed, tail_of_stream, whole,
 };
 pub(crate) use self::wait::{eventually, within};
+pub(crate) use self::web::Web;
 pub(crate) use self::witness::Witness;

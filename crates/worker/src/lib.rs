@@ -2,7 +2,8 @@
 //!
 //! [`core`] moves frames over the worker's socket, [`encode`] writes Python values as JSON (reading it is
 //! jiter's work), [`socket`] makes the system calls, [`watch`] ends a worker whose gateway is gone.
-//! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`].
+//! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`]. [`namespaces`] are what it
+//! has for itself instead.
 //! The code that acts on the frames is `python/sluicegate_worker`.
 
 mod confine;
@@ -10,6 +11,7 @@ mod core;
 mod encode;
 mod files;
 mod keys;
+mod namespaces;
 mod privileges;
 mod refused;
 mod socket;
@@ -77,6 +79,11 @@ const SOURCES: [(&str, Source); 3] = [
 fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<core::Core>()?;
     module.add_function(wrap_pyfunction!(confine::confine, module)?)?;
+    module.add_function(wrap_pyfunction!(namespaces::separate_processes, module)?)?;
+    module.add_function(wrap_pyfunction!(namespaces::rejoin_processes, module)?)?;
+    module.add_function(wrap_pyfunction!(namespaces::fork_guard, module)?)?;
+    module.add_function(wrap_pyfunction!(namespaces::show_own_processes, module)?)?;
+    module.add_function(wrap_pyfunction!(namespaces::separate_network, module)?)?;
     module.add_function(wrap_pyfunction!(privileges::hide_process, module)?)?;
     module.add_function(wrap_pyfunction!(privileges::adopt_orphans, module)?)?;
     module.add_function(wrap_pyfunction!(encode::dumps, module)?)?;

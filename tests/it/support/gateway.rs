@@ -250,7 +250,11 @@ impl Setup {
         self.environment(name, value)
     }
 
-    /// A file in the functions folder.
+    /// The folder of everything that belongs to it.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Lets functions read a folder.
     pub(crate) fn readable(self, folder: &Path) -> Self {
         self.python_settings(&format!("read_paths = [{folder:?}]"))

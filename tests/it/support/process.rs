@@ -50,6 +50,17 @@ impl Process {
         ticks.sum()
     }
 
+    /// Its name, empty if it is gone.
+    pub(crate) fn name(self) -> String {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.0));
+        name.unwrap_or_default().trim().to_owned()
+    }
+
+    /// Whether it is number 1 of a worker's process numbers.
+    pub(crate) fn is_guard(self) -> bool {
+        self.name() == "sluicegate-init"
+    }
+
     /// Its command line.
     pub(crate) fn command_line(self) -> String {
         let bytes = fs::read(format!("/proc/{}/cmdline", self.0)).unwrap();
