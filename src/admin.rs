@@ -9,6 +9,7 @@ mod import;
 mod models;
 mod pipelines;
 mod reply;
+mod revisions;
 mod tools;
 mod valves;
 

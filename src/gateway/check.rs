@@ -51,7 +51,11 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
     })?;
     let host = Host::new(python_settings(config), vec![Handle::current()]);
     check_isolation(&host, config, &mut findings).await;
-    for (id, source) in files {
+    for (id, error) in &files.unreadable {
+        let mistake = format!("function `{id}`: its file cannot be read: {error}");
+        findings.mistakes.push(mistake);
+    }
+    for (id, source) in files.sources {
         let settings = config
             .functions
             .entries

@@ -32,7 +32,7 @@ impl Models {
         let presets = self.active_presets(&models, snapshot);
         let overlaid = |model: Model| match snapshot.preset(&model.id) {
             None => Some(model),
-            Some(preset) if preset.is_active() && preset.base_model_id().is_none() => {
+            Some(preset) if is_shown(preset) && preset.base_model_id().is_none() => {
                 Some(model.with_preset(preset))
             }
             Some(_) => None,
@@ -49,7 +49,7 @@ impl Models {
             // A model server may take ids that it does not list.
             None => Some(Model::of_entry(self.catalog.accepted(id)?)),
         };
-        let presets = snapshot.presets().filter(|preset| preset.is_active());
+        let presets = snapshot.presets().filter(|preset| is_shown(preset));
         let on_base =
             |preset: &Arc<Preset>| Some(of_base(preset.base_model_id()?)?.with_preset(preset));
         presets.filter_map(on_base).collect()
@@ -109,6 +109,11 @@ impl Model {
                         .is_some_and(|base| filter.is_attached_to(base))
             })
     }
+}
+
+/// Whether the list of models may have it.
+fn is_shown(preset: &Preset) -> bool {
+    preset.is_active() && preset.unreadable_because().is_none()
 }
 
 /// The entry of a model under a preset or overlay, made from that of the model alone.

@@ -44,6 +44,7 @@ pub struct Preset {
     filter_ids: Vec<String>,
     action_ids: Vec<String>,
     tool_ids: Vec<String>,
+    unreadable: Option<String>,
 }
 
 impl Preset {
@@ -92,6 +93,32 @@ impl Preset {
         Self::build(form, row.user_id, (row.created_at, row.updated_at))
     }
 
+    /// What stands for a row that cannot be read for the reason `why`: nobody may use the model, because nobody knows
+    /// which filters and which access list it had.
+    pub(super) fn unreadable(row: ModelRow, why: String) -> Self {
+        let form = PresetForm {
+            id: row.id,
+            base_model_id: row.base_model_id,
+            name: row.name,
+            params: Map::new(),
+            meta: Map::new(),
+            access: Some(Access::closed()),
+            is_active: row.is_active,
+        };
+        Self {
+            access: Access::closed(),
+            user_id: row.user_id,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            applied: Vec::new(),
+            filter_ids: Vec::new(),
+            action_ids: Vec::new(),
+            tool_ids: Vec::new(),
+            unreadable: Some(why),
+            form,
+        }
+    }
+
     fn build(form: PresetForm, user_id: String, times: (i64, i64)) -> Result<Self, String> {
         let about = |error: String| format!("model `{}`: {error}", form.id);
         let applied = applied(form.params.clone()).map_err(about)?;
@@ -106,6 +133,7 @@ impl Preset {
             created_at: times.0,
             updated_at: times.1,
             form,
+            unreadable: None,
         })
     }
 
@@ -158,6 +186,12 @@ impl Preset {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.form.is_active
+    }
+
+    /// Why its row cannot be read, if so: then it only stands in the way of its model.
+    #[must_use]
+    pub fn unreadable_because(&self) -> Option<&str> {
+        self.unreadable.as_deref()
     }
 
     /// Filters that run on its requests.
@@ -216,7 +250,7 @@ impl Preset {
         for key in KNOWN_META {
             meta.entry(*key).or_insert(Value::Null);
         }
-        json!({
+        let mut shown = json!({
             "id": self.form.id,
             "user_id": self.user_id,
             "base_model_id": self.form.base_model_id,
@@ -228,11 +262,15 @@ impl Preset {
             "version_id": self.version_id(),
             "updated_at": self.updated_at,
             "created_at": self.created_at,
-        })
+        });
+        if let Some(why) = &self.unreadable {
+            shown["error"] = json!(why);
+        }
+        shown
     }
 
     /// Names this state of the row: equal for equal rows, after a restart, too.
-    fn version_id(&self) -> String {
+    pub(super) fn version_id(&self) -> String {
         let row = self.to_row();
         let mut hash = Sha256::new();
         for part in [

@@ -162,6 +162,12 @@ impl TestGateway {
         self.logged(" reloaded ").await;
     }
 
+    /// Kills it, which leaves it no time for anything, and waits for its end.
+    pub(crate) async fn kill(&mut self) {
+        self.signal(rustix::process::Signal::KILL);
+        self.ended().await;
+    }
+
     fn signal(&self, signal: rustix::process::Signal) {
         let id = i32::try_from(self.process().0).unwrap();
         let id = rustix::process::Pid::from_raw(id).unwrap();
@@ -244,7 +250,6 @@ impl Setup {
         self.environment(name, value)
     }
 
-    /// A file in the functions folder.
     /// Lets functions read a folder.
     pub(crate) fn readable(self, folder: &Path) -> Self {
         self.python_settings(&format!("read_paths = [{folder:?}]"))
