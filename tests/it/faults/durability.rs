@@ -1,5 +1,8 @@
 //! What the store holds, and that it holds it: rows that cannot be read, writers at once, kills, full disks, many rows.
 
+mod checker;
+mod history;
+mod kills;
 mod rows;
 mod writers;
 
