@@ -479,8 +479,8 @@ fn listed_upstream(entry: &ModelEntry, toggles: &[Value]) -> Value {
 /// The active toggle filters of a model, for clients' menus.
 #[must_use]
 pub fn toggles(snapshot: &Snapshot, model: &Model) -> Vec<Value> {
-    let filters = snapshot.filters().iter();
-    let toggles = filters.filter(|filter| filter.version.learnt.toggle && model.has_filter(filter));
+    let filters = model.filters(snapshot);
+    let toggles = filters.filter(|filter| filter.version.learnt.toggle);
     let listed = toggles.map(|filter| {
         debug_assert_eq!(filter.kind(), FunctionKind::Filter);
         json!({

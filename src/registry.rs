@@ -4,6 +4,7 @@
 //! the store, build the next snapshot, swap. What fails on the way leaves the serving snapshot untouched.
 
 mod access;
+mod attached;
 mod change;
 pub mod folder;
 pub mod frontmatter;

@@ -97,17 +97,11 @@ impl Model {
         self.preset().map_or(&[], |preset| preset.tool_ids())
     }
 
-    /// Whether a filter runs on every request to it, toggles aside. What the operator configured for a model runs on
-    /// the presets that use it, too: they are no way round a filter.
-    #[must_use]
-    pub fn has_filter(&self, filter: &Function) -> bool {
-        filter.is_attached_to(&self.id)
-            || self.preset().is_some_and(|preset| {
-                preset.has_filter(&filter.id)
-                    || preset
-                        .base_model_id()
-                        .is_some_and(|base| filter.is_attached_to(base))
-            })
+    /// The filters that run on requests to it, toggles aside. What the operator configured for a model runs on the
+    /// presets that use it, too: they are no way round a filter.
+    pub fn filters<'a>(&self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Arc<Function>> {
+        let named = self.preset().map_or(&[][..], |preset| preset.filter_ids());
+        snapshot.filters_of([&self.id, self.base_id()], named)
     }
 }
 

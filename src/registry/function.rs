@@ -437,10 +437,13 @@ impl Function {
     }
 }
 
+/// The target that stands for all models.
+pub(super) const EVERY_MODEL: &str = "*";
+
 /// Whether a filter of the Pipelines server that names these models is for `model`: a lone `*` means all of them.
 #[must_use]
 pub fn is_target(targets: &[String], model: &str) -> bool {
-    targets == ["*"] || targets.iter().any(|target| target == model)
+    targets == [EVERY_MODEL] || targets.iter().any(|target| target == model)
 }
 
 #[cfg(test)]

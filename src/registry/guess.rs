@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::frontmatter;
-use super::function::{FunctionId, FunctionKind, Learnt, Pipes};
+use super::function::{EVERY_MODEL, FunctionId, FunctionKind, Learnt, Pipes};
 
 /// The classes that make a module a function, in the order in which the loader looks for them, with the handler that
 /// stands for the rest.
@@ -72,7 +72,7 @@ pub(super) fn unreadable(
             .map(|&handler| (handler.to_owned(), Value::Null))
             .collect(),
         // Which models it is for is not known: all.
-        targets: is_pipeline.then(|| vec!["*".to_owned()]),
+        targets: is_pipeline.then(|| vec![EVERY_MODEL.to_owned()]),
         is_unreadable: true,
         ..guessed
     }

@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 
 pub use self::form::PresetForm;
 
-use super::FunctionId;
 use super::access::{Access, Permission};
 use crate::store::{ModelRow, ids};
 use crate::wire::json::Document;
@@ -210,12 +209,6 @@ impl Preset {
     #[must_use]
     pub fn tool_ids(&self) -> &[String] {
         &self.tool_ids
-    }
-
-    /// Whether a filter is attached to it.
-    #[must_use]
-    pub fn has_filter(&self, id: &FunctionId) -> bool {
-        self.filter_ids.iter().any(|filter| filter == id.as_str())
     }
 
     /// Its parameters, each with its JSON, as a model takes them.

@@ -3,6 +3,7 @@
 mod checker;
 mod history;
 mod kills;
+mod many;
 mod rows;
 mod writers;
 
