@@ -98,6 +98,7 @@ impl Gateway {
         let server = Server::bind(&listen_settings(&config)?).map_err(|error| {
             GatewayError::new(format!("cannot listen on `{}`", config.listen), error)
         })?;
+        signals::outlive_file_limits();
         let store = open_store(&config).await?;
         hide_process(&config);
         let host = Host::new(python_settings(&config), server.handles());

@@ -5,6 +5,7 @@ mod history;
 mod kills;
 mod many;
 mod rows;
+mod storage;
 mod writers;
 
 use rusqlite::Connection;
