@@ -34,6 +34,7 @@ pub use self::choices::{
 };
 pub use self::kind::Kind;
 pub use self::mistake::{Mistake, Mistakes, Origin};
+pub use self::nearest::nearest;
 pub use self::networks::Networks;
 pub use self::resolved::{
     AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, ModelsConfig, PythonConfig,

@@ -5,6 +5,7 @@ pub mod check;
 mod parts;
 mod reload;
 mod signals;
+mod unknown;
 
 pub use self::signals::stop_on_signal;
 
@@ -21,6 +22,7 @@ use tracing::{error, info, warn};
 
 use self::parts::{Parts, Renewing};
 use self::reload::Reload;
+use crate::admin::LastReload;
 use crate::chat::events::EventLogs;
 use crate::config::{Config, HalfClose, Isolation, Sources};
 use crate::host::{Host, IsolationSettings, Leave, PythonSettings};
@@ -85,6 +87,7 @@ struct Base {
     shutdown: Shutdown,
     ending: watch::Receiver<bool>,
     event_logs: EventLogs,
+    last_reload: LastReload,
 }
 
 impl Gateway {
@@ -115,11 +118,13 @@ impl Gateway {
             shutdown,
             ending,
             event_logs: EventLogs::default(),
+            last_reload: LastReload::default(),
         };
         let (parts, first_key) = Parts::build(&config, &base).await?;
         // Watched before it is read: what changes in between is read again.
         let folder = watch_folder(&config.functions.dir);
         read_folder(&base.registry, &config, true).await;
+        unknown::warn(&config.functions, &base.registry);
         Ok(Self {
             server,
             base,

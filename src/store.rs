@@ -32,7 +32,7 @@ use tracing::warn;
 pub use self::documents::DocumentRow;
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::function_versions::FunctionVersionRow;
-pub use self::functions::FunctionRow;
+pub use self::functions::{FunctionRow, function_ids};
 pub use self::keys::KeyRow;
 pub use self::models::ModelRow;
 pub use self::user_valves::UserValvesRow;

@@ -89,6 +89,7 @@ impl Parts {
             downloads: Downloads {
                 are_allowed: config.functions.load_url,
             },
+            last_reload: base.last_reload.clone(),
         });
         let models = Arc::new(models);
         let reception = Reception {

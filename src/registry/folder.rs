@@ -74,6 +74,14 @@ pub struct Files {
     pub unreadable: BTreeMap<FunctionId, String>,
 }
 
+impl Files {
+    /// The ids of all of them, as people know them.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let ids = self.sources.keys().chain(self.unreadable.keys());
+        ids.map(FunctionId::shown)
+    }
+}
+
 /// Reads every function file in `folder`.
 ///
 /// # Errors

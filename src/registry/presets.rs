@@ -242,13 +242,13 @@ impl Registry {
         presets: BTreeMap<String, Arc<Preset>>,
     ) -> Result<(), PresetError> {
         let known = &state.presets;
-        let is_kept = |(id, preset): &(&String, &Arc<Preset>)| {
-            known
-                .get(*id)
-                .is_some_and(|known| Arc::ptr_eq(known, preset))
+        let is_new = |preset: &Arc<Preset>| {
+            let known = known.get(preset.id());
+            known.is_none_or(|known| !Arc::ptr_eq(known, preset))
         };
-        let written = presets.iter().filter(|entry| !is_kept(entry));
-        let written = written.map(|(_, preset)| preset.to_row()).collect();
+        ensure_no_chain(&presets, is_new)?;
+        let written = presets.values().filter(|preset| is_new(preset));
+        let written = written.map(|preset| preset.to_row()).collect();
         let gone = known.keys().filter(|id| !presets.contains_key(*id));
         let gone = gone.cloned().collect();
         self.store.replace_models(written, gone).await?;
@@ -267,4 +267,25 @@ fn readable_form(preset: &Preset) -> Result<PresetForm, PresetError> {
             preset.id()
         ))),
     }
+}
+
+/// Refuses a preset on a preset, which no request could follow. What was there before is left alone.
+fn ensure_no_chain(
+    presets: &BTreeMap<String, Arc<Preset>>,
+    is_new: impl Fn(&Arc<Preset>) -> bool,
+) -> Result<(), PresetError> {
+    for preset in presets.values() {
+        let base = preset.base_model_id().and_then(|id| presets.get(id));
+        let Some(base) = base.filter(|base| base.base_model_id().is_some()) else {
+            continue;
+        };
+        if is_new(preset) || is_new(base) {
+            return Err(PresetError::Refused(format!(
+                "model `{}`: its base `{}` is a preset itself\nhint: take a model of a model server or of a pipe",
+                preset.id(),
+                base.id()
+            )));
+        }
+    }
+    Ok(())
 }
