@@ -32,7 +32,7 @@ pub(super) struct Refusal {
     status: StatusCode,
     detail: String,
     /// A member of the body beside the detail.
-    more: Option<(&'static str, Value)>,
+    more: Option<Box<(&'static str, Value)>>,
     /// The state in which the thing is that was not changed.
     revision: Option<Revision>,
 }
@@ -58,7 +58,7 @@ impl Refusal {
     /// Puts a member beside the detail.
     pub(super) fn with(self, name: &'static str, value: Value) -> Self {
         Self {
-            more: Some((name, value)),
+            more: Some(Box::new((name, value))),
             ..self
         }
     }
@@ -80,7 +80,8 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut body = json!({"detail": self.detail});
-        if let Some((name, value)) = self.more {
+        if let Some(more) = self.more {
+            let (name, value) = *more;
             body[name] = value;
         }
         let mut response = (self.status, Json(body)).into_response();
