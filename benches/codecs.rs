@@ -1,7 +1,6 @@
 //! What the parts cost by themselves that every request or event passes: the JSON gate, the readers of streams, the
 //! frames to workers, and the choice of filters.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use sluicegate::chat::request::{ChatRequest, Incoming};
 use sluicegate::config::{self, Config, Sources};
 use sluicegate::host::{Host, PythonSettings};
 use sluicegate::models::{Model, Models};
+use sluicegate::registry::folder::Files;
 use sluicegate::registry::{
     Candidate, CheckedValves, FunctionId, FunctionSettings, FunctionVersion, Learnt, LoadError,
     Loader, Registry, Snapshot,
@@ -228,11 +228,13 @@ fn configuration(data: &TempDir) -> Config {
     config::load(&sources).expect("the configuration is right")
 }
 
-fn functions() -> BTreeMap<FunctionId, String> {
+fn functions() -> Files {
     let id = |index| FunctionId::parse(&format!("f{index}")).expect("it is an id");
-    (0..FUNCTIONS)
-        .map(|index| (id(index), format!("# {index}")))
-        .collect()
+    let sources = (0..FUNCTIONS).map(|index| (id(index), format!("# {index}")));
+    Files {
+        sources: sources.collect(),
+        ..Files::default()
+    }
 }
 
 fn models(config: &Config) -> Models {

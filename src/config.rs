@@ -36,6 +36,7 @@ pub use self::choices::{
 pub use self::hosts::Hosts;
 pub use self::kind::Kind;
 pub use self::mistake::{Mistake, Mistakes, Origin};
+pub use self::nearest::nearest;
 pub use self::networks::Networks;
 pub use self::resolved::{
     AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, MemoryLimit, ModelsConfig,

@@ -5,6 +5,7 @@ pub mod check;
 mod parts;
 mod reload;
 mod signals;
+mod unknown;
 
 pub use self::signals::stop_on_signal;
 
@@ -21,6 +22,7 @@ use tracing::{error, info, warn};
 
 use self::parts::{Parts, Renewing};
 use self::reload::Reload;
+use crate::admin::LastReload;
 use crate::chat::events::EventLogs;
 use crate::config::{Config, HalfClose, Isolation, MemoryLimit, Sources};
 use crate::host::{Host, IsolationSettings, Leave, PythonSettings};
@@ -87,6 +89,7 @@ struct Base {
     ending: watch::Receiver<bool>,
     event_logs: EventLogs,
     pressure: Pressure,
+    last_reload: LastReload,
 }
 
 impl Gateway {
@@ -101,6 +104,7 @@ impl Gateway {
         let server = Server::bind(&listen_settings(&config, &pressure)?).map_err(|error| {
             GatewayError::new(format!("cannot listen on `{}`", config.listen), error)
         })?;
+        signals::outlive_file_limits();
         let store = open_store(&config).await?;
         hide_process(&config);
         let host = Host::new(python_settings(&config), server.handles());
@@ -118,11 +122,13 @@ impl Gateway {
             ending,
             event_logs: EventLogs::default(),
             pressure,
+            last_reload: LastReload::default(),
         };
         let (parts, first_key) = Parts::build(&config, &base).await?;
         // Watched before it is read: what changes in between is read again.
         let folder = watch_folder(&config.functions.dir);
         read_folder(&base.registry, &config, true).await;
+        unknown::warn(&config.functions, &base.registry);
         Ok(Self {
             server,
             base,

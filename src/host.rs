@@ -134,8 +134,7 @@ impl Host {
         context: &Context,
         metadata: &Metadata,
     ) -> Result<Session, Failure> {
-        let version = &function.version;
-        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let runner = self.runner_of(&function.version)?;
         let seat = runner
             .seat(&function.settings, &function.valves.stored)
             .await?;
@@ -156,8 +155,7 @@ impl Host {
     ///
     /// If the function raises, crashes or takes too long.
     pub async fn list_pipes(&self, function: &Arc<Function>) -> Result<Bytes, Failure> {
-        let version = &function.version;
-        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let runner = self.runner_of(&function.version)?;
         let seat = runner
             .seat(&function.settings, &function.valves.stored)
             .await?;
@@ -179,6 +177,14 @@ impl Host {
         let worker = worker.map_err(load_error)?;
         let protections = self.shared.warden.confine(&worker, None).await;
         protections.map_err(load_error)
+    }
+
+    /// The process of a version; there is none for what could not be read.
+    fn runner_of(&self, version: &FunctionVersion) -> Result<Arc<Runner>, Failure> {
+        match &version.learnt.not_loaded {
+            Some(why) if version.learnt.is_unreadable => Err(Failure::Unavailable(why.clone())),
+            _ => Ok(self.runner(&version.pocket, &version.id, &version.source)),
+        }
     }
 
     fn runner(&self, pocket: &Pocket, id: &FunctionId, source: &Arc<str>) -> Arc<Runner> {
@@ -237,7 +243,7 @@ impl Host {
         handler: Handler,
         mut payload: Value,
     ) -> Result<Value, LoadError> {
-        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let runner = self.runner_of(version).map_err(load_error)?;
         let seat = runner.seat(settings, &[]).await.map_err(load_error)?;
         payload["slot"] = json!(seat.slot);
         let limit = settings.limits.load;

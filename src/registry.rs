@@ -4,6 +4,7 @@
 //! the store, build the next snapshot, swap. What fails on the way leaves the serving snapshot untouched.
 
 mod access;
+mod attached;
 mod change;
 pub mod folder;
 pub mod frontmatter;
@@ -13,6 +14,7 @@ mod guess;
 pub mod loader;
 mod preset;
 mod presets;
+mod revision;
 mod rows;
 pub mod secrets;
 mod snapshot;
@@ -28,7 +30,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 pub use self::access::{Access, Permission};
-pub use self::change::{ChangeError, Edit, ImportError, Imported, NewFunction};
+pub use self::change::{ChangeError, Edit, ImportError, Imported, NewFunction, StoredValues};
 pub use self::function::{
     ActionEntry, Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt,
     Origin, Pipes, Record, Valves,
@@ -38,10 +40,12 @@ pub use self::guess::is_function;
 pub use self::loader::{Candidate, CheckedValves, LoadError, LoadFault, Loader};
 pub use self::preset::{Preset, PresetForm};
 pub use self::presets::{Others, PresetError};
+pub use self::revision::{Expected, Revision, Stale};
 pub use self::snapshot::Snapshot;
 
 use self::function::Limits;
 use self::presets::Presets;
+use self::revision::RevisionKey;
 use crate::config::{Config, FunctionConfig, FunctionsConfig};
 use crate::store::{Store, StoreError};
 
@@ -56,6 +60,7 @@ pub struct Registry {
     /// How functions are set up. A std lock is enough: it is held for the clone or the swap of an `Arc`.
     configured: RwLock<Arc<FunctionsConfig>>,
     numbers: AtomicU64,
+    revision_key: RevisionKey,
 }
 
 /// The two sources of functions. With one id in both, the folder wins.
@@ -80,6 +85,7 @@ impl Registry {
         store: Store,
         loader: Arc<dyn Loader>,
     ) -> Result<Self, StoreError> {
+        let revision_key = RevisionKey::of(&store).await?;
         let registry = Self {
             current: ArcSwap::default(),
             state: Mutex::default(),
@@ -87,6 +93,7 @@ impl Registry {
             store,
             configured: RwLock::new(Arc::new(config.functions.clone())),
             numbers: AtomicU64::new(1),
+            revision_key,
         };
         let stored = registry.read_stored().await?;
         let folder_valves = registry.read_folder_valves().await?;

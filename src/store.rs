@@ -23,14 +23,16 @@ mod users;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
+use tokio::time::Instant;
 use tracing::warn;
 
 pub use self::documents::DocumentRow;
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::function_versions::FunctionVersionRow;
-pub use self::functions::FunctionRow;
+pub use self::functions::{FunctionRow, function_ids};
 pub use self::keys::KeyRow;
 pub use self::models::ModelRow;
 pub use self::user_valves::UserValvesRow;
@@ -46,9 +48,53 @@ struct Inner {
     folder: PathBuf,
     /// A std mutex is enough: it is taken on threads that may block, and never held across an
     /// await.
-    connection: Mutex<Connection>,
+    connection: Mutex<Guarded>,
     /// Fields drop in order: the database is closed before the next process may have the folder.
     _lock: FolderLock,
+}
+
+/// The connection, for one transaction at a time.
+struct Guarded {
+    connection: Connection,
+    /// When another process last kept the database locked for longer than we wait.
+    given_up_at: Option<Instant>,
+}
+
+/// Whoever comes up within so long of somebody who has waited in vain waits no more: it stood in line meanwhile.
+const SAME_WAIT: Duration = Duration::from_secs(1);
+
+impl Guarded {
+    /// How long the next transaction waits for another process.
+    fn patience(&self) -> Duration {
+        let is_same = |at: Instant| at.elapsed() < SAME_WAIT;
+        match self.given_up_at.is_some_and(is_same) {
+            true => Duration::ZERO,
+            false => file::BUSY_TIMEOUT,
+        }
+    }
+
+    fn transact<T>(
+        &mut self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.connection.busy_timeout(self.patience())?;
+        let result = self.run(behavior, work);
+        let is_busy = matches!(&result, Err(error) if error.kind() == StoreErrorKind::Busy);
+        self.given_up_at = is_busy.then(Instant::now);
+        result
+    }
+
+    fn run<T>(
+        &mut self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let transaction = self.connection.transaction_with_behavior(behavior)?;
+        let result = work(&transaction)?;
+        transaction.commit()?;
+        Ok(result)
+    }
 }
 
 impl Store {
@@ -67,7 +113,10 @@ impl Store {
         let connection = file::open(folder)?;
         let store = Self(Arc::new(Inner {
             folder: folder.to_owned(),
-            connection: Mutex::new(connection),
+            connection: Mutex::new(Guarded {
+                connection,
+                given_up_at: None,
+            }),
             _lock: lock,
         }));
         if copy::is_stale(folder) {
@@ -87,7 +136,7 @@ impl Store {
     /// A copy that cannot be renewed is removed: none is better than one that brings revoked keys
     /// back. But if the database is the reason, it is all there is.
     fn copy_now(&self) {
-        let Err(error) = copy::make(&self.lock(), &self.0.folder) else {
+        let Err(error) = copy::make(&self.lock().connection, &self.0.folder) else {
             return;
         };
         warn!(%error, "database cannot be copied");
@@ -120,20 +169,14 @@ impl Store {
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        let task = tokio::task::spawn_blocking(move || {
-            let mut connection = store.lock();
-            let transaction = connection.transaction_with_behavior(behavior)?;
-            let result = work(&transaction)?;
-            transaction.commit()?;
-            Ok(result)
-        });
+        let task = tokio::task::spawn_blocking(move || store.lock().transact(behavior, work));
         task.await
             .unwrap_or_else(|error| Err(StoreError::interrupted(error)))
     }
 
     /// A panic under the lock has rolled its transaction back, so the connection behind it is
     /// sound.
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    fn lock(&self) -> MutexGuard<'_, Guarded> {
         self.0
             .connection
             .lock()

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::reply::{Administrator, Answer, Form, Refusal};
+use super::revisions::{IfMatch, OnlyNew, Tagged, TaggedAnswer};
 use crate::host::Host;
 use crate::registry::{ChangeError, Edit, Function, LoadFault, NewFunction, Registry};
 
@@ -60,6 +61,14 @@ pub(super) fn whole(function: &Function) -> Value {
     whole
 }
 
+/// A function with its code, and its state.
+pub(super) fn tagged(registry: &Registry, function: &Function) -> Tagged {
+    Tagged {
+        body: whole(function),
+        revision: registry.revision(function),
+    }
+}
+
 pub(super) async fn list(State(registry): State<Arc<Registry>>) -> Answer {
     Ok(Json(
         registry
@@ -105,19 +114,18 @@ pub(super) async fn read(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Path(id): Path<String>,
-) -> Answer {
-    registry
-        .current()
-        .function(&id)
-        .map(|function| Json(whole(function)))
-        .ok_or_else(Refusal::not_found)
+) -> TaggedAnswer {
+    let snapshot = registry.current();
+    let function = snapshot.function(&id).ok_or_else(Refusal::not_found)?;
+    Ok(tagged(&registry, function))
 }
 
 pub(super) async fn create(
     State(registry): State<Arc<Registry>>,
     Administrator(caller): Administrator,
+    only_new: OnlyNew,
     Form(form): Form<FunctionForm>,
-) -> Answer {
+) -> TaggedAnswer {
     let new = NewFunction {
         id: form.id,
         name: form.name,
@@ -126,7 +134,11 @@ pub(super) async fn create(
         user_id: caller.user.id.clone(),
     };
     match registry.create(new).await {
-        Ok(function) => Ok(Json(report(&function))),
+        Ok(function) => Ok(Tagged {
+            body: report(&function),
+            revision: registry.revision(&function),
+        }),
+        Err(error @ ChangeError::IdTaken) => Err(only_new.taken(error.into())),
         // Recorded texts of updates are the exception's own; a refused upload may say where as well (ruling R31).
         Err(ChangeError::Refused(error)) if error.fault == LoadFault::Refused => {
             Err(Refusal::new(StatusCode::BAD_REQUEST, error.located()))
@@ -139,16 +151,17 @@ pub(super) async fn update(
     State(registry): State<Arc<Registry>>,
     Administrator(caller): Administrator,
     Path(id): Path<String>,
+    IfMatch(expected): IfMatch,
     Form(form): Form<FunctionForm>,
-) -> Answer {
+) -> TaggedAnswer {
     let edit = Edit {
         name: form.name,
         content: form.content,
         meta: Value::Object(form.meta),
         user_id: caller.user.id.clone(),
     };
-    match registry.update(&id, edit).await {
-        Ok(function) => Ok(Json(whole(&function))),
+    match registry.update(&id, edit, &expected).await {
+        Ok(function) => Ok(tagged(&registry, &function)),
         Err(ChangeError::UnknownFunction) => {
             Err(Refusal::new(StatusCode::NOT_FOUND, "Function not found"))
         }
@@ -160,8 +173,9 @@ pub(super) async fn delete(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Path(id): Path<String>,
+    IfMatch(expected): IfMatch,
 ) -> Answer {
-    registry.delete(&id).await?;
+    registry.delete(&id, &expected).await?;
     // Open WebUI says so for a function that was not there, too.
     Ok(Json(Value::Bool(true)))
 }
@@ -170,16 +184,20 @@ pub(super) async fn toggle(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Path(id): Path<String>,
-) -> Answer {
-    Ok(Json(whole(&*registry.toggle_active(&id).await?)))
+    IfMatch(expected): IfMatch,
+) -> TaggedAnswer {
+    let function = registry.toggle_active(&id, &expected).await?;
+    Ok(tagged(&registry, &function))
 }
 
 pub(super) async fn toggle_global(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Path(id): Path<String>,
-) -> Answer {
-    Ok(Json(whole(&*registry.toggle_global(&id).await?)))
+    IfMatch(expected): IfMatch,
+) -> TaggedAnswer {
+    let function = registry.toggle_global(&id, &expected).await?;
+    Ok(tagged(&registry, &function))
 }
 
 /// What a function printed and logged lately, and where it raised.

@@ -9,10 +9,11 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::revisions;
 use crate::auth::Caller;
 use crate::config::Role;
 use crate::error::{Error, Kind};
-use crate::registry::{ChangeError, LoadFault};
+use crate::registry::{ChangeError, LoadFault, Revision};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Open WebUI's words for something that does not exist.
@@ -31,7 +32,9 @@ pub(super) struct Refusal {
     status: StatusCode,
     detail: String,
     /// A member of the body beside the detail.
-    more: Option<(&'static str, Value)>,
+    more: Option<Box<(&'static str, Value)>>,
+    /// The state in which the thing is that was not changed.
+    revision: Option<Revision>,
 }
 
 impl Refusal {
@@ -40,13 +43,22 @@ impl Refusal {
             status,
             detail: detail.into(),
             more: None,
+            revision: None,
+        }
+    }
+
+    /// Says in which state the thing is that was not changed.
+    pub(super) fn tagged(self, revision: Revision) -> Self {
+        Self {
+            revision: Some(revision),
+            ..self
         }
     }
 
     /// Puts a member beside the detail.
     pub(super) fn with(self, name: &'static str, value: Value) -> Self {
         Self {
-            more: Some((name, value)),
+            more: Some(Box::new((name, value))),
             ..self
         }
     }
@@ -68,10 +80,15 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut body = json!({"detail": self.detail});
-        if let Some((name, value)) = self.more {
+        if let Some(more) = self.more {
+            let (name, value) = *more;
             body[name] = value;
         }
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(revision) = &self.revision {
+            revisions::set_tag(response.headers_mut(), revision);
+        }
+        response
     }
 }
 
@@ -86,6 +103,7 @@ impl From<ChangeError> for Refusal {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             ChangeError::Store(store) => return of_store(store),
+            ChangeError::Stale(stale) => return revisions::stale(stale.clone()),
             _ => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())

@@ -56,11 +56,8 @@ impl Chain {
                     .iter()
                     .any(|id| id == function.id.as_str())
         };
-        let filters = snapshot.filters().iter().filter(|filter| {
-            !incoming.bypasses_filters
-                && model.has_filter(filter)
-                && is_on(filter)
-                && !incoming.within.contains(&filter.id)
+        let filters = model.filters(snapshot).filter(|filter| {
+            !incoming.bypasses_filters && is_on(filter) && !incoming.within.contains(&filter.id)
         });
         // A pipe written for the Pipelines server may see its own requests and answers as a filter does.
         let own = model.function().filter(|pipe| {

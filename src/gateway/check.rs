@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{GatewayError, python_settings};
+use super::{GatewayError, python_settings, unknown};
 use crate::config::{Config, FunctionConfig, Isolation, StreamOutlet};
 use crate::host::{Host, Protection};
 use crate::registry::function::{FunctionId, Learnt};
 use crate::registry::{Candidate, Loader, folder, settings_from};
+use crate::store;
 
 /// What a check found.
 #[derive(Debug, Default)]
@@ -40,6 +41,7 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
     }
     let folder = &config.functions.dir;
     if !folder.is_dir() {
+        check_tables(config, &[], &mut findings);
         findings
             .good
             .push(format!("no functions folder: {}", folder.display()));
@@ -51,7 +53,13 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
     })?;
     let host = Host::new(python_settings(config), vec![Handle::current()]);
     check_isolation(&host, config, &mut findings).await;
-    for (id, source) in files {
+    let ids: Vec<&str> = files.ids().collect();
+    check_tables(config, &ids, &mut findings);
+    for (id, error) in &files.unreadable {
+        let mistake = format!("function `{id}`: its file cannot be read: {error}");
+        findings.mistakes.push(mistake);
+    }
+    for (id, source) in files.sources {
         let settings = config
             .functions
             .entries
@@ -60,6 +68,23 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
         check_function(&host, config, &id, &source, settings, &mut findings).await;
     }
     Ok(findings)
+}
+
+/// Names tables for functions that are neither in the folder nor in the store.
+fn check_tables(config: &Config, in_folder: &[&str], findings: &mut Findings) {
+    let stored = match store::function_ids(&config.data_dir) {
+        Ok(stored) => stored,
+        Err(error) => {
+            let warning = format!("stored functions are not known: {error}");
+            return findings.warnings.push(warning);
+        }
+    };
+    let stored = stored.iter().filter_map(|id| FunctionId::stored(id));
+    let stored: Vec<FunctionId> = stored.collect();
+    let known = stored.iter().map(FunctionId::shown);
+    let known: Vec<&str> = known.chain(in_folder.iter().copied()).collect();
+    let messages = unknown::messages(&config.functions, &known);
+    findings.warnings.extend(messages);
 }
 
 /// Tries isolation out where there are no functions, and installs and keeps nothing for it.

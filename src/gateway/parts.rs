@@ -90,6 +90,7 @@ impl Parts {
                 are_allowed: config.functions.load_url,
                 private: config.functions.load_url_hosts.clone(),
             },
+            last_reload: base.last_reload.clone(),
         });
         let models = Arc::new(models);
         let reception = Reception {

@@ -99,8 +99,9 @@ impl Host {
             if member.id == function.id {
                 continue;
             }
-            let version = &member.version;
-            let runner = self.runner(&version.pocket, &version.id, &version.source);
+            let Ok(runner) = self.runner_of(&member.version) else {
+                continue;
+            };
             // One that cannot be loaded fails its own requests; here it is just not found.
             if let Ok(other) = runner.seat(&member.settings, &member.valves.stored).await
                 && Arc::ptr_eq(&other.worker, &seat.worker)

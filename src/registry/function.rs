@@ -51,6 +51,12 @@ impl FunctionId {
         }
     }
 
+    /// The name of a stored row whose id is none: it stands for the row, so that it can be seen and removed. Nothing of
+    /// this name is ever run.
+    pub(super) fn of_unreadable_row(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -194,6 +200,9 @@ pub struct Learnt {
     /// Why the code was never loaded, if it was not: the rest is then a guess by its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_loaded: Option<String>,
+    /// Whether it stands for what could not be read, for the reason in `not_loaded`: every call of it fails.
+    #[serde(skip)]
+    pub is_unreadable: bool,
 }
 
 fn yes() -> bool {
@@ -434,10 +443,13 @@ impl Function {
     }
 }
 
+/// The target that stands for all models.
+pub(super) const EVERY_MODEL: &str = "*";
+
 /// Whether a filter of the Pipelines server that names these models is for `model`: a lone `*` means all of them.
 #[must_use]
 pub fn is_target(targets: &[String], model: &str) -> bool {
-    targets == ["*"] || targets.iter().any(|target| target == model)
+    targets == [EVERY_MODEL] || targets.iter().any(|target| target == model)
 }
 
 #[cfg(test)]

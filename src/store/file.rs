@@ -12,7 +12,7 @@ use super::error::{StoreError, StoreErrorKind};
 use super::{check, copy, migrations};
 
 /// How long a statement waits for another process (a backup, a shell) to let go of the database.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The database file of a data folder.
 pub(super) fn path(folder: &Path) -> PathBuf {

@@ -3,6 +3,7 @@
 
 mod client;
 mod configuration;
+mod durability;
 mod functions;
 mod http2;
 mod memory;

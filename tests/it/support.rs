@@ -18,7 +18,7 @@ mod wait;
 mod web;
 mod witness;
 
-pub(crate) use self::client::{Answer, Client, Events, chat, streamed_chat};
+pub(crate) use self::client::{Answer, Client, Events, Lost, chat, streamed_chat};
 pub(crate) use self::door::Door;
 pub(crate) use self::functions::{source, source_with};
 pub(crate) use self::gateway::{ADMIN_KEY, Setup, TestGateway, USER_KEY};

@@ -64,6 +64,7 @@ pub(crate) struct Setup {
     python_settings: String,
     approved: Vec<String>,
     pass_env: Vec<String>,
+    wrapper: Vec<String>,
 }
 
 impl TestGateway {
@@ -81,6 +82,7 @@ impl TestGateway {
             python_settings: String::new(),
             approved: Vec::new(),
             pass_env: Vec::new(),
+            wrapper: Vec::new(),
         }
     }
 
@@ -160,6 +162,12 @@ impl TestGateway {
         std::fs::write(&config, text.replace(before, after)).unwrap();
         self.signal(rustix::process::Signal::HUP);
         self.logged(" reloaded ").await;
+    }
+
+    /// Kills it, which leaves it no time for anything, and waits for its end.
+    pub(crate) async fn kill(&mut self) {
+        self.signal(rustix::process::Signal::KILL);
+        self.ended().await;
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
@@ -277,6 +285,17 @@ impl Setup {
         self
     }
 
+    /// Runs it by another program, which must become it.
+    pub(crate) fn under<'a>(
+        mut self,
+        program: &str,
+        options: impl IntoIterator<Item = &'a &'a str>,
+    ) -> Self {
+        let options = options.into_iter().map(|&option| option.to_owned());
+        self.wrapper = [program.to_owned()].into_iter().chain(options).collect();
+        self
+    }
+
     /// The folder of a gateway that was set up before.
     pub(crate) fn home_of(mut self, other: &TestGateway) -> Self {
         self.home = Arc::clone(&other.home);
@@ -313,8 +332,13 @@ impl Setup {
         let port = free_port();
         let config = config_path(self.home.path(), port);
         std::fs::write(&config, self.text(port)).unwrap();
-        let mut command = Command::new(BINARY);
-        command.arg("serve").arg("--config").arg(&config);
+        let mut words = self.wrapper.iter().map(String::as_str).chain([BINARY]);
+        let mut command = Command::new(words.next().unwrap_or(BINARY));
+        command
+            .args(words)
+            .arg("serve")
+            .arg("--config")
+            .arg(&config);
         // What functions write beside them is not to stay.
         command.current_dir(self.home.path());
         command
