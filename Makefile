@@ -27,7 +27,7 @@ test: python
 
 # Every fault at random, a quarter of an hour long.
 soak: python
-	SLUICEGATE_SOAK_SECONDS=900 $(CARGO) test --test it r09_ -- --ignored
+	SLUICEGATE_SOAK_SECONDS=900 $(CARGO) test --test it r09_ -- --nocapture
 
 check:
 	$(CARGO) fmt --all --check
