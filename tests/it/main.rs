@@ -29,6 +29,7 @@ mod pipelines;
 mod pipes;
 mod presets;
 mod refusals;
+mod reliability;
 mod remote_pipelines;
 mod rewriting;
 mod sdk;
