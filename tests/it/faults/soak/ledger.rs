@@ -56,8 +56,10 @@ impl Ledger {
 
 /// The code of an error, before the answer's head or within its stream; else whether it came whole.
 fn outcome_of(answer: &Answer) -> String {
-    let events = answer.events();
-    let last = events.last().map(String::as_str);
+    let text = answer.text();
+    // Noise has line ends of every kind.
+    let mut lines = text.split(['\r', '\n']).rev();
+    let last = lines.find_map(|line| line.strip_prefix("data: "));
     let said: Value = match last {
         Some(event) => serde_json::from_str(event).unwrap_or_default(),
         None => serde_json::from_slice(&answer.body).unwrap_or_default(),
@@ -65,7 +67,7 @@ fn outcome_of(answer: &Answer) -> String {
     if let Some(code) = said["error"]["code"].as_str() {
         return code.to_owned();
     }
-    let is_ended = answer.is_whole && (events.is_empty() || last == Some("[DONE]"));
+    let is_ended = answer.is_whole && last.is_none_or(|last| last == "[DONE]");
     match (answer.status, is_ended) {
         (200, true) => "whole".to_owned(),
         (200, false) => "broken".to_owned(),
