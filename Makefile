@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: build python demo run test soak check bench docs fmt
+.PHONY: build python demo run test soak check bench bench-quick docs fmt
 
 build:
 	$(CARGO) build
@@ -35,9 +35,14 @@ check:
 	$(CARGO) test --quiet --test it layers
 	tests/deny
 
-bench:
+# Every row, with whatever of benches/install-peers is there: half an hour. docs/PERFORMANCE.md says what the rows mean.
+bench: python
 	$(CARGO) bench --bench codecs
-	$(CARGO) bench --bench load
+	$(CARGO) bench --bench load -- --out target/bench
+
+# A short look at the same rows.
+bench-quick: python
+	$(CARGO) bench --bench load -- --quick
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace
