@@ -55,8 +55,8 @@ async fn r09_all_faults_at_random_leave_nothing_behind() {
     let sizes = watch(&rig, until).await;
     let faults: usize = players.join_all().await.into_iter().sum();
     ledger.tell();
-    ledger.expect_nothing_strange();
     let growth = growth_of(&sizes, faults);
+    ledger.expect_nothing_strange();
     // A few seconds show how a gateway warms up, not what it loses.
     assert!(
         seconds.is_none() || growth <= GROWTH_KIB,

@@ -15,6 +15,8 @@ use crate::support::{Client, Management, TestGateway, chat, source_with, streame
 
 /// What any call of a function may meet, because its process was killed a moment ago or too often.
 const KILLED: [&str; 2] = ["function_crashed", "function_unavailable"];
+/// What any change of a function may meet, because the process that tried it was killed.
+const KILLED_TRIAL: [&str; 3] = ["whole", "400", "503"];
 /// How many slow readers each player has.
 const READERS: usize = 3;
 
@@ -163,21 +165,21 @@ impl Player {
         let number = self.random.below(100_000);
         let valves = json!({"number": number});
         let answer = self.management.set_valves("stamp", &valves).await;
-        self.ledger.note("valves", &answer, &["whole"]);
+        self.ledger.note("valves", &answer, &KILLED_TRIAL);
         let code = source_with("stamp", &[("CODE", &number.to_string())]);
         let answer = self.management.update("stamp", &code).await;
-        self.ledger.note("code", &answer, &["whole"]);
+        self.ledger.note("code", &answer, &KILLED_TRIAL);
         let answer = self.management.update("stamp", "class Filter(").await;
-        self.ledger.note("broken code", &answer, &["400"]);
+        self.ledger.note("broken code", &answer, &KILLED_TRIAL[1..]);
     }
 
     /// A function is installed, and removed again.
     async fn come_and_go(&mut self) {
         let code = source_with("stamp", &[]);
         let answer = self.management.create("guest", &code).await;
-        self.ledger.note("create", &answer, &["whole"]);
+        self.ledger.note("create", &answer, &KILLED_TRIAL);
         let answer = self.management.delete("guest").await;
-        self.ledger.note("delete", &answer, &["whole"]);
+        self.ledger.note("delete", &answer, &["whole", "404"]);
     }
 
     async fn plain(&mut self) {
