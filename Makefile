@@ -27,7 +27,7 @@ test: python
 
 # Every fault at random, a quarter of an hour long.
 soak: python
-	SLUICEGATE_SOAK_SECONDS=900 $(CARGO) test --test it r09_ -- --ignored
+	SLUICEGATE_SOAK_SECONDS=900 $(CARGO) test --test it r09_ -- --nocapture
 
 # Every fuzz target for a while, without coverage: `make fuzz SECONDS=300 TARGETS="json sse" SEED=7`. With a nightly
 # compiler and cargo-fuzz, `cargo +nightly fuzz run --features libfuzzer json` is guided by coverage.

@@ -21,6 +21,7 @@ use crate::host::Host;
 use crate::registry::function::is_target;
 use crate::registry::{Function, FunctionKind, Pipes, Preset, Snapshot};
 use crate::upstream::{self, Catalog, Directory, ModelEntry, RemoteFilter};
+use crate::wire::percent;
 
 /// Manifolds whose lists are kept.
 const KEPT_LISTS: u64 = 10_000;
@@ -212,7 +213,7 @@ impl Models {
         respond::json(StatusCode::OK, list.to_string())
     }
 
-    /// Answers with one model's entry in OpenAI's list.
+    /// Answers with one model's entry in OpenAI's list; `id` is as it stands in the path.
     ///
     /// # Errors
     ///
@@ -223,7 +224,8 @@ impl Models {
         caller: &Caller,
         id: &str,
     ) -> Result<Response<Body>> {
-        let model = self.find(snapshot, caller, id).await?;
+        let id = percent::decode(id.as_bytes());
+        let model = self.find(snapshot, caller, &id).await?;
         Ok(respond::json(
             StatusCode::OK,
             model.in_openai_list().to_string(),

@@ -4,10 +4,11 @@ use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::revisions;
 use crate::auth::Caller;
@@ -150,13 +151,46 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
-        let body = axum::body::to_bytes(request.into_body(), usize::MAX)
-            .await
-            .unwrap_or_default();
-        let form = serde_json::from_slice(&body);
-        form.map(Self)
-            .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+        read(&body_of(request).await).map(Self)
     }
+}
+
+/// No body, or an empty one. What a client sends where nothing is asked for is refused by name: it would think that it
+/// had been heeded.
+pub(super) struct Nothing;
+
+impl<S: Send + Sync> FromRequest<S> for Nothing {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
+        let body = body_of(request).await;
+        if !body.trim_ascii().is_empty() {
+            let sent: Option<Map<String, Value>> = read(&body)?;
+            refuse_unknown(&sent.unwrap_or_default(), "this route takes no fields")?;
+        }
+        Ok(Self)
+    }
+}
+
+/// The whole body, whose length the server has limited.
+async fn body_of(request: Request) -> Bytes {
+    axum::body::to_bytes(request.into_body(), usize::MAX)
+        .await
+        .unwrap_or_default()
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+}
+
+/// Refuses a body for its first field that is none of the form's.
+pub(super) fn refuse_unknown(unknown: &Map<String, Value>, hint: &str) -> Result<(), Refusal> {
+    let Some(field) = unknown.keys().next() else {
+        return Ok(());
+    };
+    let message = format!("`{field}` cannot be set here: {hint}");
+    Err(Refusal::new(StatusCode::BAD_REQUEST, message))
 }
 
 /// Lets no route of functions at what is no function: the ids of tools have a colon.

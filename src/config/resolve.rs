@@ -56,13 +56,17 @@ pub(super) fn resolve(
     config
 }
 
+/// The route of chats that a server has kept, below `/v1/`.
+const STORED_CHATS: &str = "chat/completions/";
+
 fn unfiltered_routes(settings: &Settings<'_>, mistakes: &mut Mistakes) -> Vec<String> {
     let is_route = |route: &str| {
-        let rest = route.strip_prefix("/v1/");
-        rest.is_some_and(|rest| !rest.starts_with("chat/") && text::is_key(rest))
-            && !route.contains(['?', '#'])
+        let rest = route.strip_prefix("/v1/").unwrap_or_default();
+        let is_plain = text::is_key(rest) && !rest.contains(['?', '#']);
+        rest == STORED_CHATS || is_plain && !rest.starts_with("chat/")
     };
-    let must_be = "routes under `/v1/` other than chat completions";
+    let must_be =
+        "routes under `/v1/` other than chat completions (`/v1/chat/completions/` is those stored)";
     settings.checked_list("unfiltered_routes", must_be, is_route, mistakes)
 }
 

@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("body", &["error"]),
     ("config", &["error"]),
     ("store", &["error", "config"]),
-    ("auth", &["error", "config", "store"]),
+    ("auth", &["error", "config", "store", "wire"]),
     ("registry", &["error", "config", "store", "wire"]),
     ("egress", &["config"]),
     (

@@ -23,6 +23,7 @@ pub(crate) use self::door::Door;
 pub(crate) use self::functions::{source, source_with};
 pub(crate) use self::gateway::{ADMIN_KEY, Setup, TestGateway, USER_KEY};
 pub(crate) use self::long::usual_or_long;
+pub(crate) use self::management::Management;
 pub(crate) use self::ports::{free_port, listen};
 pub(crate) use self::process::Process;
 pub(crate) use self::python::{node, python, sdk_packages, suite_packages};

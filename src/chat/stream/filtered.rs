@@ -96,10 +96,15 @@ impl Filtered {
     async fn end(&mut self) -> Result<()> {
         self.is_over = true;
         if let Some(rest) = self.decoder.finish() {
-            self.pass(Batch::new([rest])).await?;
+            // Lines of one unfinished event may be several.
+            let more = std::iter::from_fn(|| self.decoder.next_event());
+            let batch = Batch::new(std::iter::once(rest).chain(more));
+            self.pass(batch).await?;
         }
         let is_finished = self.saw_done || self.answer.finish_reason().is_some();
         if let Some(error) = unfinished(self.request.contract, is_finished) {
+            // Half an event, which would swallow the error that comes after it.
+            self.ready.clear();
             return Err(error);
         }
         self.observe().await

@@ -160,8 +160,16 @@ impl TestGateway {
         let text = std::fs::read_to_string(&config).unwrap();
         assert!(text.contains(before), "`{before}` is not in {text}");
         std::fs::write(&config, text.replace(before, after)).unwrap();
+        self.reload().await;
+    }
+
+    /// Has it read its configuration again, and waits until it has.
+    pub(crate) async fn reload(&self) {
+        let before = self.log.0.borrow().len();
         self.signal(rustix::process::Signal::HUP);
-        self.logged(" reloaded ").await;
+        let mut log = self.log.0.clone();
+        let found = log.wait_for(|log| log[before..].contains(" reloaded "));
+        within(PATIENCE, "a reload", found).await.unwrap();
     }
 
     /// Kills it, which leaves it no time for anything, and waits for its end.
