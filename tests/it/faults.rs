@@ -9,4 +9,5 @@ mod process;
 mod rig;
 mod security;
 mod soak;
+mod upgrade;
 mod upstream;

@@ -1,8 +1,9 @@
 //! What a connection's socket and its requests know of each other.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 /// Shared by the [`Guard`](super::Guard) of one connection and the answers on it, all on one
 /// thread.
@@ -12,6 +13,8 @@ pub(crate) struct Activity {
     started: Cell<u64>,
     flushes: Cell<u64>,
     is_blocked: Cell<bool>,
+    /// Who waits for the next request to begin.
+    next: RefCell<Option<Waker>>,
     /// The reader, while it hides the end of the input from hyper.
     reader: RefCell<Option<Waker>>,
     /// Answers that wait for what they wrote to leave.
@@ -24,7 +27,22 @@ impl Activity {
     pub(crate) fn begin(self: &Rc<Self>) -> Ticket {
         self.in_flight.set(self.in_flight.get() + 1);
         self.started.set(self.started.get() + 1);
+        if let Some(waiter) = self.next.borrow_mut().take() {
+            waiter.wake();
+        }
         Ticket(Rc::clone(self))
+    }
+
+    /// Waits until a request has begun after the first `started`. Cancel safe; one may wait at a time.
+    pub(crate) async fn begun_after(&self, started: u64) {
+        poll_fn(|cx| {
+            if self.started.get() > started {
+                return Poll::Ready(());
+            }
+            *self.next.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// How many requests have not ended.
@@ -34,7 +52,7 @@ impl Activity {
     }
 
     /// How many requests have begun.
-    pub(super) fn started(&self) -> u64 {
+    pub(crate) fn started(&self) -> u64 {
         self.started.get()
     }
 

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -38,6 +38,8 @@ const RESET_LIMIT: usize = 32;
 const LOCAL_RESET_LIMIT: usize = 256;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_LIMIT: Duration = Duration::from_secs(20);
+/// How long the next request of a connection is waited for after another process took over.
+const NEXT_REQUEST: Duration = Duration::from_secs(2);
 
 /// What the connections of one thread have in common.
 pub(super) struct Connections<H> {
@@ -125,12 +127,14 @@ impl<H: Handler> Connections<H> {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let activity = Rc::new(Activity::default());
+        let requests = Rc::clone(&activity);
         let limits = Rc::clone(&self.limits);
         let guard = Guard::new(stream, Rc::clone(&activity), limits, self.half_close);
         let write_limit = self.limits.write;
         let service = service_fn(move |request| {
             let (handler, ticket) = (Rc::clone(&self.handler), activity.begin());
-            respond(handler, request, peer, ticket, write_limit)
+            let is_last = self.shutdown.is_handed_over();
+            respond(handler, request, peer, ticket, write_limit, is_last)
         });
         let connection = self.http.serve_connection(TokioIo::new(guard), service);
         let mut connection = pin!(connection);
@@ -146,11 +150,33 @@ impl<H: Handler> Connections<H> {
             // One turn of the reactor: a request that has arrived is seen before it is too late.
             () = yield_now() => {}
         }
+        if self.shutdown.is_handed_over() {
+            tokio::select! {
+                biased;
+                served = &mut connection => return served.map_err(io::Error::other),
+                () = self.last_request(&requests) => {}
+                () = self.shutdown.cut() => return Err(cut_off()),
+            }
+        }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             served = connection => served.map_err(io::Error::other),
             () = self.shutdown.cut() => Err(cut_off()),
         }
+    }
+
+    /// Waits for the request that may be on its way: who has just connected, or has just had an answer, cannot know
+    /// that another process took over.
+    async fn last_request(&self, requests: &Activity) {
+        if requests.in_flight() > 0 {
+            return;
+        }
+        let limit = match requests.started() {
+            0 => self.limits.head,
+            _ => NEXT_REQUEST,
+        };
+        // The connection is closed after it, whether a request came or not.
+        let _ = timeout(limit, requests.begun_after(requests.started())).await;
     }
 }
 
@@ -164,12 +190,18 @@ async fn respond<H: Handler>(
     peer: Peer,
     ticket: Ticket,
     write_limit: Duration,
+    is_last: bool,
 ) -> Result<Response<Answer>, Infallible> {
     let version = request.version();
-    let response = match answer::refuse(&request) {
+    let mut response = match answer::refuse(&request) {
         Some(refusal) => refusal,
         None => answer::catch_panic(handler.handle(request, peer)).await,
     };
+    // HTTP/2 has a frame for it.
+    if is_last && version < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     Ok(response.map(|body| Answer::new(body, version, ticket, write_limit)))
 }
 
