@@ -218,6 +218,7 @@ impl Base {
 /// If it does not start, or its listener fails.
 pub async fn run(config: Config, sources: Sources, is_upgrade: bool) -> Result<(), GatewayError> {
     let shutdown = Shutdown::new();
+    upgrade::survive_signal();
     let gateway = if is_upgrade {
         upgrade::take_over(config, shutdown.clone()).await?
     } else {

@@ -13,7 +13,8 @@
 //! take ───────────────────────────────► will not withdraw any more
 //!       ◄────────────────────────────── granted
 //! commits
-//! serving ────────────────────────────► accepts no more, lets requests finish, ends
+//! serving ────────────────────────────► accepts no more
+//!       ◄────────────────────────────── closed, lets requests finish, ends
 //! accepts
 //! ```
 //!
@@ -25,7 +26,7 @@ mod launch;
 mod predecessor;
 mod successor;
 
-pub(super) use self::launch::upgrade_on_signal;
+pub(super) use self::launch::{survive_signal, upgrade_on_signal};
 pub(super) use self::predecessor::{Estate, Upgrades};
 pub(super) use self::successor::take_over;
 
@@ -67,6 +68,8 @@ enum Reply {
     Frozen,
     /// It waits for `Serving`, or the successor's end.
     Granted,
+    /// It accepts no connection any more: whoever connects meets the successor.
+    Closed,
     /// It does not want to.
     Refused { why: String },
 }

@@ -37,6 +37,8 @@ struct Handover {
     keeps_listener: AtomicBool,
     /// Whether the signal after it is still to come: it is the first one.
     awaits_signal: AtomicBool,
+    /// Becomes true when nothing is accepted here any more.
+    is_closed: watch::Sender<bool>,
 }
 
 impl Default for Shutdown {
@@ -62,6 +64,7 @@ impl Shutdown {
             is_done,
             keeps_listener: keeps,
             awaits_signal,
+            ..
         } = &*self.handover;
         keeps.store(keeps_listener, Ordering::Release);
         awaits_signal.store(self.phase() == Phase::Running, Ordering::Release);
@@ -79,6 +82,18 @@ impl Shutdown {
     #[must_use]
     pub fn is_listener_kept(&self) -> bool {
         self.handover.keeps_listener.load(Ordering::Acquire)
+    }
+
+    /// Notes that nothing is accepted any more.
+    pub(super) fn note_closed(&self) {
+        self.handover.is_closed.send_replace(true);
+    }
+
+    /// Waits until nothing is accepted any more. Cancel safe.
+    pub async fn closed(&self) {
+        let mut is_closed = self.handover.is_closed.subscribe();
+        // Fails only without a sender, and `self` holds it.
+        let _ = is_closed.wait_for(|is_closed| *is_closed).await;
     }
 
     /// Takes a signal: the first begins to drain, a second one ends at once.

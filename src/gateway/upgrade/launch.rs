@@ -13,6 +13,12 @@ use crate::server::drain::Shutdown;
 /// The flag with which a process takes over.
 const FLAG: &str = "--upgrade";
 
+/// Takes USR2 from now on: meant for the process that serves, it must not end one that is still starting.
+pub(in crate::gateway) fn survive_signal() {
+    // What fails here is told when the signal is waited for. The handler stays when the receiver goes.
+    let _ = signal(SignalKind::user_defined2());
+}
+
 /// Starts a successor at every USR2, until one has taken over.
 pub(in crate::gateway) async fn upgrade_on_signal(shutdown: Shutdown) {
     let mut signals = match signal(SignalKind::user_defined2()) {

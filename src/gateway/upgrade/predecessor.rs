@@ -167,6 +167,9 @@ impl Estate {
             Request::Serving { keeps_listener } => {
                 frozen.give_up();
                 self.shutdown.hand_over(keeps_listener);
+                self.shutdown.closed().await;
+                // The successor goes on without it, too.
+                let _ = send(channel, &Reply::Closed).await;
                 Ok(())
             }
             other => Err(unexpected(other)),

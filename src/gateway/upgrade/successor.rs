@@ -28,6 +28,9 @@ use crate::store::{Store, StoreError};
 /// How long a predecessor may take until what it is writing is written.
 const FREEZE_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a predecessor may take to accept no more; connections wait meanwhile.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
 /// How long a process that closed its sockets may take to be gone.
 const DEATH_LIMIT: Timespec = Timespec {
     tv_sec: 5,
@@ -217,12 +220,12 @@ impl Predecessor {
             }
         }
         store.finish_takeover().await.map_err(unreadable)?;
-        if self
-            .send(&Request::Serving { keeps_listener })
-            .await
-            .is_err()
-        {
-            warn!(predecessor = self.name(), "it is gone already");
+        // Whoever finds a change made here must not meet the predecessor afterwards. It may have died, or be held up:
+        // nothing that it says now changes anything.
+        let serving = Request::Serving { keeps_listener };
+        match self.send(&serving).await {
+            Ok(()) => drop(timeout(CLOSE_LIMIT, self.channel.receive::<Reply>()).await),
+            Err(_) => warn!(predecessor = self.name(), "it is gone already"),
         }
         Ok(())
     }

@@ -183,6 +183,7 @@ impl Acceptor {
         } else {
             accept_queued(listener, &mut dealer);
         }
+        shutdown.note_closed();
         dealer.finish().await;
     }
 

@@ -117,7 +117,8 @@ async fn call_on(client: Client, is_over: Arc<AtomicBool>) -> usize {
     count
 }
 
-/// Sets valves again and again, one number after the other, and keeps the last that was acknowledged.
+/// Sets valves again and again, one number after the other, and keeps the last that was acknowledged: it must be there
+/// at once, whichever process is asked.
 async fn change_on(
     client: Client,
     acknowledged: Arc<AtomicU64>,
@@ -135,6 +136,8 @@ async fn change_on(
         }
         answer.expect(200);
         acknowledged.store(number, Ordering::Relaxed);
+        let found = client.get("/api/v1/functions/id/stamp/valves").await;
+        assert_eq!(found.expect(200).json()["number"], number);
     }
     refused
 }

@@ -1,8 +1,9 @@
 //! R04: upgrades that fail, and processes that die in the middle of one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::Signal;
+use tempfile::TempPath;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
@@ -23,27 +24,14 @@ fn waiting_filter(file: &Path) -> String {
     )
 }
 
-/// A gateway whose functions folder holds such a filter, and the file.
-async fn with_waiting_filter(upstream: &FakeUpstream) -> (TestGateway, PathBuf) {
-    let setup = setup(upstream);
-    let file = std::env::temp_dir().join(format!("sluicegate-r04-{}", crate::support::free_port()));
-    std::fs::write(&file, "").unwrap();
-    let gateway = setup
-        .function("waiting", &waiting_filter(&file))
-        .start()
-        .await;
+/// A gateway whose functions folder holds such a filter, and the file, which decides whether it loads.
+async fn with_waiting_filter(upstream: &FakeUpstream) -> (TestGateway, TempPath) {
+    let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+    let setup = setup(upstream).function("waiting", &waiting_filter(&file));
+    let gateway = setup.start().await;
     let code = source_with("stamp", &[]);
     gateway.management().install_filter("stamp", &code).await;
     (gateway, file)
-}
-
-/// Lets nothing of it stay.
-struct Removed(PathBuf);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 #[tokio::test]
@@ -141,8 +129,7 @@ async fn r04_an_older_database_is_migrated_with_the_takeover_or_not_at_all() {
 async fn r04_a_new_process_that_is_killed_while_it_starts_changes_nothing() {
     let upstream = upstream().await;
     let (gateway, file) = with_waiting_filter(&upstream).await;
-    let file = Removed(file);
-    std::fs::remove_file(&file.0).unwrap();
+    std::fs::remove_file(&file).unwrap();
     let mut successor = gateway.successor(|text| text);
     successor.logged("Python is ready").await;
     // Changes while it starts are made, and found by the next.
@@ -151,7 +138,7 @@ async fn r04_a_new_process_that_is_killed_while_it_starts_changes_nothing() {
     successor.ended().await;
     gateway.logged("it ended before it had taken over").await;
     serves(&gateway, 2).await;
-    std::fs::write(&file.0, "").unwrap();
+    std::fs::write(&file, "").unwrap();
     let successor = gateway.upgrade().await;
     assert_eq!(number_of(&successor).await, 2);
     serves(&successor, 3).await;
@@ -161,14 +148,13 @@ async fn r04_a_new_process_that_is_killed_while_it_starts_changes_nothing() {
 async fn r04_the_new_process_goes_on_alone_when_the_other_is_killed() {
     let upstream = upstream().await;
     let (mut gateway, file) = with_waiting_filter(&upstream).await;
-    let file = Removed(file);
-    std::fs::remove_file(&file.0).unwrap();
+    std::fs::remove_file(&file).unwrap();
     let successor = gateway.successor(|text| text);
     successor.logged("Python is ready").await;
     set_number(&gateway, 1).await.expect(200);
     signal(gateway.process(), Signal::KILL);
     gateway.ended().await;
-    std::fs::write(&file.0, "").unwrap();
+    std::fs::write(&file, "").unwrap();
     successor.logged("listening").await;
     assert!(successor.log().contains("has died"));
     assert_eq!(number_of(&successor).await, 1);
