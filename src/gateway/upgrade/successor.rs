@@ -29,7 +29,7 @@ use crate::store::{Store, StoreError};
 const FREEZE_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a predecessor may take to accept no more; connections wait meanwhile.
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a process that closed its sockets may take to be gone.
 const DEATH_LIMIT: Timespec = Timespec {
