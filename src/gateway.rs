@@ -2,10 +2,10 @@
 
 mod callbacks;
 pub mod check;
-mod notify;
 mod parts;
 mod reload;
 mod signals;
+mod systemd;
 mod upgrade;
 
 pub use self::signals::stop_on_signal;
@@ -234,7 +234,7 @@ pub async fn run(config: Config, sources: Sources, is_upgrade: bool) -> Result<(
     info!(%address, "listening");
     tokio::spawn(signals::stop_on_signal(shutdown.clone()));
     tokio::spawn(upgrade::upgrade_on_signal(shutdown));
-    notify::ready();
+    systemd::ready();
     gateway.run(Some(sources)).await?;
     info!("stopped");
     Ok(())
