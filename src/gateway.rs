@@ -5,7 +5,9 @@ pub mod check;
 mod parts;
 mod reload;
 mod signals;
+mod systemd;
 mod unknown;
+mod upgrade;
 
 pub use self::signals::stop_on_signal;
 
@@ -22,6 +24,7 @@ use tracing::{error, info, warn};
 
 use self::parts::{Parts, Renewing};
 use self::reload::Reload;
+use self::upgrade::{Estate, Upgrades};
 use crate::admin::LastReload;
 use crate::chat::events::EventLogs;
 use crate::config::{Config, HalfClose, Isolation, MemoryLimit, Sources};
@@ -75,6 +78,8 @@ pub struct Gateway {
     parts: Parts,
     folder: Option<FolderWatch>,
     first_key: Option<String>,
+    /// Where a new process may ask to take over; only who serves for good is asked.
+    upgrades: Option<Upgrades>,
     config: Arc<Config>,
 }
 
@@ -106,24 +111,7 @@ impl Gateway {
         })?;
         signals::outlive_file_limits();
         let store = open_store(&config).await?;
-        hide_process(&config);
-        let host = Host::new(python_settings(&config), server.handles());
-        let registry = Registry::open(&config, store.clone(), Arc::new(host.clone()))
-            .await
-            .map_err(|error| GatewayError::new("functions cannot be read from the store", error))?;
-        let ending = ending(&shutdown);
-        let control = Handle::current();
-        let base = Base {
-            store,
-            registry: Arc::new(registry),
-            host,
-            control,
-            shutdown,
-            ending,
-            event_logs: EventLogs::default(),
-            pressure,
-            last_reload: LastReload::default(),
-        };
+        let base = Base::build(&config, &server, store, shutdown, pressure).await?;
         let (parts, first_key) = Parts::build(&config, &base).await?;
         // Watched before it is read: what changes in between is read again.
         let folder = watch_folder(&config.functions.dir);
@@ -135,8 +123,21 @@ impl Gateway {
             parts,
             folder,
             first_key,
+            upgrades: None,
             config: Arc::new(config),
         })
+    }
+
+    /// Lets a new process take over.
+    fn open_to_upgrades(mut self) -> Self {
+        let upgrades = Upgrades::bind(&self.config.data_dir).and_then(|mut upgrades| {
+            upgrades.publish()?;
+            Ok(upgrades)
+        });
+        self.upgrades = upgrades
+            .inspect_err(|error| warn!(%error, "this process cannot be upgraded without a restart"))
+            .ok();
+        self
     }
 
     /// The address that it listens on, with the port that port 0 became.
@@ -166,9 +167,13 @@ impl Gateway {
             base,
             parts,
             folder,
+            upgrades,
             config,
             ..
         } = self;
+        if let Some(upgrades) = upgrades {
+            tokio::spawn(upgrades.run(Estate::new(&base, &config, &server)?));
+        }
         let (publish, published) = watch::channel(parts);
         let reload = Reload {
             base: base.clone(),
@@ -178,7 +183,7 @@ impl Gateway {
         };
         // All end with the runtime, after the server: nothing that they do is acknowledged to anybody.
         tokio::spawn(base.pressure.clone().watch(memory_bound(&config)));
-        tokio::spawn(follow_folder(folder, Arc::clone(&base.registry), config));
+        tokio::spawn(follow_folder(folder, base.clone(), config));
         tokio::spawn(signals::reload_on_hangup(reload));
         let shutdown = base.shutdown.clone();
         let factory = move |_| Renewing::new(base.clone(), published.clone());
@@ -189,14 +194,49 @@ impl Gateway {
     }
 }
 
-/// Runs a gateway until a signal ends it.
+impl Base {
+    async fn build(
+        config: &Config,
+        server: &Server,
+        store: Store,
+        shutdown: Shutdown,
+        pressure: Pressure,
+    ) -> Result<Self, GatewayError> {
+        hide_process(config);
+        let host = Host::new(python_settings(config), server.handles());
+        let registry = Registry::open(config, store.clone(), Arc::new(host.clone()))
+            .await
+            .map_err(|error| GatewayError::new("functions cannot be read from the store", error))?;
+        let ending = ending(&shutdown);
+        Ok(Self {
+            store,
+            registry: Arc::new(registry),
+            host,
+            control: Handle::current(),
+            shutdown,
+            ending,
+            event_logs: EventLogs::default(),
+            pressure,
+            last_reload: LastReload::default(),
+        })
+    }
+}
+
+/// Runs a gateway until a signal ends it, or a new process has taken over from it. With `is_upgrade` it takes over
+/// from the one that serves on its data folder.
 ///
 /// # Errors
 ///
 /// If it does not start, or its listener fails.
-pub async fn run(config: Config, sources: Sources) -> Result<(), GatewayError> {
+pub async fn run(config: Config, sources: Sources, is_upgrade: bool) -> Result<(), GatewayError> {
     let shutdown = Shutdown::new();
-    let gateway = Gateway::build(config, shutdown.clone()).await?;
+    upgrade::survive_signal();
+    let gateway = if is_upgrade {
+        upgrade::take_over(config, shutdown.clone()).await?
+    } else {
+        let gateway = Gateway::build(config, shutdown.clone()).await?;
+        gateway.open_to_upgrades()
+    };
     let address = gateway
         .local_addr()
         .map_err(|error| GatewayError::new("the listener has no address", error))?;
@@ -204,7 +244,9 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), GatewayError> {
         show_key(key);
     }
     info!(%address, "listening");
-    tokio::spawn(signals::stop_on_signal(shutdown));
+    tokio::spawn(signals::stop_on_signal(shutdown.clone()));
+    tokio::spawn(upgrade::upgrade_on_signal(shutdown));
+    systemd::ready();
     gateway.run(Some(sources)).await?;
     info!("stopped");
     Ok(())
@@ -364,9 +406,13 @@ fn watch_folder(folder: &Path) -> Option<FolderWatch> {
 }
 
 /// Reads the folder again whenever something in it has changed.
-async fn follow_folder(watch: Option<FolderWatch>, registry: Arc<Registry>, config: Arc<Config>) {
+async fn follow_folder(watch: Option<FolderWatch>, base: Base, config: Arc<Config>) {
     let Some(mut watch) = watch else { return };
     while watch.changed().await.is_some() {
-        read_folder(&registry, &config, false).await;
+        if base.shutdown.is_handed_over() {
+            // The new process does so.
+            return;
+        }
+        read_folder(&base.registry, &config, false).await;
     }
 }

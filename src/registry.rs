@@ -95,16 +95,23 @@ impl Registry {
             numbers: AtomicU64::new(1),
             revision_key,
         };
-        let stored = registry.read_stored().await?;
-        let folder_valves = registry.read_folder_valves().await?;
-        let presets = registry.read_presets().await?;
-        let mut state = registry.state.lock().await;
-        state.stored = stored;
-        state.folder_valves = folder_valves;
-        state.presets = presets;
-        registry.publish(&mut state);
-        drop(state);
+        registry.read_store().await?;
         Ok(registry)
+    }
+
+    /// Takes what the store holds now in place of what it held: another process may have changed it.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn read_store(&self) -> Result<(), StoreError> {
+        let mut state = self.state.lock().await;
+        state.stored = self.read_stored().await?;
+        state.folder_valves = self.read_folder_valves().await?;
+        state.presets = self.read_presets().await?;
+        self.renew_folder(&mut state).await;
+        self.publish(&mut state);
+        Ok(())
     }
 
     /// The snapshot that new requests get.
@@ -127,6 +134,12 @@ impl Registry {
                 ..Function::clone(function)
             });
         }
+        self.renew_folder(&mut state).await;
+        self.publish(&mut state);
+    }
+
+    /// Sets the functions of the folder up again, with the code that they have.
+    async fn renew_folder(&self, state: &mut State) {
         for function in state.folder.clone().into_values() {
             let over_api = state.folder_valves.get(&function.id).cloned();
             let version = Arc::clone(&function.version);
@@ -135,7 +148,6 @@ impl Registry {
                 .await;
             state.folder.insert(function.id.clone(), Arc::new(renewed));
         }
-        self.publish(&mut state);
     }
 
     /// Builds the next snapshot from the two sources and swaps it in.

@@ -5,8 +5,8 @@ use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -88,6 +88,11 @@ impl IntoResponse for Refusal {
         let mut response = (self.status, Json(body)).into_response();
         if let Some(revision) = &self.revision {
             revisions::set_tag(response.headers_mut(), revision);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            // What it is passes: a process that cannot start, a database that is locked or handed over.
+            let seconds = HeaderValue::from_static("1");
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }

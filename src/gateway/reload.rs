@@ -83,7 +83,7 @@ impl Reload {
             ("functions.dir", old.functions.dir != new.functions.dir),
         ];
         for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
-            warn!(key, "this setting changes with the next start");
+            warn!(key, "this setting changes with the next start or upgrade");
         }
     }
 }

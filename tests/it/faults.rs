@@ -11,4 +11,5 @@ mod process;
 mod rig;
 mod security;
 mod soak;
+mod upgrade;
 mod upstream;

@@ -1,8 +1,9 @@
 //! What a connection's socket and its requests know of each other.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use crate::server::pressure::Place;
 
@@ -17,6 +18,8 @@ pub(crate) struct Activity {
     /// What hyper was given and the socket has not taken. Framing makes it a little less than it is.
     held_bytes: Cell<u64>,
     place: Place,
+    /// Who waits for the next request to begin.
+    next: RefCell<Option<Waker>>,
     /// The reader, while it hides the end of the input from hyper.
     reader: RefCell<Option<Waker>>,
     /// Answers that wait for what they wrote to leave.
@@ -33,6 +36,7 @@ impl Activity {
             is_blocked: Cell::default(),
             held_bytes: Cell::default(),
             place,
+            next: RefCell::default(),
             reader: RefCell::default(),
             flush_waiters: RefCell::default(),
         }
@@ -43,7 +47,22 @@ impl Activity {
     pub(crate) fn begin(self: &Rc<Self>) -> Ticket {
         self.in_flight.set(self.in_flight.get() + 1);
         self.started.set(self.started.get() + 1);
+        if let Some(waiter) = self.next.borrow_mut().take() {
+            waiter.wake();
+        }
         Ticket(Rc::clone(self))
+    }
+
+    /// Waits until a request has begun after the first `started`. Cancel safe; one may wait at a time.
+    pub(crate) async fn begun_after(&self, started: u64) {
+        poll_fn(|cx| {
+            if self.started.get() > started {
+                return Poll::Ready(());
+            }
+            *self.next.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// How many requests have not ended.
@@ -53,7 +72,7 @@ impl Activity {
     }
 
     /// How many requests have begun.
-    pub(super) fn started(&self) -> u64 {
+    pub(crate) fn started(&self) -> u64 {
         self.started.get()
     }
 

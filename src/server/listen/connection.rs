@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -42,6 +42,8 @@ const RESET_LIMIT: usize = 32;
 const LOCAL_RESET_LIMIT: usize = 256;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_LIMIT: Duration = Duration::from_secs(20);
+/// How long the next request of a connection is waited for after another process took over.
+const NEXT_REQUEST: Duration = Duration::from_secs(2);
 
 /// What the connections of one thread have in common.
 pub(super) struct Connections<H> {
@@ -173,30 +175,39 @@ impl<H: Handler> Connections<H> {
         S: Socket + 'static,
     {
         let activity = Rc::new(Activity::new(self.readers.enter()));
+        let requests = Rc::clone(&activity);
         let limits = Rc::clone(&self.limits);
         let guard = Guard::new(stream, Rc::clone(&activity), limits, self.half_close);
         let write_limit = self.limits.write;
         let service = service_fn(move |request| {
             let (handler, ticket) = (Rc::clone(&self.handler), activity.begin());
-            respond(handler, request, peer, ticket, write_limit)
+            let is_last = self.shutdown.is_handed_over();
+            respond(handler, request, peer, ticket, write_limit, is_last)
         });
         let io = TokioIo::new(guard);
         let builder = match spoken {
             // To find the version out would cost a connection a second buffer, which it then keeps.
             Spoken::Http1 => {
                 let connection = self.http1.serve_connection(io, service);
-                return self.drive(connection, |it| it.graceful_shutdown()).await;
+                return self
+                    .drive(connection, &requests, |it| it.graceful_shutdown())
+                    .await;
             }
             Spoken::Http2 => &self.http2,
             Spoken::Either => &self.any,
         };
         // Apart, or connections of HTTP/1 would have the size of those of HTTP/2.
         let connection = builder.serve_connection(io, service);
-        Box::pin(self.drive(connection, |it| it.graceful_shutdown())).await
+        Box::pin(self.drive(connection, &requests, |it| it.graceful_shutdown())).await
     }
 
     /// Runs a connection to its end, which `end_soon` brings about after the requests that it has.
-    async fn drive<C, E>(&self, connection: C, end_soon: impl Fn(Pin<&mut C>)) -> io::Result<()>
+    async fn drive<C, E>(
+        &self,
+        connection: C,
+        requests: &Activity,
+        end_soon: impl Fn(Pin<&mut C>),
+    ) -> io::Result<()>
     where
         C: Future<Output = Result<(), E>>,
         E: Into<Box<dyn StdError + Send + Sync>>,
@@ -214,11 +225,33 @@ impl<H: Handler> Connections<H> {
             // One turn of the reactor: a request that has arrived is seen before it is too late.
             () = yield_now() => {}
         }
+        if self.shutdown.is_handed_over() {
+            tokio::select! {
+                biased;
+                served = &mut connection => return served.map_err(io::Error::other),
+                () = self.last_request(requests) => {}
+                () = self.shutdown.cut() => return Err(cut_off()),
+            }
+        }
         end_soon(connection.as_mut());
         tokio::select! {
             served = connection => served.map_err(io::Error::other),
             () = self.shutdown.cut() => Err(cut_off()),
         }
+    }
+
+    /// Waits for the request that may be on its way: who has just connected, or has just had an answer, cannot know
+    /// that another process took over.
+    async fn last_request(&self, requests: &Activity) {
+        if requests.in_flight() > 0 {
+            return;
+        }
+        let limit = match requests.started() {
+            0 => self.limits.head,
+            _ => NEXT_REQUEST,
+        };
+        // The connection is closed after it, whether a request came or not.
+        let _ = timeout(limit, requests.begun_after(requests.started())).await;
     }
 }
 
@@ -232,13 +265,19 @@ async fn respond<H: Handler>(
     peer: Peer,
     ticket: Ticket,
     write_limit: Duration,
+    is_last: bool,
 ) -> Result<Response<Answer>, Infallible> {
     let version = request.version();
-    let response = match answer::refuse(&request) {
+    let mut response = match answer::refuse(&request) {
         Some(refusal) => refusal,
         // hyper keeps room for this whole function as long as the connection lives, and most streams are idle.
         None => Box::pin(answer::catch_panic(handler.handle(request, peer))).await,
     };
+    // HTTP/2 has a frame for it.
+    if is_last && version < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     Ok(response.map(|body| Answer::new(body, version, ticket, write_limit)))
 }
 

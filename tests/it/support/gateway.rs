@@ -18,6 +18,8 @@ use super::python::{python, uv};
 use super::wait::within;
 use crate::PATIENCE;
 
+mod successor;
+
 /// The key of the administrator.
 pub(crate) const ADMIN_KEY: &str = "sk-admin-of-the-tests-0000000000000001";
 
@@ -51,6 +53,7 @@ pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
     log: Log,
     home: Arc<TempDir>,
+    environment: Vec<(String, String)>,
 }
 
 /// What a gateway is to be like.
@@ -178,7 +181,7 @@ impl TestGateway {
         self.ended().await;
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let id = i32::try_from(self.process().0).unwrap();
         let id = rustix::process::Pid::from_raw(id).unwrap();
         rustix::process::kill_process(id, signal).unwrap();
@@ -189,6 +192,34 @@ impl TestGateway {
         within(PATIENCE, "the end of the gateway", self.child.wait())
             .await
             .unwrap()
+    }
+}
+
+impl TestGateway {
+    fn run(
+        mut command: Command,
+        port: u16,
+        home: &Arc<TempDir>,
+        environment: &[(String, String)],
+    ) -> Self {
+        // What functions write beside them is not to stay.
+        command.current_dir(home.path());
+        command
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)));
+        let (stderr, theirs) = std::io::pipe().unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(theirs);
+        let child = command.kill_on_drop(true).spawn().unwrap();
+        Self {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            log: Log::of(stderr),
+            home: Arc::clone(home),
+            environment: environment.to_vec(),
+        }
     }
 }
 
@@ -347,23 +378,7 @@ impl Setup {
             .arg("serve")
             .arg("--config")
             .arg(&config);
-        // What functions write beside them is not to stay.
-        command.current_dir(self.home.path());
-        command
-            .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let (stderr, theirs) = std::io::pipe().unwrap();
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(theirs);
-        let child = command.kill_on_drop(true).spawn().unwrap();
-        TestGateway {
-            child,
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
-            log: Log::of(stderr),
-            home: Arc::clone(&self.home),
-        }
+        TestGateway::run(command, port, &self.home, &self.environment)
     }
 
     fn python_table(&self, python: &Path) -> String {
