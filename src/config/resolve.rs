@@ -186,6 +186,7 @@ fn functions(raw: &Raw, mistakes: &mut Mistakes) -> FunctionsConfig {
 
 fn function_defaults(settings: &Settings<'_>) -> FunctionConfig {
     FunctionConfig {
+        native: None,
         active: true,
         global: None,
         models: Vec::new(),

@@ -1,5 +1,6 @@
 //! `sluicegate check`: the configuration and every function of the folder, without serving anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -39,19 +40,20 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
             .push(format!("`{route}` is opened without filters"));
     }
     let folder = &config.functions.dir;
-    if !folder.is_dir() {
+    let host = Host::new(python_settings(config), vec![Handle::current()]);
+    let mut files = BTreeMap::new();
+    if folder.is_dir() {
+        files = folder::read(folder).map_err(|error| {
+            GatewayError::new(format!("`{}` cannot be read", folder.display()), error)
+        })?;
+        check_isolation(&host, config, &mut findings).await;
+    } else {
         findings
             .good
             .push(format!("no functions folder: {}", folder.display()));
         check_isolation_alone(config, &mut findings).await;
-        return Ok(findings);
     }
-    let files = folder::read(folder).map_err(|error| {
-        GatewayError::new(format!("`{}` cannot be read", folder.display()), error)
-    })?;
-    let host = Host::new(python_settings(config), vec![Handle::current()]);
-    check_isolation(&host, config, &mut findings).await;
-    for (id, source) in files {
+    for (id, source) in folder::with_natives(files, &config.functions) {
         let settings = config
             .functions
             .entries

@@ -17,6 +17,7 @@ use super::function::{
 };
 use super::loader::{Candidate, LoadError};
 use super::{Registry, entry_of, frontmatter, guess};
+use crate::config::FunctionsConfig;
 use crate::store::ids;
 
 /// How long the folder must be quiet before it is read: an editor's save is several events.
@@ -85,6 +86,25 @@ pub fn read(folder: &Path) -> std::io::Result<BTreeMap<FunctionId, String>> {
     Ok(files)
 }
 
+/// The files, and in the place of files the filters in Rust that the configuration names. Of one id a file counts.
+#[must_use]
+pub fn with_natives(
+    mut files: BTreeMap<FunctionId, String>,
+    configured: &FunctionsConfig,
+) -> BTreeMap<FunctionId, String> {
+    for (name, entry) in &configured.entries {
+        let (Some(id), Some(native)) = (FunctionId::parse(name), &entry.native) else {
+            continue;
+        };
+        if files.contains_key(&id) {
+            warn!(function.id = %id, "function is `native` in the configuration and a file too: the file serves");
+        } else {
+            files.insert(id, frontmatter::of_native(name, native));
+        }
+    }
+    files
+}
+
 /// The id that a file's name gives, `None` for files that are no functions.
 fn id_of(path: &Path) -> Option<FunctionId> {
     if path.extension()? != "py" || !path.is_file() {
@@ -128,6 +148,7 @@ impl Registry {
     /// of its id serves yet and `is_start`: then it is put in place all the same, so that requests fail closed
     /// rather than pass by a filter that should have been there.
     pub async fn apply_folder(&self, files: BTreeMap<FunctionId, String>, is_start: bool) {
+        let files = with_natives(files, &self.configured());
         let known = self.state.lock().await.folder.clone();
         let mut next = BTreeMap::new();
         for (id, source) in files {

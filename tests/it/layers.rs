@@ -15,14 +15,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("wire", &[]),
     ("telemetry", &[]),
+    ("native", &["wire"]),
     ("body", &["error"]),
-    ("config", &["error"]),
+    ("config", &["error", "native"]),
     ("store", &["error", "config"]),
     ("auth", &["error", "config", "store"]),
     ("registry", &["error", "config", "store", "wire"]),
     (
         "host",
-        &["error", "config", "registry", "wire", "telemetry"],
+        &["error", "config", "native", "registry", "wire", "telemetry"],
     ),
     ("upstream", &["error", "body", "config", "wire"]),
     (
@@ -32,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "body",
             "config",
             "auth",
+            "native",
             "registry",
             "host",
             "upstream",
@@ -98,7 +100,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "error", "body", "config", "auth", "registry", "store", "host", "wire", "download",
+            "error", "body", "config", "auth", "native", "registry", "store", "host", "wire",
+            "download",
         ],
     ),
     ("download", &[]),

@@ -87,7 +87,7 @@ async fn pass(
     body: &Bytes,
     metadata: &Metadata,
 ) -> Result<(Bytes, Bytes), Failure> {
-    let mut session = host.open(function, context, metadata).await?;
+    let mut session = host.open_filter(function, context, metadata).await?;
     session.call_hook(hook, body, metadata).await
 }
 
