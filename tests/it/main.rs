@@ -22,6 +22,7 @@ mod layers;
 mod leaving;
 mod management;
 mod metrics;
+mod native;
 mod outlets;
 mod pass_through;
 mod pipelines;
