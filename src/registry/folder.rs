@@ -2,6 +2,7 @@
 //! says otherwise.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -96,10 +97,13 @@ pub fn with_natives(
         let (Some(id), Some(native)) = (FunctionId::parse(name), &entry.native) else {
             continue;
         };
-        if files.contains_key(&id) {
-            warn!(function.id = %id, "function is `native` in the configuration and a file too: the file serves");
-        } else {
-            files.insert(id, frontmatter::of_native(name, native));
+        match files.entry(id) {
+            Entry::Occupied(file) => {
+                warn!(function.id = %file.key(), "function is `native` in the configuration and a file too: the file serves");
+            }
+            Entry::Vacant(place) => {
+                place.insert(frontmatter::of_native(name, native));
+            }
         }
     }
     files

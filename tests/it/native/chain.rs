@@ -7,6 +7,24 @@ use crate::support::{
     FakeUpstream, Recorded, Script, answer_of, chat, source, source_with, streamed_chat, whole,
 };
 
+/// Says everything twice.
+const DOUBLING: &str = "
+class Filter:
+    def outlet(self, body):
+        answer = body['messages'][-1]
+        answer['content'] += ' | ' + answer['content']
+        return body
+";
+
+/// Says everything in capitals.
+const SHOUTING: &str = "
+class Filter:
+    def outlet(self, body):
+        answer = body['messages'][-1]
+        answer['content'] = answer['content'].upper()
+        return body
+";
+
 /// Adds `remote` to the last message.
 fn pipelines(request: &Recorded) -> Script {
     let json = |body: Value| {
@@ -65,21 +83,17 @@ async fn outlets_see_what_those_before_them_made_of_the_answer() {
     let upstream = FakeUpstream::echo().await;
     let gateway = setup(&upstream).python().start().await;
     let management = gateway.management();
-    let code = "class Filter:\n    def outlet(self, body):\n        body['messages'][-1]['content'] += ' | ' + str(body['messages'][-1]['content'])\n        return body\n";
-    management.install_filter("m_double", code).await;
-    for (id, words, priority) in [("a_first", "one", -1), ("z_last", "two", 1)] {
+    management.install_filter("m_double", DOUBLING).await;
+    for (id, words, priority) in [("a_first", "one", -1), ("z_last", "two", 0)] {
         management.install_filter(id, &native("words")).await;
         let valves = json!({"words": words, "action": "replace", "replacement": id, "priority": priority, "requests": false});
         management.set_valves(id, &valves).await.expect(200);
     }
-    let answer = gateway
-        .user()
-        .chat(&chat("echo", "one two"))
-        .await
-        .expect(200);
+    management.install_filter("zz_loud", SHOUTING).await;
+    let answer = gateway.user().chat(&chat("echo", "one two")).await;
     assert_eq!(
-        answer.content(),
-        "echo: a_first z_last | echo: a_first z_last"
+        answer.expect(200).content(),
+        "ECHO: A_FIRST Z_LAST | ECHO: A_FIRST Z_LAST"
     );
 }
 
