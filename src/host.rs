@@ -28,7 +28,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use frames::Handler;
@@ -161,8 +160,7 @@ impl Host {
         metadata: &Metadata,
     ) -> Result<FilterSession, Failure> {
         if function.version.learnt.native.is_some() {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            let user = filter::user_of(context, now.map_or(0, |now| now.as_secs()));
+            let user = filter::user_of(context);
             if let Some(session) = FilterSession::native(function, &user) {
                 return Ok(session);
             }

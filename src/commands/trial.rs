@@ -24,6 +24,7 @@ use crate::registry::{
     Candidate, Function, FunctionId, FunctionSettings, FunctionVersion, Loader, Origin, Record,
     Valves, settings_from,
 };
+use crate::store::ids;
 
 /// Who asks in a trial.
 const USER_ID: &str = "00000000-0000-4000-8000-000000000000";
@@ -278,6 +279,7 @@ impl<'a> Run<'a> {
                 .to_string()
                 .into(),
             callbacks: Arc::clone(&listener) as Arc<dyn Callbacks>,
+            now: ids::unix_seconds().unsigned_abs(),
         };
         let metadata = Metadata {
             json: metadata(body, &model).to_string().into(),

@@ -177,7 +177,7 @@ impl From<Refusal> for Failure {
 }
 
 /// The user of a request, as natives are told of the one in `context`.
-pub(super) fn user_of(context: &Context, now: u64) -> Arc<User> {
+pub(super) fn user_of(context: &Context) -> Arc<User> {
     let user: Value = serde_json::from_slice(&context.user).unwrap_or_default();
     let text = |key: &str| user[key].as_str().unwrap_or_default().to_owned();
     Arc::new(User {
@@ -185,7 +185,7 @@ pub(super) fn user_of(context: &Context, now: u64) -> Arc<User> {
         name: text("name"),
         email: text("email"),
         role: text("role"),
-        now,
+        now: context.now,
     })
 }
 
