@@ -179,13 +179,14 @@ async fn a_filter_in_python_becomes_native_and_keeps_its_valves() {
 #[tokio::test]
 async fn native_filters_outlive_the_gateway_and_code_is_code() {
     let upstream = FakeUpstream::echo().await;
-    let gateway = setup(&upstream).start().await;
+    let mut gateway = setup(&upstream).start().await;
     gateway
         .management()
         .install_filter("pii", &native("redact"))
         .await;
     let setup = setup(&upstream).home_of(&gateway).python();
-    drop(gateway);
+    gateway.terminate();
+    gateway.ended().await;
     let gateway = setup.start().await;
     assert_eq!(says(&gateway).await, "echo: mail [mail]");
     let code = source("mark");
