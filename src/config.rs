@@ -36,8 +36,8 @@ pub use self::kind::Kind;
 pub use self::mistake::{Mistake, Mistakes, Origin};
 pub use self::networks::Networks;
 pub use self::resolved::{
-    AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, ModelsConfig, PythonConfig,
-    TlsConfig, UpstreamSettings,
+    AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, MemoryLimit, ModelsConfig,
+    PythonConfig, TlsConfig, UpstreamSettings,
 };
 pub use self::secret::Secret;
 pub use self::settings::{FILE_VARIABLE, SETTINGS, Setting};

@@ -22,12 +22,13 @@ use tracing::{error, info, warn};
 use self::parts::{Parts, Renewing};
 use self::reload::Reload;
 use crate::chat::events::EventLogs;
-use crate::config::{Config, HalfClose, Isolation, Sources};
+use crate::config::{Config, HalfClose, Isolation, MemoryLimit, Sources};
 use crate::host::{Host, IsolationSettings, Leave, PythonSettings};
 use crate::registry::Registry;
 use crate::registry::folder::{self, FolderWatch};
 use crate::server::drain::Shutdown;
 use crate::server::listen::{self, Server};
+use crate::server::{Bound, Pressure};
 use crate::store::Store;
 
 /// Why the gateway did not start, or ended.
@@ -85,6 +86,7 @@ struct Base {
     shutdown: Shutdown,
     ending: watch::Receiver<bool>,
     event_logs: EventLogs,
+    pressure: Pressure,
 }
 
 impl Gateway {
@@ -95,7 +97,8 @@ impl Gateway {
     ///
     /// If the port, the data folder or something else that is needed is not to be had.
     pub async fn build(config: Config, shutdown: Shutdown) -> Result<Self, GatewayError> {
-        let server = Server::bind(&listen_settings(&config)?).map_err(|error| {
+        let pressure = Pressure::default();
+        let server = Server::bind(&listen_settings(&config, &pressure)?).map_err(|error| {
             GatewayError::new(format!("cannot listen on `{}`", config.listen), error)
         })?;
         let store = open_store(&config).await?;
@@ -114,6 +117,7 @@ impl Gateway {
             shutdown,
             ending,
             event_logs: EventLogs::default(),
+            pressure,
         };
         let (parts, first_key) = Parts::build(&config, &base).await?;
         // Watched before it is read: what changes in between is read again.
@@ -166,7 +170,8 @@ impl Gateway {
             sources,
             publish,
         };
-        // Both end with the runtime, after the server: nothing that they do is acknowledged to anybody.
+        // All end with the runtime, after the server: nothing that they do is acknowledged to anybody.
+        tokio::spawn(base.pressure.clone().watch(memory_bound(&config)));
         tokio::spawn(follow_folder(folder, Arc::clone(&base.registry), config));
         tokio::spawn(signals::reload_on_hangup(reload));
         let shutdown = base.shutdown.clone();
@@ -211,7 +216,7 @@ fn show_key(key: &str) {
     eprintln!("\nThe administrator's key, shown this once:\n\n    {mark}{key}{end}\n");
 }
 
-fn listen_settings(config: &Config) -> Result<listen::Settings, GatewayError> {
+fn listen_settings(config: &Config, pressure: &Pressure) -> Result<listen::Settings, GatewayError> {
     let tls = config
         .tls
         .as_ref()
@@ -240,8 +245,17 @@ fn listen_settings(config: &Config) -> Result<listen::Settings, GatewayError> {
             HalfClose::Leave => listen::HalfClose::Leave,
             HalfClose::Serve => listen::HalfClose::Serve,
         },
+        pressure: pressure.clone(),
         drain: config.drain,
     })
+}
+
+fn memory_bound(config: &Config) -> Bound {
+    match config.limits.memory {
+        MemoryLimit::Auto => Bound::System,
+        MemoryLimit::Off => Bound::None,
+        MemoryLimit::Mib(mib) => Bound::Bytes(mib << 20),
+    }
 }
 
 pub(crate) fn python_settings(config: &Config) -> PythonSettings {

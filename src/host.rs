@@ -4,8 +4,11 @@
 //! before the first function is used, so a gateway without functions needs no Python. Filters in Rust are called by
 //! the same names and need none either.
 
+mod abandoned;
+mod breach;
 mod call;
 mod callbacks;
+mod callers;
 mod environment;
 mod failure;
 mod filter;

@@ -34,6 +34,7 @@ pub use self::function::{
     Origin, Pipes, Record, Valves,
 };
 pub use self::grants::GRANTS;
+pub use self::guess::is_function;
 pub use self::loader::{Candidate, CheckedValves, LoadError, LoadFault, Loader};
 pub use self::preset::{Preset, PresetForm};
 pub use self::presets::{Others, PresetError};

@@ -150,7 +150,8 @@ impl Events {
     async fn next(&mut self) -> Option<Result<Bytes>> {
         match self {
             Self::Plain(plain) => plain.next().await,
-            Self::Filtered(filtered) => filtered.next().await,
+            // Apart, or plain streams would have the size of filtered ones.
+            Self::Filtered(filtered) => Box::pin(filtered.next()).await,
             Self::Held(events) => events.next().map(Ok),
             Self::Interleaved(events) => events.next().await,
         }

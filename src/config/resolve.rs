@@ -15,8 +15,8 @@ use super::networks::{Network, Networks};
 use super::open_webui;
 use super::raw::Raw;
 use super::resolved::{
-    AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, ModelsConfig, PythonConfig,
-    TlsConfig, ToolsConfig, UpstreamSettings,
+    AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, MemoryLimit, ModelsConfig,
+    PythonConfig, TlsConfig, ToolsConfig, UpstreamSettings,
 };
 use super::secret::Secret;
 use super::tables::{FunctionConfig, UpstreamConfig, UserConfig};
@@ -99,6 +99,11 @@ fn limits(settings: &Settings<'_>) -> LimitsConfig {
     LimitsConfig {
         body_bytes: settings.size("limits.body_bytes"),
         bodies_mib: settings.size("limits.bodies_mib"),
+        memory: match settings.0.integer("limits.memory_mib") {
+            None => MemoryLimit::Auto,
+            Some(0) => MemoryLimit::Off,
+            Some(mib) => MemoryLimit::Mib(mib),
+        },
         head: settings.seconds("limits.head_seconds"),
         body: settings.seconds("limits.body_seconds"),
         idle: settings.seconds("limits.idle_seconds"),

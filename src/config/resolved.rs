@@ -74,6 +74,8 @@ pub struct LimitsConfig {
     pub body_bytes: usize,
     /// Memory of all request bodies together, in MiB.
     pub bodies_mib: usize,
+    /// Near which memory load is shed.
+    pub memory: MemoryLimit,
     /// How long the head of a request may take to arrive.
     pub head: Duration,
     /// How long the body of a request may stall.
@@ -86,6 +88,17 @@ pub struct LimitsConfig {
     pub connections: usize,
     /// Most connections of one address at a time, 0 for no limit.
     pub connections_per_address: usize,
+}
+
+/// How much memory the gateway may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// What its container and the machine allow.
+    Auto,
+    /// Any amount.
+    Off,
+    /// So many MiB, if container and machine allow as much.
+    Mib(u64),
 }
 
 /// What is logged, and how.

@@ -247,13 +247,13 @@ impl Runner {
         // From here on: the next call must not be sent into a process that hangs.
         seat.suspect();
         let (runner, seat) = (Arc::clone(self), Arc::clone(seat));
+        let task = async move { runner.deal_with_overrun(&seat, call).await };
         // Ends within the limits it waits for.
-        self.shared
-            .runtime()
-            .spawn(async move { runner.deal_with_overrun(&seat, call).await });
+        self.spawn(task);
     }
 
-    async fn deal_with_overrun(&self, seat: &Arc<Seat>, mut call: Question) {
+    /// As [`Runner::overrun`], once `seat` is suspected.
+    pub(super) async fn deal_with_overrun(&self, seat: &Arc<Seat>, mut call: Question) {
         call.cancel();
         let is_alive = answers_ping(&seat.worker).await;
         // A call that lets go leaves the process as it was; behind one that does not, the next would be stuck too.
@@ -269,11 +269,22 @@ impl Runner {
         }
         seat.clear();
         if is_alive && !is_well {
-            warn!(function.id = %self.id, pid = seat.worker.pid(), "a call cannot be cancelled, its process is replaced");
-            metrics::worker_failed(WorkerEnd::Replaced);
             drop(call);
-            seat.retire().await;
+            self.replace(seat).await;
         }
+    }
+
+    /// Lets a process that a call does not let go of finish the others, and ends it.
+    pub(super) async fn replace(&self, seat: &Arc<Seat>) {
+        warn!(function.id = %self.id, pid = seat.worker.pid(), "a call cannot be cancelled, its process is replaced");
+        metrics::worker_failed(WorkerEnd::Replaced);
+        self.give_up(seat);
+        seat.retire().await;
+    }
+
+    /// Runs a task that ends by itself, on a runtime of ours.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.shared.runtime().spawn(task);
     }
 
     /// New calls no longer go to this seat.
@@ -327,7 +338,7 @@ async fn answers_ping(worker: &Worker) -> bool {
 }
 
 impl Seat {
-    fn suspect(&self) {
+    pub(super) fn suspect(&self) {
         self.suspicions.send_modify(|suspicions| *suspicions += 1);
     }
 

@@ -13,6 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{
@@ -25,7 +26,11 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
+
+/// How long an interpreter may take to start and import what functions usually need.
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Longest datagram of the zygote.
 const MESSAGE_BYTES: usize = 16 * 1024;
@@ -118,13 +123,18 @@ impl Zygote {
         // tokio has no type for SEQPACKET; its datagram socket only waits, the calls below are ours.
         let control = UnixDatagram::from_std(std::os::unix::net::UnixDatagram::from(ours))?;
         let control = Arc::new(control);
+        let ready = timeout(START_LIMIT, receive(&control)).await;
+        let ready = ready.map_err(|_| {
+            let limit = START_LIMIT.as_secs();
+            io::Error::other(format!("Python took longer than {limit} s to start"))
+        })?;
         let Some((
             Message::Ready {
                 ready: true,
                 python,
             },
             _,
-        )) = receive(&control).await?
+        )) = ready?
         else {
             let said = last_words(stderr).await;
             return Err(io::Error::other(format!(
@@ -326,4 +336,29 @@ async fn drain(mut stderr: ChildStderr) {
         .await
         .is_ok_and(|length| length > 0)
     {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// The clock stands still until nothing else is left to wait for.
+    #[tokio::test(start_paused = true)]
+    async fn an_interpreter_that_hangs_is_not_waited_for_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python");
+        std::fs::write(&python, "#!/bin/sh\nexec sleep 3600\n").unwrap();
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&python, executable).unwrap();
+        let launch = Launch {
+            python,
+            runtime: folder.path().into(),
+            scratch: folder.path().into(),
+            variables: Vec::new(),
+        };
+        let error = Zygote::start(&launch).await.unwrap_err();
+        assert_eq!(error.to_string(), "Python took longer than 60 s to start");
+    }
 }

@@ -35,7 +35,8 @@ pub(super) fn learnt(id: &FunctionId, source: &str, why: &str) -> Learnt {
 }
 
 /// Whether the text has a class that makes it a function.
-pub(super) fn is_function(source: &str) -> bool {
+#[must_use]
+pub fn is_function(source: &str) -> bool {
     class_of(source).is_some()
 }
 

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use crate::body::Body;
 use crate::config::Networks;
 
+use super::Pressure;
 use super::drain::Shutdown;
 pub use super::guard::{HalfClose, Limits};
 
@@ -52,6 +53,8 @@ pub struct Settings {
     pub trusted_proxies: Networks,
     /// What the end of a client's input means.
     pub half_close: HalfClose,
+    /// How short memory is.
+    pub pressure: Pressure,
     /// How long requests may take to finish after the first signal.
     pub drain: Duration,
 }

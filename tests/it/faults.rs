@@ -5,6 +5,7 @@ mod client;
 mod configuration;
 mod functions;
 mod http2;
+mod memory;
 mod process;
 mod rig;
 mod security;

@@ -142,6 +142,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("toml", &["config"]),
     ("frames", &["host"]),
+    ("heap", &["server"]),
     ("pingora_ketama", &["upstream"]),
     ("rustls", &["server", "upstream", "main"]),
     ("tokio_rustls", &["server", "upstream"]),

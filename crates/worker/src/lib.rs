@@ -17,7 +17,7 @@ mod syscalls;
 mod text;
 mod watch;
 
-use frames::{GIVEN_UP, Handler, INITIAL_CREDIT, Item, Kind, Source};
+use frames::{CREDIT_BYTES, GIVEN_UP, Handler, INITIAL_CREDIT, Item, Kind, Source};
 use pyo3::prelude::*;
 
 const KINDS: [(&str, Kind); 22] = [
@@ -83,6 +83,7 @@ fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(watch::watch, module)?)?;
     module.add_function(wrap_pyfunction!(watch::name_process, module)?)?;
     module.add("INITIAL_CREDIT", INITIAL_CREDIT)?;
+    module.add("CREDIT_BYTES", CREDIT_BYTES)?;
     module.add("GIVEN_UP", GIVEN_UP)?;
     for (name, kind) in KINDS {
         module.add(name, kind.code())?;

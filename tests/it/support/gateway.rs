@@ -223,6 +223,12 @@ impl Setup {
         self
     }
 
+    /// The same on another interpreter.
+    pub(crate) fn interpreter(mut self, path: &Path) -> Self {
+        self.python = Some(path.to_owned());
+        self
+    }
+
     /// Lines of TOML for the table `python`.
     pub(crate) fn python_settings(mut self, lines: &str) -> Self {
         self.python_settings += &format!("{lines}\n");

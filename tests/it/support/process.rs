@@ -12,8 +12,17 @@ pub(crate) struct Process(pub(crate) u32);
 impl Process {
     /// Memory in use, in KiB.
     pub(crate) fn rss_kib(self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The part of it that belongs to no file.
+    pub(crate) fn anonymous_kib(self) -> u64 {
+        self.status_kib("RssAnon:")
+    }
+
+    fn status_kib(self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(name));
         let line = line.expect("a running process has memory");
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
