@@ -21,6 +21,7 @@ use sluicegate::chat::request::{ChatRequest, Incoming};
 use sluicegate::config::{self, Config, Sources};
 use sluicegate::host::{Host, PythonSettings};
 use sluicegate::models::{Model, Models};
+use sluicegate::native::{Kind as Native, Session, User};
 use sluicegate::registry::folder::Files;
 use sluicegate::registry::{
     Candidate, CheckedValves, FunctionId, FunctionSettings, FunctionVersion, Learnt, LoadError,
@@ -49,7 +50,7 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = json_gate, event_streams, worker_frames, chain
+    targets = json_gate, event_streams, worker_frames, chain, native_filters
 }
 criterion_main!(benches);
 
@@ -130,13 +131,38 @@ fn chain(criterion: &mut Criterion) {
                 &house.snapshot,
                 &request,
                 &house.model,
-                None,
+                Vec::new(),
                 &incoming,
             )
         });
     });
     group.bench_function("request/1KiB", |bencher| {
         bencher.iter(|| ChatRequest::parse(&incoming, black_box(body.clone())));
+    });
+}
+
+fn native_filters(criterion: &mut Criterion) {
+    let redact = || {
+        let kind = Native::find("redact").expect("there is this kind");
+        let filter = kind.filter(b"{}").expect("the defaults fit");
+        Session::new(filter, Arc::new(User::default()), None)
+    };
+    let mut group = criterion.benchmark_group("native");
+    let body = chat_body(4 * 1024);
+    let hit = String::from_utf8_lossy(&body).replace("like.", "like? ann@example.com");
+    for (name, body) in [("passed", body), ("changed", hit.into())] {
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(format!("redact/4KiB {name}"), |bencher| {
+            let session = redact();
+            bencher.iter(|| session.inlet(black_box(&body)));
+        });
+    }
+    let event = event();
+    let data = Bytes::from(event.strip_prefix(b"data: ").unwrap_or(&event).to_vec());
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("redact/event", |bencher| {
+        let mut session = redact();
+        bencher.iter(|| session.event(black_box(&data)));
     });
 }
 

@@ -190,6 +190,7 @@ fn functions() -> Router<Managed> {
         .route("/sync", post(import::sync))
         .route("/load/url", post(import::load_url))
         .route("/environments", get(environments::list))
+        .route("/native", get(functions::natives))
         .nest("/id/{id}", function().layer(from_fn(reply::functions_only)))
 }
 

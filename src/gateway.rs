@@ -386,7 +386,8 @@ fn ending(shutdown: &Shutdown) -> watch::Receiver<bool> {
 async fn read_folder(registry: &Registry, config: &Config, is_start: bool) {
     let folder = config.functions.dir.clone();
     if is_start && !folder.is_dir() {
-        return;
+        // The configuration may name filters that need no file.
+        return registry.apply_folder(Default::default(), is_start).await;
     }
     let files = tokio::task::spawn_blocking(move || folder::read(&folder)).await;
     match files {

@@ -1,7 +1,8 @@
 //! The gateway's half of Python: processes, and calls to the functions in them.
 //!
 //! A function version runs in a worker of its own (or of its group), forked from a warm zygote. Nothing here starts
-//! before the first function is used, so a gateway without functions needs no Python.
+//! before the first function is used, so a gateway without functions needs no Python. Filters in Rust are called by
+//! the same names and need none either.
 
 mod abandoned;
 mod breach;
@@ -11,6 +12,7 @@ mod callers;
 mod descriptors;
 mod environment;
 mod failure;
+mod filter;
 mod group;
 mod interpreter;
 mod isolation;
@@ -36,13 +38,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use frames::Handler;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 pub use self::callbacks::{Alone, Callbacks, Question, Refusal};
 pub use self::environment::{EnvironmentReport, EnvironmentState, Leave, PythonSettings};
 pub use self::failure::{Exception, Failure};
+pub use self::filter::FilterSession;
 pub use self::isolation::{IsolationSettings, Protection};
 pub use self::output::Output;
 pub use self::pipe::{PipeAnswer, PipeItem, PipeStream};
@@ -56,6 +59,7 @@ use self::nursery::Nursery;
 use self::output::SlotOutput;
 use self::runner::Runner;
 use self::worker::Worker;
+use crate::registry::frontmatter;
 use crate::registry::function::Pocket;
 use crate::registry::loader::Candidate;
 use crate::registry::{
@@ -147,6 +151,27 @@ impl Host {
             context,
             metadata,
         ))
+    }
+
+    /// Begins a filter's part in a request, in a process or, if it is one in Rust, here.
+    ///
+    /// # Errors
+    ///
+    /// If no process can be started, or the code does not load.
+    pub async fn open_filter(
+        &self,
+        function: &Arc<Function>,
+        context: &Context,
+        metadata: &Metadata,
+    ) -> Result<FilterSession, Failure> {
+        if function.version.learnt.native.is_some() {
+            let user = filter::user_of(context);
+            if let Some(session) = FilterSession::native(function, &user) {
+                return Ok(session);
+            }
+        }
+        let session = self.open(function, context, metadata).await?;
+        Ok(FilterSession::Worker(Box::new(session)))
     }
 
     /// The models of a manifold, each `{"id", "name"}`, as JSON.
@@ -275,7 +300,10 @@ impl Loader for Host {
         candidate: &'a Candidate,
         settings: &'a FunctionSettings,
     ) -> BoxFuture<'a, Result<Learnt, LoadError>> {
-        self.load_candidate(candidate, settings).boxed()
+        match frontmatter::native(&candidate.source) {
+            Some(name) => ready(filter::learn(&name)).boxed(),
+            None => self.load_candidate(candidate, settings).boxed(),
+        }
     }
 
     fn check_valves<'a>(
@@ -285,7 +313,10 @@ impl Loader for Host {
         values: &'a Value,
         user: bool,
     ) -> BoxFuture<'a, Result<CheckedValves, LoadError>> {
-        self.check(version, settings, values, user).boxed()
+        match &version.learnt.native {
+            Some(name) => ready(filter::check(name, values, user)).boxed(),
+            None => self.check(version, settings, values, user).boxed(),
+        }
     }
 
     fn valves_spec<'a>(
@@ -295,7 +326,10 @@ impl Loader for Host {
         asker: &'a Value,
         user: bool,
     ) -> BoxFuture<'a, Result<Value, LoadError>> {
-        self.spec(version, settings, asker, user).boxed()
+        match &version.learnt.native {
+            Some(name) => ready(filter::spec(name, user)).boxed(),
+            None => self.spec(version, settings, asker, user).boxed(),
+        }
     }
 
     fn settle(&self, snapshot: &Snapshot) {

@@ -8,6 +8,7 @@
 //!   that models and pipes may use on the way.
 //! - [`registry`] holds what is installed and configured now, one immutable snapshot at a time.
 //! - [`host`] is the gateway's half of Python: processes, and calls to the functions in them.
+//! - [`native`] holds the filters in Rust, which need no process.
 //! - [`upstream`] talks to model servers.
 //! - [`wire`] turns bytes of the protocols into values and back.
 //! - [`server`] accepts connections and finds out what each request wants.
@@ -38,6 +39,7 @@ pub mod error;
 pub mod gateway;
 pub mod host;
 pub mod models;
+pub mod native;
 pub mod passthrough;
 pub mod registry;
 pub mod server;

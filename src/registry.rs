@@ -200,6 +200,7 @@ impl Registry {
             targets: targets.and_then(|targets| targets.pipelines),
             stored,
             priority,
+            pocket: Default::default(),
         })
     }
 }

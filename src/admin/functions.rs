@@ -11,15 +11,35 @@ use serde_json::{Map, Value, json};
 use super::reply::{Administrator, Answer, Form, Refusal};
 use super::revisions::{IfMatch, OnlyNew, Tagged, TaggedAnswer};
 use crate::host::Host;
-use crate::registry::{ChangeError, Edit, Function, LoadFault, NewFunction, Registry};
+use crate::native::KINDS;
+use crate::registry::{ChangeError, Edit, Function, LoadFault, NewFunction, Registry, frontmatter};
 
 /// What a client sends to create or update a function.
 #[derive(Debug, Deserialize)]
 pub(super) struct FunctionForm {
     id: String,
     name: String,
-    content: String,
+    /// Its code; left out where `native` says what it is.
+    #[serde(default)]
+    content: Option<String>,
+    /// The filter in Rust that it is.
+    #[serde(default)]
+    native: Option<String>,
     meta: Map<String, Value>,
+}
+
+impl FunctionForm {
+    /// The text of the function.
+    fn content(&self) -> Result<String, Refusal> {
+        match (&self.content, &self.native) {
+            (Some(content), None) => Ok(content.clone()),
+            (None, Some(native)) => Ok(frontmatter::of_native(&self.name, native)),
+            _ => Err(Refusal::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "a function has either `content` or `native`",
+            )),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -31,7 +51,7 @@ pub(super) struct ExportQuery {
 /// A function without its code.
 fn summary(function: &Function) -> Value {
     let record = &function.record;
-    json!({
+    let mut summary = json!({
         "id": function.id.as_str(),
         "user_id": record.user_id,
         "name": record.name,
@@ -42,7 +62,11 @@ fn summary(function: &Function) -> Value {
         "version_id": record.version_id,
         "updated_at": record.updated_at,
         "created_at": record.created_at,
-    })
+    });
+    if let Some(native) = &function.version.learnt.native {
+        summary["native"] = json!(native);
+    }
+    summary
 }
 
 /// A function without its code, and why that was not loaded, if so.
@@ -94,6 +118,20 @@ pub(super) async fn list_for_admin(
     ))
 }
 
+/// The filters in Rust that functions can be made from.
+pub(super) async fn natives(_: Administrator) -> Answer {
+    let described = KINDS.iter().map(|kind| {
+        json!({
+            "native": kind.name,
+            "description": kind.about,
+            "handlers": kind.handlers,
+            "valves_spec": kind.valves_spec(),
+            "user_valves_spec": kind.user_valves_spec(),
+        })
+    });
+    Ok(Json(described.collect()))
+}
+
 pub(super) async fn export(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
@@ -127,9 +165,9 @@ pub(super) async fn create(
     Form(form): Form<FunctionForm>,
 ) -> TaggedAnswer {
     let new = NewFunction {
+        content: form.content()?,
         id: form.id,
         name: form.name,
-        content: form.content,
         meta: Value::Object(form.meta),
         user_id: caller.user.id.clone(),
     };
@@ -155,8 +193,8 @@ pub(super) async fn update(
     Form(form): Form<FunctionForm>,
 ) -> TaggedAnswer {
     let edit = Edit {
+        content: form.content()?,
         name: form.name,
-        content: form.content,
         meta: Value::Object(form.meta),
         user_id: caller.user.id.clone(),
     };

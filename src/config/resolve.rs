@@ -206,6 +206,7 @@ fn load_url_hosts(settings: &Settings<'_>, mistakes: &mut Mistakes) -> Hosts {
 
 fn function_defaults(settings: &Settings<'_>) -> FunctionConfig {
     FunctionConfig {
+        native: None,
         active: true,
         global: None,
         models: Vec::new(),

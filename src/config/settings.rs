@@ -5,6 +5,7 @@ use super::choices::{
     NetworkAccess, Requirements, Role, StreamOutlet, UpstreamKind,
 };
 use super::kind::Kind;
+use crate::native;
 
 /// The variable that names the configuration file, as the flag `--config` does.
 pub const FILE_VARIABLE: &str = "SLUICEGATE_CONFIG";
@@ -213,6 +214,7 @@ pub(super) const USER_FIELDS: &[Field] = &[
 /// The keys of `[function.<id>]`.
 #[rustfmt::skip]
 pub(super) const FUNCTION_FIELDS: &[Field] = &[
+    field("native", Kind::Choice(native::NAMES), "Which native filter it is, in the place of a file of the folder."),
     field("active", Kind::Bool, "Whether it runs at all, if it is a file of the folder. Default `true`."),
     field("global", Kind::Bool, "Whether a filter or action of the folder is for every model. Default: filters are."),
     field("models", Kind::List, "Models that a filter runs on, and on presets made of them, or that offer an action, if it is not global."),

@@ -7,8 +7,9 @@ use tokio::runtime::Handle;
 use super::{GatewayError, python_settings, unknown};
 use crate::config::{Config, FunctionConfig, Isolation, StreamOutlet};
 use crate::host::{Host, Protection};
+use crate::registry::folder::{self, Files};
 use crate::registry::function::{FunctionId, Learnt};
-use crate::registry::{Candidate, Loader, folder, settings_from};
+use crate::registry::{Candidate, Loader, settings_from};
 use crate::store;
 
 /// What a check found.
@@ -40,19 +41,20 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
             .push(format!("`{route}` is opened without filters"));
     }
     let folder = &config.functions.dir;
-    if !folder.is_dir() {
-        check_tables(config, &[], &mut findings);
+    let host = Host::new(python_settings(config), vec![Handle::current()]);
+    let mut files = Files::default();
+    if folder.is_dir() {
+        files = folder::read(folder).map_err(|error| {
+            GatewayError::new(format!("`{}` cannot be read", folder.display()), error)
+        })?;
+        check_isolation(&host, config, &mut findings).await;
+    } else {
         findings
             .good
             .push(format!("no functions folder: {}", folder.display()));
         check_isolation_alone(config, &mut findings).await;
-        return Ok(findings);
     }
-    let files = folder::read(folder).map_err(|error| {
-        GatewayError::new(format!("`{}` cannot be read", folder.display()), error)
-    })?;
-    let host = Host::new(python_settings(config), vec![Handle::current()]);
-    check_isolation(&host, config, &mut findings).await;
+    let files = files.with_natives(&config.functions);
     let ids: Vec<&str> = files.ids().collect();
     check_tables(config, &ids, &mut findings);
     for (id, error) in &files.unreadable {

@@ -34,6 +34,8 @@ pub struct Context {
     pub http: Bytes,
     /// Where functions ask for more.
     pub callbacks: Arc<dyn Callbacks>,
+    /// The time of the request, in seconds since 1970.
+    pub now: u64,
 }
 
 /// `__metadata__`, which functions may change and which travels from one to the next.

@@ -17,6 +17,7 @@ use super::function::{
 };
 use super::loader::{Candidate, LoadError};
 use super::{Registry, entry_of, frontmatter, guess};
+use crate::config::FunctionsConfig;
 use crate::store::ids;
 
 /// How long the folder must be quiet before it is read: an editor's save is several events.
@@ -79,6 +80,24 @@ impl Files {
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         let ids = self.sources.keys().chain(self.unreadable.keys());
         ids.map(FunctionId::shown)
+    }
+
+    /// With the filters in Rust that the configuration names in the place of files. Of one id a file counts, also one
+    /// that cannot be read.
+    #[must_use]
+    pub fn with_natives(mut self, configured: &FunctionsConfig) -> Self {
+        for (name, entry) in &configured.entries {
+            let (Some(id), Some(native)) = (FunctionId::parse(name), &entry.native) else {
+                continue;
+            };
+            if self.sources.contains_key(&id) || self.unreadable.contains_key(&id) {
+                warn!(function.id = %id, "function is `native` in the configuration and a file too: the file serves");
+            } else {
+                self.sources
+                    .insert(id, frontmatter::of_native(name, native));
+            }
+        }
+        self
     }
 }
 
@@ -143,6 +162,7 @@ impl Registry {
     /// unless nothing of its id serves yet and `is_start`: then it is put in place all the same, so that requests fail
     /// closed rather than pass by a filter that should have been there.
     pub async fn apply_folder(&self, files: Files, is_start: bool) {
+        let files = files.with_natives(&self.configured());
         let known = self.state.lock().await.folder.clone();
         let mut next = self.stand_ins(&files.unreadable, &known, is_start).await;
         for (id, source) in files.sources {

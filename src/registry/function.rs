@@ -194,6 +194,9 @@ pub struct Learnt {
     /// How it lists its models.
     #[serde(default)]
     pub pipes: Pipes,
+    /// Which of the filters in Rust it is, if it is one and no code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<String>,
     /// What its author should know.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -210,6 +213,32 @@ fn yes() -> bool {
 }
 
 impl Learnt {
+    /// What is known of a function of this kind of which nothing else is.
+    #[must_use]
+    pub fn of(kind: FunctionKind) -> Self {
+        Self {
+            kind,
+            handlers: BTreeMap::new(),
+            toggle: false,
+            file_handler: false,
+            citation: true,
+            icon: None,
+            icon_url: None,
+            actions: Vec::new(),
+            specs: Vec::new(),
+            valves_spec: Value::Null,
+            user_valves_spec: Value::Null,
+            has_user_valves: false,
+            priority: 0.0,
+            targets: None,
+            pipes: Pipes::None,
+            native: None,
+            warnings: Vec::new(),
+            not_loaded: None,
+            is_unreadable: false,
+        }
+    }
+
     /// Whether it has a handler of this name.
     #[must_use]
     pub fn handles(&self, name: &str) -> bool {
@@ -217,7 +246,7 @@ impl Learnt {
     }
 }
 
-/// A place in which the host keeps the process of a version; emptied when the version is dropped.
+/// A place in which the host keeps what it makes of a version of code or valves; emptied when that is dropped.
 #[derive(Default)]
 pub struct Pocket(OnceLock<Arc<dyn Any + Send + Sync>>);
 
@@ -283,6 +312,8 @@ pub struct Valves {
     pub priority: f64,
     /// The models that they name in `pipelines`, which is how filters of the Pipelines server choose theirs.
     pub targets: Option<Vec<String>>,
+    /// The filter in Rust that they make, if the function is one.
+    pub pocket: Pocket,
 }
 
 /// What happens when a function fails by accident, and what it may use up.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::frontmatter;
-use super::function::{EVERY_MODEL, FunctionId, FunctionKind, Learnt, Pipes};
+use super::function::{EVERY_MODEL, FunctionId, FunctionKind, Learnt};
 
 /// The classes that make a module a function, in the order in which the loader looks for them, with the handler that
 /// stands for the rest.
@@ -25,26 +25,12 @@ pub(super) fn learnt(id: &FunctionId, source: &str, why: &str) -> Learnt {
     };
     let handlers = [handler].into_iter().filter(|handler| !handler.is_empty());
     Learnt {
-        kind,
         handlers: handlers
             .map(|handler| (handler.to_owned(), Value::Null))
             .collect(),
-        toggle: false,
-        file_handler: false,
-        citation: true,
-        icon: None,
-        icon_url: None,
-        actions: Vec::new(),
-        specs: Vec::new(),
-        valves_spec: Value::Null,
-        user_valves_spec: Value::Null,
-        has_user_valves: false,
-        priority: 0.0,
-        targets: None,
-        pipes: Pipes::None,
-        warnings: Vec::new(),
+        native: frontmatter::native(source),
         not_loaded: Some(why.to_owned()),
-        is_unreadable: false,
+        ..Learnt::of(kind)
     }
 }
 

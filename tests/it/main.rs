@@ -22,6 +22,7 @@ mod layers;
 mod leaving;
 mod management;
 mod metrics;
+mod native;
 mod opened_routes;
 mod outlets;
 mod pass_through;

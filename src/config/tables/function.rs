@@ -15,6 +15,8 @@ use crate::config::text;
 /// How a function is set up.
 #[derive(Clone, PartialEq)]
 pub struct FunctionConfig {
+    /// Which of the filters in Rust it is, if it is one of those and no file.
+    pub native: Option<String>,
     /// Whether it runs at all.
     pub active: bool,
     /// Whether it runs on every model; if nothing was written, filters do.
@@ -83,6 +85,7 @@ impl FunctionConfig {
         let limit =
             |key: &str, default: Duration| fields.seconds(key).or(timeout).unwrap_or(default);
         Self {
+            native: fields.text("native").map(str::to_owned),
             active: fields.bool("active").unwrap_or(defaults.active),
             global: fields.bool("global").or(defaults.global),
             models: names_of_models(fields, mistakes),
