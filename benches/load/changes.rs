@@ -63,7 +63,7 @@ pub(crate) fn print(field: &Field, options: &Options, report: &mut Report) {
 }
 
 fn measure(addr: SocketAddr, change: Change, window: Duration) -> Result<Vec<Cell>> {
-    let functions = Functions::of(addr);
+    let functions = Functions::of(addr)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(functions.install())?;
     let asked = Load {
@@ -95,13 +95,14 @@ struct Functions {
 }
 
 impl Functions {
-    fn of(addr: SocketAddr) -> Self {
+    fn of(addr: SocketAddr) -> Result<Self> {
         // The client wants a provider although nothing here is encrypted; a second one is refused, and not needed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self {
-            http: Client::new(),
+        let http = Client::builder().timeout(LONG).build()?;
+        Ok(Self {
+            http,
             base: format!("http://{addr}/api/v1/functions"),
-        }
+        })
     }
 
     async fn install(&self) -> Result<()> {
