@@ -139,7 +139,13 @@ impl<S: Socket> Guard<S> {
         self.received += bytes.len() as u64;
         if let Verdict::Refuse { at } = self.head.feed(bytes) {
             buffer.set_filled(start + at);
-            self.input = Input::Refused(hand_out(POISON, buffer));
+            // By itself, for hyper answers 431 where the good part alone is too long.
+            let rest = if at == 0 {
+                hand_out(POISON, buffer)
+            } else {
+                POISON
+            };
+            self.input = Input::Refused(rest);
         }
     }
 

@@ -15,6 +15,11 @@ def tell(text):
         connection.sendall(text.encode())
 
 
+def process():
+    """The process as it is known from outside: its number, and the namespace in which that is its number."""
+    return f"{os.getpid()}@{os.readlink('/proc/self/ns/pid')}"
+
+
 class Pipe:
     def pipes(self):
         return [{"id": way, "name": way} for way in WAYS]
@@ -27,14 +32,14 @@ class Pipe:
     def plain(self):
         try:
             while True:
-                yield f"{os.getpid()} "
+                yield f"{process()} "
                 time.sleep(0.003)
         finally:
             tell("plain ended")
 
     def flood(self):
         try:
-            yield f"{os.getpid()} "
+            yield f"{process()} "
             while True:
                 yield "x" * 10_000
                 time.sleep(0.001)
@@ -44,13 +49,13 @@ class Pipe:
     def deaf(self):
         while True:
             try:
-                yield f"{os.getpid()} "
+                yield f"{process()} "
                 time.sleep(0.003)
             except GeneratorExit:
                 tell("deaf was told")
 
     async def deaf_async(self):
-        yield f"{os.getpid()} "
+        yield f"{process()} "
         while True:
             try:
                 await asyncio.sleep(3600)
@@ -60,13 +65,13 @@ class Pipe:
     def finally_(self):
         try:
             while True:
-                yield f"{os.getpid()} "
+                yield f"{process()} "
                 time.sleep(0.003)
         finally:
             time.sleep(3600)
 
     def blocked(self):
-        yield f"{os.getpid()} "
+        yield f"{process()} "
         time.sleep(3600)
         yield "never"
 
@@ -74,7 +79,7 @@ class Pipe:
         async def wait_for_ever():
             await asyncio.sleep(3600)
 
-        yield f"{os.getpid()} "
+        yield f"{process()} "
         loop = asyncio.new_event_loop()
         loop.run_until_complete(wait_for_ever())
 

@@ -49,7 +49,7 @@ impl Pressure {
             gone: 0,
         };
         loop {
-            match watch.look().await {
+            match watch.look() {
                 Ok(reading) => sleep(pause_after(&reading)).await,
                 Err(error) => return warn!(%error, "memory is not watched"),
             }
@@ -66,16 +66,15 @@ fn pause_after(reading: &Reading) -> Duration {
 }
 
 impl Watch {
-    async fn look(&mut self) -> std::io::Result<Reading> {
-        let mut reading = self.gauge.read()?;
-        let is_tight = self.level.next(reading.thousandths()) >= Level::Tight;
-        if is_tight && is_due(&mut self.trimmed, BETWEEN_TRIMS) {
-            // Apart from this runtime, which management needs: it may take a while.
-            let _ = tokio::task::spawn_blocking(heap::trim).await;
-            reading = self.gauge.read()?;
+    fn look(&mut self) -> std::io::Result<Reading> {
+        let reading = self.gauge.read()?;
+        let next = self.level.next(reading.thousandths());
+        if next >= Level::Tight && is_due(&mut self.trimmed, BETWEEN_TRIMS) {
+            // Not waited for: it takes the allocator's locks one by one, and memory fills meanwhile.
+            drop(tokio::task::spawn_blocking(heap::trim));
         }
         metrics::set_memory(reading.used_bytes, reading.resident_bytes);
-        self.step(self.level.next(reading.thousandths()), &reading);
+        self.step(next, &reading);
         if self.level == Level::Critical && is_due(&mut self.let_go, BETWEEN_ROUNDS) {
             self.let_readers_go(&reading);
         }

@@ -50,6 +50,17 @@ impl Process {
         ticks.sum()
     }
 
+    /// What it calls itself: its number in its own namespace, and which one that is.
+    pub(crate) fn own_name(self) -> Option<String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0)).ok()?;
+        let numbers = status
+            .lines()
+            .find_map(|line| line.strip_prefix("NSpid:"))?;
+        let number = numbers.split_whitespace().last()?;
+        let namespace = fs::read_link(format!("/proc/{}/ns/pid", self.0)).ok()?;
+        Some(format!("{number}@{}", namespace.display()))
+    }
+
     /// Its name, empty if it is gone.
     pub(crate) fn name(self) -> String {
         let name = fs::read_to_string(format!("/proc/{}/comm", self.0));
