@@ -1,7 +1,8 @@
 //! `sluicegate_core`: the part of a Python worker that is not Python.
 //!
 //! [`core`] moves frames over the worker's socket, [`encode`] writes Python values as JSON (reading it is
-//! jiter's work), [`socket`] makes the system calls, [`watch`] ends a worker whose gateway is gone.
+//! jiter's work), [`socket`] makes the system calls, [`usage`] tells what a thread has used, [`watch`] ends a worker whose
+//! gateway is gone.
 //! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`].
 //! The code that acts on the frames is `python/sluicegate_worker`.
 
@@ -15,6 +16,7 @@ mod refused;
 mod socket;
 mod syscalls;
 mod text;
+mod usage;
 mod watch;
 
 use frames::{GIVEN_UP, Handler, INITIAL_CREDIT, Item, Kind, Source};
@@ -80,6 +82,7 @@ fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(privileges::hide_process, module)?)?;
     module.add_function(wrap_pyfunction!(privileges::adopt_orphans, module)?)?;
     module.add_function(wrap_pyfunction!(encode::dumps, module)?)?;
+    module.add_function(wrap_pyfunction!(usage::thread_usage, module)?)?;
     module.add_function(wrap_pyfunction!(watch::watch, module)?)?;
     module.add_function(wrap_pyfunction!(watch::name_process, module)?)?;
     module.add("INITIAL_CREDIT", INITIAL_CREDIT)?;

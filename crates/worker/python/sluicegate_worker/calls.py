@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import inspect
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from resource import RUSAGE_THREAD, getrusage, struct_rusage
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Sync code that takes longer moves to a thread of its own, for its next calls.
 SLOW_SECONDS = 0.002
+
+#: How long a burst of calls may go on before what the thread has used is looked at again.
+BURST_SECONDS = 0.000_2
 
 #: Parameters that are filled only where the function has a `Valves` class.
 VALVES_NAMES = {"valves", "__valves__"}
@@ -130,9 +133,9 @@ class Lane:
         """Whether sync code runs on threads of its own."""
         return self._pool is not None
 
-    def note(self, seconds: float, before: struct_rusage) -> None:
-        """Learns how long a piece of sync code held the loop's thread, which had used `before` when it began."""
-        if seconds > SLOW_SECONDS and used_its_time(before):
+    def note(self, began: float, pieces: int = 1) -> None:
+        """Learns that so many pieces of sync code held the loop's thread from `began`, which `STOPWATCH` gave."""
+        if STOPWATCH.is_slow(began, pieces):
             self._move()
 
     def submit(self, context: contextvars.Context, function: Callable[[], Any]) -> Future[Any]:
@@ -151,11 +154,61 @@ class Lane:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="function")
 
 
-def used_its_time(before: struct_rusage) -> bool:
-    """Whether this thread has waited or computed since `before`, and not just been kept from running by others."""
-    now = getrusage(RUSAGE_THREAD)
-    computed = now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime
-    return now.ru_nvcsw > before.ru_nvcsw or computed > SLOW_SECONDS
+class Stopwatch:
+    """Tells slow code on the loop's thread from code that others, or a search for garbage, kept from running.
+
+    What the thread has used is looked at once for a burst of calls, between which it does not wait.
+    """
+
+    def __init__(self) -> None:
+        self._computed = 0.0
+        self._waits = 0
+        self._expires = 0.0
+        self._collected = 0.0
+        self._collects_since = 0.0
+        gc.callbacks.append(self._note_collection)
+
+    def start(self) -> float:
+        """The time at which a piece begins."""
+        self._computed, self._waits = self._usage()
+        return self._now()
+
+    def expire(self) -> None:
+        """A burst begins: the thread has waited since the last."""
+        self._expires = 0.0
+
+    def start_in_burst(self) -> float:
+        """As `start`, for pieces with nothing but our own code between them."""
+        now = self._now()
+        if now > self._expires:
+            now = self.start()
+            self._expires = now + BURST_SECONDS
+        return now
+
+    def is_slow(self, began: float, pieces: int) -> bool:
+        """Whether the thread has waited or computed for long in so many pieces, the first of which began then."""
+        if self._now() - began <= SLOW_SECONDS * pieces:
+            return False
+        computed, waits = self._usage()
+        self.expire()
+        return waits > self._waits or computed - self._computed > SLOW_SECONDS
+
+    def _now(self) -> float:
+        return perf_counter() - self._collected
+
+    def _usage(self) -> tuple[float, int]:
+        computed, waits = core.thread_usage()
+        return computed - self._collected, waits
+
+    def _note_collection(self, phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            self._collects_since = perf_counter()
+        else:
+            self._collected += perf_counter() - self._collects_since
+
+
+#: The loop's thread's.
+STOPWATCH = Stopwatch()
 
 
 def without_stop_iteration(function: Callable[[], Any]) -> Any:
@@ -197,11 +250,11 @@ class SyncSteps:
     async def run(self, step: Callable[[], Any]) -> Any:
         """Runs one piece and gives its result."""
         if not self._lane.moved:
-            before, started = getrusage(RUSAGE_THREAD), perf_counter()
+            began = STOPWATCH.start()
             try:
                 return step()
             finally:
-                self._lane.note(perf_counter() - started, before)
+                self._lane.note(began)
         self._pending = self._lane.submit(self._context(), step)
         return await unless_left_running(self._pending)
 
@@ -381,11 +434,11 @@ INVOCATIONS: dict[int, type[Invocation]] = {
 
 def run_inline(invocation: Invocation, lane: Lane) -> Any:
     """Runs a sync handler on this thread, which is the loop's, and takes the time."""
-    before, started = getrusage(RUSAGE_THREAD), perf_counter()
+    began = STOPWATCH.start_in_burst()
     try:
         return invocation.call.context.run(invocation.run)
     finally:
-        lane.note((perf_counter() - started) / invocation.pieces, before)
+        lane.note(began, invocation.pieces)
 
 
 async def run_threaded(invocation: Invocation, lane: Lane) -> Any:

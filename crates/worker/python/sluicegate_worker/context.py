@@ -42,6 +42,7 @@ class RequestContext:
         self._request: Request | None = None
         self._context = contextvars.copy_context()
         self._busy = False
+        self._is_over = False
 
     def take_metadata(self, metadata: Any) -> None:
         """Replaces the metadata by what another function or the gateway made of it."""
@@ -88,6 +89,16 @@ class RequestContext:
         """Ends what `borrow` began."""
         if context is self._context:
             self._busy = False
+            if self._is_over:
+                self._context = contextvars.Context()
+
+    def end(self) -> None:
+        """Lets go of what points back at the request, so that it goes with its last user and not as garbage that has
+        to be searched for."""
+        self._is_over = True
+        self._request = None
+        if not self._busy:
+            self._context = contextvars.Context()
 
 
 class Call(Scope):
@@ -113,9 +124,10 @@ class Call(Scope):
         return self.request
 
     def finish(self) -> None:
-        """Gives the context variables back."""
+        """Gives the context variables back, and lets go of them: one of them holds the call."""
         if self.request is not None:
             self.request.give_back(self.context)
+        del self.context
 
 
 Supplier = Callable[[Call, RequestContext], Any]

@@ -17,7 +17,7 @@ import sluicegate_core as core
 
 from sluicegate_worker import confinement, loader, models, output
 from sluicegate_worker.callbacks import Callbacks
-from sluicegate_worker.calls import INVOCATIONS, Invocation, Plan, run_inline, run_threaded
+from sluicegate_worker.calls import INVOCATIONS, STOPWATCH, Invocation, Plan, run_inline, run_threaded
 from sluicegate_worker.compat.facade import GATEWAY
 from sluicegate_worker.context import Call, RequestContext
 from sluicegate_worker.failures import Failure, Unknown, describe
@@ -84,6 +84,7 @@ class Worker:
     def act(self) -> None:
         """Acts on the frames that are there, in order; some may have been read while function code asked something."""
         self.link.hold()
+        STOPWATCH.expire()
         while frame := self.inbox.next():
             kind, id, _, handler, payload = frame
             try:
@@ -212,6 +213,8 @@ class Worker:
         for call in list(self.calls.values()):
             if request is not None and call.request is request:
                 self._cancel(call.id, 0, None)
+        if request is not None:
+            request.end()
 
     # Calls.
 
