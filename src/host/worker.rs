@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use frames::{Decoder, Frame, Handler, Kind};
@@ -28,6 +29,9 @@ use crate::telemetry::metrics::LiveWorker;
 /// that a function asked for may lead back to the same worker.
 const MAX_QUESTIONS: usize = 1024;
 
+/// How long a frame in no hurry waits for another to be written with. Each write of its own wakes two processes.
+const LINGER: Duration = Duration::from_millis(2);
+
 /// Room for one read from a worker's socket, in bytes.
 const READ_BYTES: usize = 32 * 1024;
 
@@ -46,6 +50,8 @@ pub(super) struct Connection {
     /// that would block is left to the writer task instead of waited for.
     outbox: Mutex<Outbox>,
     writable: Notify,
+    /// Something waits to be written that is in no hurry.
+    lingering: Notify,
     /// Held for map operations only.
     waiting: Mutex<Waiting>,
     next_id: AtomicU32,
@@ -89,6 +95,7 @@ impl Worker {
             stream,
             outbox: Mutex::default(),
             writable: Notify::new(),
+            lingering: Notify::new(),
             waiting: Mutex::default(),
             next_id: AtomicU32::new(1),
             is_dead: AtomicBool::new(false),
@@ -145,10 +152,10 @@ impl Worker {
         self.connection.queue(&Frame::new(kind, id, payload));
     }
 
-    /// As [`Worker::tell`], in no hurry: with what others send, or once the thread has nothing else to do.
+    /// As [`Worker::tell`], in no hurry: with what others send, or within [`LINGER`].
     pub(super) fn tell_soon(&self, kind: Kind, id: u32) {
         self.connection.queue(&Frame::new(kind, id, Bytes::new()));
-        self.connection.writable.notify_one();
+        self.connection.lingering.notify_one();
     }
 
     /// Sends a call, or another frame that is answered once, and returns where its answer comes.
@@ -301,12 +308,22 @@ impl Connection {
         loop {
             tokio::select! {
                 () = self.writable.notified() => {}
+                () = self.linger() => {}
                 () = self.died.notified() => return,
             }
             if self.is_dead.load(Ordering::Acquire) || self.stream.writable().await.is_err() {
                 return;
             }
             self.flush(&mut self.outbox());
+        }
+    }
+
+    /// Resolves a while after a frame in no hurry was queued, or when another has to be written.
+    async fn linger(&self) {
+        self.lingering.notified().await;
+        tokio::select! {
+            () = self.writable.notified() => {}
+            () = tokio::time::sleep(LINGER) => {}
         }
     }
 
