@@ -1,8 +1,8 @@
 //! `sluicegate_core`: the part of a Python worker that is not Python.
 //!
 //! [`core`] moves frames over the worker's socket, [`encode`] writes Python values as JSON (reading it is
-//! jiter's work), [`socket`] makes the system calls, [`usage`] tells what a thread has used, [`watch`] ends a worker whose
-//! gateway is gone.
+//! jiter's work), [`members`] reads only what is asked for, [`socket`] makes the system calls, [`usage`] tells what
+//! a thread has used, [`watch`] ends a worker whose gateway is gone.
 //! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`].
 //! The code that acts on the frames is `python/sluicegate_worker`.
 
@@ -11,6 +11,7 @@ mod core;
 mod encode;
 mod files;
 mod keys;
+mod members;
 mod privileges;
 mod refused;
 mod socket;
@@ -78,6 +79,7 @@ const SOURCES: [(&str, Source); 3] = [
 #[pymodule]
 fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<core::Core>()?;
+    module.add_class::<members::Members>()?;
     module.add_function(wrap_pyfunction!(confine::confine, module)?)?;
     module.add_function(wrap_pyfunction!(privileges::hide_process, module)?)?;
     module.add_function(wrap_pyfunction!(privileges::adopt_orphans, module)?)?;

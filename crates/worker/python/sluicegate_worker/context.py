@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from sluicegate_worker.slots import Slot
 
 
+#: Stands for what was not looked at yet.
+UNREAD = object()
+
+
 class RequestContext:
     """What stays the same between a function's calls in one request, from `Open` to `Close`."""
 
-    def __init__(self, id: int, slot: Slot, opened: dict[str, Any], link: Link, callbacks: Callbacks) -> None:
+    def __init__(self, id: int, slot: Slot, opened: core.Members, link: Link, callbacks: Callbacks) -> None:
         self.id = id
         self.slot = slot
         self.callbacks = callbacks
         self.version: int = opened["valves"]
-        self.model = opened.get("model")
         self.log = EventLog()
         self.emitter: Emitter = emitter(link, id, self.log)
         self.event_call: EventCall = event_call()
@@ -37,7 +40,9 @@ class RequestContext:
         self.kept: dict[str, Any] = {}
         self.metadata: dict[str, Any] = {}
         self.take_metadata(opened.get("metadata"))
+        # Parsed when a function looks at it: most look at little of it.
         self._opened = opened
+        self._model: Any = UNREAD
         self._user: User | None = None
         self._request: Request | None = None
         self._context = contextvars.copy_context()
@@ -61,6 +66,13 @@ class RequestContext:
             except Exception:
                 self.kept[name] = value
         return {name: value for name, value in self.metadata.items() if name not in self.kept}
+
+    @property
+    def model(self) -> Any:
+        """`__model__`: the model's entry in the list."""
+        if self._model is UNREAD:
+            self._model = self._opened.get("model")
+        return self._model
 
     @property
     def user(self) -> User:

@@ -191,7 +191,7 @@ class Worker:
 
     # Requests.
 
-    def _open(self, id: int, _: int, payload: dict[str, Any]) -> None:
+    def _open(self, id: int, _: int, payload: core.Members) -> None:
         slot = self.slots.get(payload["slot"])
         if slot is not None:
             self.requests[id] = RequestContext(id, slot, payload, self.link, self.callbacks)
