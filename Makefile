@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: build python demo run test soak check bench docs fmt
+.PHONY: build python demo run test soak fuzz check bench bench-quick docs fmt
 
 build:
 	$(CARGO) build
@@ -27,7 +27,14 @@ test: python
 
 # Every fault at random, a quarter of an hour long.
 soak: python
-	SLUICEGATE_SOAK_SECONDS=900 $(CARGO) test --test it r09_ -- --ignored
+	SLUICEGATE_SOAK_SECONDS=900 $(CARGO) test --test it r09_ -- --nocapture
+
+# Every fuzz target for a while, without coverage: `make fuzz SECONDS=300 TARGETS="json sse" SEED=7`. With a nightly
+# compiler and cargo-fuzz, `cargo +nightly fuzz run --features libfuzzer json` is guided by coverage.
+SECONDS ?= 60
+SEED ?= 1
+fuzz:
+	$(CARGO) run --profile fuzz --package sluicegate-fuzz --bin drive -- --seconds $(SECONDS) --seed $(SEED) $(TARGETS)
 
 check:
 	$(CARGO) fmt --all --check
@@ -35,9 +42,14 @@ check:
 	$(CARGO) test --quiet --test it layers
 	tests/deny
 
-bench:
+# Every row, with whatever of benches/install-peers is there: half an hour. docs/PERFORMANCE.md says what the rows mean.
+bench: python
 	$(CARGO) bench --bench codecs
-	$(CARGO) bench --bench load
+	$(CARGO) bench --bench load -- --out target/bench
+
+# A short look at the same rows.
+bench-quick: python
+	$(CARGO) bench --bench load -- --quick
 
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace

@@ -1,7 +1,6 @@
 //! What the parts cost by themselves that every request or event passes: the JSON gate, the readers of streams, the
 //! frames to workers, and the choice of filters.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,6 +21,8 @@ use sluicegate::chat::request::{ChatRequest, Incoming};
 use sluicegate::config::{self, Config, Sources};
 use sluicegate::host::{Host, PythonSettings};
 use sluicegate::models::{Model, Models};
+use sluicegate::native::{Kind as Native, Session, User};
+use sluicegate::registry::folder::Files;
 use sluicegate::registry::{
     Candidate, CheckedValves, FunctionId, FunctionSettings, FunctionVersion, Learnt, LoadError,
     Loader, Registry, Snapshot,
@@ -49,7 +50,7 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = json_gate, event_streams, worker_frames, chain
+    targets = json_gate, event_streams, worker_frames, chain, native_filters
 }
 criterion_main!(benches);
 
@@ -130,13 +131,38 @@ fn chain(criterion: &mut Criterion) {
                 &house.snapshot,
                 &request,
                 &house.model,
-                None,
+                Vec::new(),
                 &incoming,
             )
         });
     });
     group.bench_function("request/1KiB", |bencher| {
         bencher.iter(|| ChatRequest::parse(&incoming, black_box(body.clone())));
+    });
+}
+
+fn native_filters(criterion: &mut Criterion) {
+    let redact = || {
+        let kind = Native::find("redact").expect("there is this kind");
+        let filter = kind.filter(b"{}").expect("the defaults fit");
+        Session::new(filter, Arc::new(User::default()), None)
+    };
+    let mut group = criterion.benchmark_group("native");
+    let body = chat_body(4 * 1024);
+    let hit = String::from_utf8_lossy(&body).replace("like.", "like? ann@example.com");
+    for (name, body) in [("passed", body), ("changed", hit.into())] {
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(format!("redact/4KiB {name}"), |bencher| {
+            let session = redact();
+            bencher.iter(|| session.inlet(black_box(&body)));
+        });
+    }
+    let event = event();
+    let data = Bytes::from(event.strip_prefix(b"data: ").unwrap_or(&event).to_vec());
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("redact/event", |bencher| {
+        let mut session = redact();
+        bencher.iter(|| session.event(black_box(&data)));
     });
 }
 
@@ -228,11 +254,13 @@ fn configuration(data: &TempDir) -> Config {
     config::load(&sources).expect("the configuration is right")
 }
 
-fn functions() -> BTreeMap<FunctionId, String> {
+fn functions() -> Files {
     let id = |index| FunctionId::parse(&format!("f{index}")).expect("it is an id");
-    (0..FUNCTIONS)
-        .map(|index| (id(index), format!("# {index}")))
-        .collect()
+    let sources = (0..FUNCTIONS).map(|index| (id(index), format!("# {index}")));
+    Files {
+        sources: sources.collect(),
+        ..Files::default()
+    }
 }
 
 fn models(config: &Config) -> Models {

@@ -130,10 +130,8 @@ fn may_call(function: &Function, model: &Model, caller: &Caller) -> bool {
 /// The actions that a model offers, for clients' menus.
 #[must_use]
 pub fn menu(snapshot: &Snapshot, model: &Model) -> Vec<Value> {
-    let actions = snapshot.functions().filter(|function| {
-        let is_action = function.is_active && function.kind() == FunctionKind::Action;
-        is_action && model.has_action(function)
-    });
+    let actions = snapshot.actions().iter();
+    let actions = actions.filter(|function| model.has_action(function));
     actions.flat_map(|function| entries(function)).collect()
 }
 

@@ -9,6 +9,8 @@ mod import;
 mod models;
 mod pipelines;
 mod reply;
+mod revisions;
+mod status;
 mod tools;
 mod valves;
 
@@ -24,11 +26,13 @@ use tower::ServiceExt;
 
 use crate::auth::{Auth, Caller};
 use crate::body::Body;
+use crate::config::Hosts;
 use crate::host::Host;
 use crate::registry::Registry;
 use crate::store::Store;
 
 pub use self::reply::NOT_FOUND;
+pub use self::status::LastReload;
 
 /// Where the routes of functions begin.
 const FUNCTIONS: &str = "/api/v1/functions";
@@ -43,8 +47,11 @@ const TOOLS: &str = "/api/v1/tools";
 /// Where the routes of models begin. The path itself is the list of models, which is not management.
 const MODELS: &str = "/api/v1/models";
 
+/// Where the gateway says how it is.
+const STATUS: &str = "/api/v1/status";
+
 /// The paths below which this API answers.
-const ROOTS: &[&str] = &[FUNCTIONS, TOOLS, MODELS, AUTHS, USERS];
+const ROOTS: &[&str] = &[FUNCTIONS, TOOLS, MODELS, AUTHS, USERS, STATUS];
 
 /// Longest body of a management request, in bytes.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -103,18 +110,28 @@ pub struct Managed {
     pub store: Store,
     /// Whether files may be fetched from the web.
     pub downloads: Downloads,
+    /// What the last reload of the configuration came to.
+    pub last_reload: LastReload,
 }
 
 /// Whether administrators may have files fetched from the web.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Downloads {
     /// Whether they may.
     pub are_allowed: bool,
+    /// From where, of what is not the public internet.
+    pub private: Hosts,
 }
 
 impl FromRef<Managed> for Downloads {
     fn from_ref(managed: &Managed) -> Self {
-        managed.downloads
+        managed.downloads.clone()
+    }
+}
+
+impl FromRef<Managed> for LastReload {
+    fn from_ref(managed: &Managed) -> Self {
+        managed.last_reload.clone()
     }
 }
 
@@ -156,6 +173,7 @@ fn router(managed: Managed) -> Router {
         .route(&format!("{MODELS}/"), get(models::all))
         .route(&format!("{AUTHS}/"), get(accounts::whoami))
         .route(&format!("{USERS}/"), get(accounts::list))
+        .route(STATUS, get(status::show))
         .merge(pipelines::routes())
         .fallback(reply::unknown_route)
         .method_not_allowed_fallback(reply::wrong_method)
@@ -172,6 +190,7 @@ fn functions() -> Router<Managed> {
         .route("/sync", post(import::sync))
         .route("/load/url", post(import::load_url))
         .route("/environments", get(environments::list))
+        .route("/native", get(functions::natives))
         .nest("/id/{id}", function().layer(from_fn(reply::functions_only)))
 }
 

@@ -7,6 +7,7 @@ mod context;
 pub mod events;
 pub(crate) mod failure;
 mod inlet;
+mod link;
 mod messages;
 mod metadata;
 mod outlet;
@@ -31,7 +32,6 @@ use tokio::sync::watch;
 use self::callbacks::Reach;
 use self::chain::Chain;
 use self::pipe::Part;
-use self::remote::Remotes;
 use self::request::{ChatRequest, Incoming};
 use self::route::Target;
 use crate::auth::Caller;
@@ -120,7 +120,7 @@ impl Chat {
             .await?;
         let request = rewrite::before_inlet(request, incoming, &self.models, &asked)?;
         // Chosen before inlet: a filter may rewrite `model`, which must not choose the filters.
-        let remotes = Remotes::select(&self.models, &self.upstreams, &asked, incoming).await?;
+        let remotes = remote::select(&self.models, &self.upstreams, &asked, incoming).await?;
         let mut chain = Chain::select(&self.reach, &snapshot, &request, &asked, remotes, incoming);
         let request = inlet::run(&self.host, &mut chain, request, incoming).await?;
         // Chosen after inlet, for the same reason.

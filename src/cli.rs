@@ -19,7 +19,12 @@ const DEFAULT_FILE: &str = "sluicegate.toml";
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Serve until told to end.
-    Serve(Sources),
+    Serve {
+        /// Where settings are read from.
+        sources: Sources,
+        /// Take over from the gateway that serves now.
+        upgrade: bool,
+    },
     /// Check the configuration and every function.
     Check(Sources),
     /// Serve an embedded model and sample functions.
@@ -65,7 +70,10 @@ impl Cli {
     {
         let arguments = Arguments::try_parse_from(args)?;
         Ok(match arguments.command {
-            Subcommands::Serve(settings) => Command::Serve(settings.into_sources(env)),
+            Subcommands::Serve { settings, upgrade } => Command::Serve {
+                sources: settings.into_sources(env),
+                upgrade,
+            },
             Subcommands::Check(settings) => Command::Check(settings.into_sources(env)),
             Subcommands::Demo { settings, tour } => Command::Demo {
                 sources: settings.into_sources(env),
@@ -87,7 +95,14 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Subcommands {
     /// Serve until told to end.
-    Serve(SettingFlags),
+    Serve {
+        #[command(flatten)]
+        settings: SettingFlags,
+        /// Take sockets and data folder over from the gateway that serves on this data_dir, which then ends; nobody is
+        /// refused or cut off.
+        #[arg(long)]
+        upgrade: bool,
+    },
     /// Check the configuration and every function of the folder, without serving.
     Check(SettingFlags),
     /// Serve an embedded model and sample functions, to try things out.
@@ -228,7 +243,10 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let args = ["sluicegate", "serve"].iter().chain(args);
         match Cli::parse_with(args, env.collect()) {
-            Ok(Command::Serve(sources)) => sources,
+            Ok(Command::Serve {
+                sources,
+                upgrade: false,
+            }) => sources,
             other => panic!("not served: {other:?}"),
         }
     }
@@ -293,6 +311,12 @@ mod tests {
     }
 
     #[test]
+    fn serving_can_be_an_upgrade() {
+        let command = Cli::parse_with(["sluicegate", "serve", "--upgrade"], BTreeMap::new());
+        assert!(matches!(command, Ok(Command::Serve { upgrade: true, .. })));
+    }
+
+    #[test]
     fn demo_can_be_a_tour() {
         let command = Cli::parse_with(["sluicegate", "demo", "--tour"], BTreeMap::new());
         assert!(matches!(command, Ok(Command::Demo { tour: true, .. })));
@@ -332,6 +356,6 @@ mod tests {
     #[test]
     fn keys_in_flags_are_not_in_debug_output() {
         let sources = serve(&["--auth-admin-key", "canary"], &[("NAME", "canary")]);
-        assert!(!format!("{:?}", Command::Serve(sources)).contains("canary"));
+        assert!(!format!("{sources:?}").contains("canary"));
     }
 }

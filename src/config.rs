@@ -8,6 +8,7 @@ mod checks;
 mod choices;
 mod document;
 mod fields;
+mod hosts;
 mod kind;
 mod mistake;
 mod nearest;
@@ -32,12 +33,14 @@ pub use self::choices::{
     Affinity, AuthMode, Closing, HalfClose, Isolation, LogFormat, LogLevel, ModelAccess,
     NetworkAccess, Requirements, Role, StreamOutlet, UpstreamKind,
 };
+pub use self::hosts::Hosts;
 pub use self::kind::Kind;
 pub use self::mistake::{Mistake, Mistakes, Origin};
+pub use self::nearest::nearest;
 pub use self::networks::Networks;
 pub use self::resolved::{
-    AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, ModelsConfig, PythonConfig,
-    TlsConfig, UpstreamSettings,
+    AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, MemoryLimit, ModelsConfig,
+    PythonConfig, TlsConfig, UpstreamSettings,
 };
 pub use self::secret::Secret;
 pub use self::settings::{FILE_VARIABLE, SETTINGS, Setting};

@@ -4,7 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use http::Uri;
-use reqwest::redirect::{Attempt, Policy};
+use http::header::LOCATION;
+use reqwest::redirect::Policy;
+use reqwest::{Response, Url};
+use tokio::time::timeout;
+
+use crate::config::Hosts;
+use crate::egress::{EgressError, Reach};
 
 /// How long the whole may take.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -30,6 +36,12 @@ pub struct Source {
 pub enum DownloadError {
     /// The address is no address of the web.
     Address,
+    /// The server may not be asked.
+    Forbidden(EgressError),
+    /// A redirect is not followed.
+    Redirect(&'static str),
+    /// It took too long.
+    TimedOut,
     /// The server cannot be reached, or its answer broke off.
     Http(reqwest::Error),
     /// The server refuses.
@@ -44,8 +56,16 @@ impl fmt::Display for DownloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address => f.write_str("the URL must begin with http:// or https://"),
-            // Its cause says what, and the address was the caller's own.
-            Self::Http(error) => match std::error::Error::source(error) {
+            Self::Forbidden(error) => {
+                write!(f, "the server is not asked: {error}")?;
+                let is_private = matches!(error, EgressError::Private(_));
+                let hint = "; hint: name the host in `functions.load_url_hosts` if that is meant";
+                f.write_str(if is_private { hint } else { "" })
+            }
+            Self::Redirect(why) => write!(f, "a redirect is not followed: {why}"),
+            Self::TimedOut => write!(f, "it took longer than {} s", LIMIT.as_secs()),
+            // Its last cause says what, and the address was the caller's own.
+            Self::Http(error) => match last_cause(error) {
                 Some(cause) => write!(f, "{error}: {cause}"),
                 None => write!(f, "{error}"),
             },
@@ -91,40 +111,81 @@ impl Source {
         &self.name
     }
 
-    /// The text of the file.
+    /// The text of the file. Its server must be in the public internet, or among the `private` ones that are named.
     ///
     /// # Errors
     ///
     /// If the server cannot be reached or refuses, or the file is too long or no text.
-    pub async fn fetch(&self) -> Result<String, DownloadError> {
-        let client = reqwest::Client::builder()
-            .timeout(LIMIT)
-            .redirect(Policy::custom(follow))
-            .build()?;
-        let mut response = client.get(&self.url).send().await?;
-        if !response.status().is_success() {
-            return Err(DownloadError::Status(response.status().as_u16()));
-        }
-        let mut content = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if content.len() + chunk.len() > LIMIT_BYTES {
-                return Err(DownloadError::TooLong);
-            }
-            content.extend_from_slice(&chunk);
-        }
-        String::from_utf8(content).map_err(|_| DownloadError::NotText)
+    pub async fn fetch(&self, private: &Hosts) -> Result<String, DownloadError> {
+        let reach = Reach::PublicAnd(private.clone());
+        let url = Url::parse(&self.url).map_err(|_| DownloadError::Address)?;
+        timeout(LIMIT, follow(url, &reach))
+            .await
+            .map_err(|_| DownloadError::TimedOut)?
     }
 }
 
-/// A redirect may lead anywhere in the web, but not from an encrypted connection to a plain one.
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let was_encrypted = attempt.previous().iter().any(|url| url.scheme() == "https");
-    match attempt.url().scheme() {
-        _ if attempt.previous().len() > REDIRECTS => attempt.error("too many redirects"),
-        "https" => attempt.follow(),
-        "http" if !was_encrypted => attempt.follow(),
-        _ => attempt.error("redirect to another scheme"),
+/// The text behind an address, or where that leads to. Each server on the way is judged as the first one is.
+async fn follow(mut url: Url, reach: &Reach) -> Result<String, DownloadError> {
+    for _ in 0..=REDIRECTS {
+        let response = ask(&url, reach).await?;
+        match next(&url, &response)? {
+            Some(next) => url = next,
+            None => return text_of(response).await,
+        }
     }
+    Err(DownloadError::Redirect("there are too many"))
+}
+
+/// Asks one server, at an address that has been judged and no other.
+async fn ask(url: &Url, reach: &Reach) -> Result<Response, DownloadError> {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or_default();
+    let addresses = reach.resolve(host, port).await;
+    let addresses = addresses.map_err(DownloadError::Forbidden)?;
+    let client = reqwest::Client::builder()
+        .redirect(Policy::none())
+        // A proxy would resolve the name anew, and what was judged would not be what is asked.
+        .no_proxy()
+        .resolve_to_addrs(host, &addresses)
+        .build()?;
+    Ok(client.get(url.clone()).send().await?)
+}
+
+/// Where an answer leads: anywhere in the web, but not from an encrypted connection to a plain one.
+fn next(url: &Url, response: &Response) -> Result<Option<Url>, DownloadError> {
+    let location = response.headers().get(LOCATION);
+    let Some(location) = location.filter(|_| response.status().is_redirection()) else {
+        return Ok(None);
+    };
+    let location = location.to_str().ok();
+    let next = location.and_then(|location| url.join(location).ok());
+    let next = next.ok_or(DownloadError::Redirect("it has no valid address"))?;
+    match next.scheme() {
+        "https" => Ok(Some(next)),
+        "http" if url.scheme() == "http" => Ok(Some(next)),
+        _ => Err(DownloadError::Redirect("it leads to another scheme")),
+    }
+}
+
+async fn text_of(mut response: Response) -> Result<String, DownloadError> {
+    if !response.status().is_success() {
+        return Err(DownloadError::Status(response.status().as_u16()));
+    }
+    let mut content = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if content.len() + chunk.len() > LIMIT_BYTES {
+            return Err(DownloadError::TooLong);
+        }
+        content.extend_from_slice(&chunk);
+    }
+    String::from_utf8(content).map_err(|_| DownloadError::NotText)
+}
+
+/// What lies at the bottom of an error.
+fn last_cause(error: &reqwest::Error) -> Option<&dyn std::error::Error> {
+    let first = std::error::Error::source(error);
+    std::iter::successors(first, |error| error.source()).last()
 }
 
 /// The raw file behind a page of GitHub.

@@ -242,6 +242,17 @@ impl Error {
         .with_param("model")
     }
 
+    /// What the operator set for this model cannot be read, so nobody knows what must run on its requests.
+    #[must_use]
+    pub fn unreadable_model(id: &str) -> Self {
+        let message = format!(
+            "the model `{id}` is unavailable: what was set for it cannot be read from the store"
+        );
+        Self::new(Kind::Internal, message)
+            .with_status(StatusCode::SERVICE_UNAVAILABLE)
+            .with_param("model")
+    }
+
     /// The body is not a request of this route; `param` is the member at fault.
     #[must_use]
     pub fn invalid_request(param: &'static str, message: impl Into<String>) -> Self {

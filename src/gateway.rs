@@ -5,6 +5,9 @@ pub mod check;
 mod parts;
 mod reload;
 mod signals;
+mod systemd;
+mod unknown;
+mod upgrade;
 
 pub use self::signals::stop_on_signal;
 
@@ -21,13 +24,16 @@ use tracing::{error, info, warn};
 
 use self::parts::{Parts, Renewing};
 use self::reload::Reload;
+use self::upgrade::{Estate, Upgrades};
+use crate::admin::LastReload;
 use crate::chat::events::EventLogs;
-use crate::config::{Config, HalfClose, Isolation, Sources};
+use crate::config::{Config, HalfClose, Isolation, MemoryLimit, Sources};
 use crate::host::{Host, IsolationSettings, Leave, PythonSettings};
 use crate::registry::Registry;
 use crate::registry::folder::{self, FolderWatch};
 use crate::server::drain::Shutdown;
 use crate::server::listen::{self, Server};
+use crate::server::{Bound, Pressure};
 use crate::store::Store;
 
 /// Why the gateway did not start, or ended.
@@ -72,6 +78,8 @@ pub struct Gateway {
     parts: Parts,
     folder: Option<FolderWatch>,
     first_key: Option<String>,
+    /// Where a new process may ask to take over; only who serves for good is asked.
+    upgrades: Option<Upgrades>,
     config: Arc<Config>,
 }
 
@@ -85,6 +93,8 @@ struct Base {
     shutdown: Shutdown,
     ending: watch::Receiver<bool>,
     event_logs: EventLogs,
+    pressure: Pressure,
+    last_reload: LastReload,
 }
 
 impl Gateway {
@@ -95,38 +105,39 @@ impl Gateway {
     ///
     /// If the port, the data folder or something else that is needed is not to be had.
     pub async fn build(config: Config, shutdown: Shutdown) -> Result<Self, GatewayError> {
-        let server = Server::bind(&listen_settings(&config)?).map_err(|error| {
+        let pressure = Pressure::default();
+        let server = Server::bind(&listen_settings(&config, &pressure)?).map_err(|error| {
             GatewayError::new(format!("cannot listen on `{}`", config.listen), error)
         })?;
+        signals::outlive_file_limits();
         let store = open_store(&config).await?;
-        hide_process(&config);
-        let host = Host::new(python_settings(&config), server.handles());
-        let registry = Registry::open(&config, store.clone(), Arc::new(host.clone()))
-            .await
-            .map_err(|error| GatewayError::new("functions cannot be read from the store", error))?;
-        let ending = ending(&shutdown);
-        let control = Handle::current();
-        let base = Base {
-            store,
-            registry: Arc::new(registry),
-            host,
-            control,
-            shutdown,
-            ending,
-            event_logs: EventLogs::default(),
-        };
+        let base = Base::build(&config, &server, store, shutdown, pressure).await?;
         let (parts, first_key) = Parts::build(&config, &base).await?;
         // Watched before it is read: what changes in between is read again.
         let folder = watch_folder(&config.functions.dir);
         read_folder(&base.registry, &config, true).await;
+        unknown::warn(&config.functions, &base.registry);
         Ok(Self {
             server,
             base,
             parts,
             folder,
             first_key,
+            upgrades: None,
             config: Arc::new(config),
         })
+    }
+
+    /// Lets a new process take over.
+    fn open_to_upgrades(mut self) -> Self {
+        let upgrades = Upgrades::bind(&self.config.data_dir).and_then(|mut upgrades| {
+            upgrades.publish()?;
+            Ok(upgrades)
+        });
+        self.upgrades = upgrades
+            .inspect_err(|error| warn!(%error, "this process cannot be upgraded without a restart"))
+            .ok();
+        self
     }
 
     /// The address that it listens on, with the port that port 0 became.
@@ -156,9 +167,13 @@ impl Gateway {
             base,
             parts,
             folder,
+            upgrades,
             config,
             ..
         } = self;
+        if let Some(upgrades) = upgrades {
+            tokio::spawn(upgrades.run(Estate::new(&base, &config, &server)?));
+        }
         let (publish, published) = watch::channel(parts);
         let reload = Reload {
             base: base.clone(),
@@ -166,8 +181,9 @@ impl Gateway {
             sources,
             publish,
         };
-        // Both end with the runtime, after the server: nothing that they do is acknowledged to anybody.
-        tokio::spawn(follow_folder(folder, Arc::clone(&base.registry), config));
+        // All end with the runtime, after the server: nothing that they do is acknowledged to anybody.
+        tokio::spawn(base.pressure.clone().watch(memory_bound(&config)));
+        tokio::spawn(follow_folder(folder, base.clone(), config));
         tokio::spawn(signals::reload_on_hangup(reload));
         let shutdown = base.shutdown.clone();
         let factory = move |_| Renewing::new(base.clone(), published.clone());
@@ -178,14 +194,49 @@ impl Gateway {
     }
 }
 
-/// Runs a gateway until a signal ends it.
+impl Base {
+    async fn build(
+        config: &Config,
+        server: &Server,
+        store: Store,
+        shutdown: Shutdown,
+        pressure: Pressure,
+    ) -> Result<Self, GatewayError> {
+        hide_process(config);
+        let host = Host::new(python_settings(config), server.handles());
+        let registry = Registry::open(config, store.clone(), Arc::new(host.clone()))
+            .await
+            .map_err(|error| GatewayError::new("functions cannot be read from the store", error))?;
+        let ending = ending(&shutdown);
+        Ok(Self {
+            store,
+            registry: Arc::new(registry),
+            host,
+            control: Handle::current(),
+            shutdown,
+            ending,
+            event_logs: EventLogs::default(),
+            pressure,
+            last_reload: LastReload::default(),
+        })
+    }
+}
+
+/// Runs a gateway until a signal ends it, or a new process has taken over from it. With `is_upgrade` it takes over
+/// from the one that serves on its data folder.
 ///
 /// # Errors
 ///
 /// If it does not start, or its listener fails.
-pub async fn run(config: Config, sources: Sources) -> Result<(), GatewayError> {
+pub async fn run(config: Config, sources: Sources, is_upgrade: bool) -> Result<(), GatewayError> {
     let shutdown = Shutdown::new();
-    let gateway = Gateway::build(config, shutdown.clone()).await?;
+    upgrade::survive_signal();
+    let gateway = if is_upgrade {
+        upgrade::take_over(config, shutdown.clone()).await?
+    } else {
+        let gateway = Gateway::build(config, shutdown.clone()).await?;
+        gateway.open_to_upgrades()
+    };
     let address = gateway
         .local_addr()
         .map_err(|error| GatewayError::new("the listener has no address", error))?;
@@ -193,7 +244,9 @@ pub async fn run(config: Config, sources: Sources) -> Result<(), GatewayError> {
         show_key(key);
     }
     info!(%address, "listening");
-    tokio::spawn(signals::stop_on_signal(shutdown));
+    tokio::spawn(signals::stop_on_signal(shutdown.clone()));
+    tokio::spawn(upgrade::upgrade_on_signal(shutdown));
+    systemd::ready();
     gateway.run(Some(sources)).await?;
     info!("stopped");
     Ok(())
@@ -211,7 +264,7 @@ fn show_key(key: &str) {
     eprintln!("\nThe administrator's key, shown this once:\n\n    {mark}{key}{end}\n");
 }
 
-fn listen_settings(config: &Config) -> Result<listen::Settings, GatewayError> {
+fn listen_settings(config: &Config, pressure: &Pressure) -> Result<listen::Settings, GatewayError> {
     let tls = config
         .tls
         .as_ref()
@@ -240,8 +293,17 @@ fn listen_settings(config: &Config) -> Result<listen::Settings, GatewayError> {
             HalfClose::Leave => listen::HalfClose::Leave,
             HalfClose::Serve => listen::HalfClose::Serve,
         },
+        pressure: pressure.clone(),
         drain: config.drain,
     })
+}
+
+fn memory_bound(config: &Config) -> Bound {
+    match config.limits.memory {
+        MemoryLimit::Auto => Bound::System,
+        MemoryLimit::Off => Bound::None,
+        MemoryLimit::Mib(mib) => Bound::Bytes(mib << 20),
+    }
 }
 
 pub(crate) fn python_settings(config: &Config) -> PythonSettings {
@@ -324,7 +386,8 @@ fn ending(shutdown: &Shutdown) -> watch::Receiver<bool> {
 async fn read_folder(registry: &Registry, config: &Config, is_start: bool) {
     let folder = config.functions.dir.clone();
     if is_start && !folder.is_dir() {
-        return;
+        // The configuration may name filters that need no file.
+        return registry.apply_folder(Default::default(), is_start).await;
     }
     let files = tokio::task::spawn_blocking(move || folder::read(&folder)).await;
     match files {
@@ -344,9 +407,13 @@ fn watch_folder(folder: &Path) -> Option<FolderWatch> {
 }
 
 /// Reads the folder again whenever something in it has changed.
-async fn follow_folder(watch: Option<FolderWatch>, registry: Arc<Registry>, config: Arc<Config>) {
+async fn follow_folder(watch: Option<FolderWatch>, base: Base, config: Arc<Config>) {
     let Some(mut watch) = watch else { return };
     while watch.changed().await.is_some() {
-        read_folder(&registry, &config, false).await;
+        if base.shutdown.is_handed_over() {
+            // The new process does so.
+            return;
+        }
+        read_folder(&base.registry, &config, false).await;
     }
 }

@@ -1,12 +1,18 @@
 //! The gateway's half of Python: processes, and calls to the functions in them.
 //!
 //! A function version runs in a worker of its own (or of its group), forked from a warm zygote. Nothing here starts
-//! before the first function is used, so a gateway without functions needs no Python.
+//! before the first function is used, so a gateway without functions needs no Python. Filters in Rust are called by
+//! the same names and need none either.
 
+mod abandoned;
+mod breach;
 mod call;
 mod callbacks;
+mod callers;
+mod descriptors;
 mod environment;
 mod failure;
+mod filter;
 mod group;
 mod interpreter;
 mod isolation;
@@ -14,11 +20,13 @@ mod nursery;
 mod output;
 mod payload;
 mod pipe;
+mod recycling;
 mod requirements;
 mod runner;
 mod runtime;
 mod scratch;
 mod session;
+mod wear;
 mod worker;
 mod zygote;
 
@@ -30,13 +38,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use frames::Handler;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 pub use self::callbacks::{Alone, Callbacks, Question, Refusal};
 pub use self::environment::{EnvironmentReport, EnvironmentState, Leave, PythonSettings};
 pub use self::failure::{Exception, Failure};
+pub use self::filter::FilterSession;
 pub use self::isolation::{IsolationSettings, Protection};
 pub use self::output::Output;
 pub use self::pipe::{PipeAnswer, PipeItem, PipeStream};
@@ -50,6 +59,7 @@ use self::nursery::Nursery;
 use self::output::SlotOutput;
 use self::runner::Runner;
 use self::worker::Worker;
+use crate::registry::frontmatter;
 use crate::registry::function::Pocket;
 use crate::registry::loader::Candidate;
 use crate::registry::{
@@ -128,8 +138,7 @@ impl Host {
         context: &Context,
         metadata: &Metadata,
     ) -> Result<Session, Failure> {
-        let version = &function.version;
-        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let runner = self.runner_of(&function.version)?;
         let seat = runner
             .seat(&function.settings, &function.valves.stored)
             .await?;
@@ -144,14 +153,34 @@ impl Host {
         ))
     }
 
+    /// Begins a filter's part in a request, in a process or, if it is one in Rust, here.
+    ///
+    /// # Errors
+    ///
+    /// If no process can be started, or the code does not load.
+    pub async fn open_filter(
+        &self,
+        function: &Arc<Function>,
+        context: &Context,
+        metadata: &Metadata,
+    ) -> Result<FilterSession, Failure> {
+        if function.version.learnt.native.is_some() {
+            let user = filter::user_of(context);
+            if let Some(session) = FilterSession::native(function, &user) {
+                return Ok(session);
+            }
+        }
+        let session = self.open(function, context, metadata).await?;
+        Ok(FilterSession::Worker(Box::new(session)))
+    }
+
     /// The models of a manifold, each `{"id", "name"}`, as JSON.
     ///
     /// # Errors
     ///
     /// If the function raises, crashes or takes too long.
     pub async fn list_pipes(&self, function: &Arc<Function>) -> Result<Bytes, Failure> {
-        let version = &function.version;
-        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let runner = self.runner_of(&function.version)?;
         let seat = runner
             .seat(&function.settings, &function.valves.stored)
             .await?;
@@ -173,6 +202,14 @@ impl Host {
         let worker = worker.map_err(load_error)?;
         let protections = self.shared.warden.confine(&worker, None).await;
         protections.map_err(load_error)
+    }
+
+    /// The process of a version; there is none for what could not be read.
+    fn runner_of(&self, version: &FunctionVersion) -> Result<Arc<Runner>, Failure> {
+        match &version.learnt.not_loaded {
+            Some(why) if version.learnt.is_unreadable => Err(Failure::Unavailable(why.clone())),
+            _ => Ok(self.runner(&version.pocket, &version.id, &version.source)),
+        }
     }
 
     fn runner(&self, pocket: &Pocket, id: &FunctionId, source: &Arc<str>) -> Arc<Runner> {
@@ -231,7 +268,7 @@ impl Host {
         handler: Handler,
         mut payload: Value,
     ) -> Result<Value, LoadError> {
-        let runner = self.runner(&version.pocket, &version.id, &version.source);
+        let runner = self.runner_of(version).map_err(load_error)?;
         let seat = runner.seat(settings, &[]).await.map_err(load_error)?;
         payload["slot"] = json!(seat.slot);
         let limit = settings.limits.load;
@@ -263,7 +300,10 @@ impl Loader for Host {
         candidate: &'a Candidate,
         settings: &'a FunctionSettings,
     ) -> BoxFuture<'a, Result<Learnt, LoadError>> {
-        self.load_candidate(candidate, settings).boxed()
+        match frontmatter::native(&candidate.source) {
+            Some(name) => ready(filter::learn(&name)).boxed(),
+            None => self.load_candidate(candidate, settings).boxed(),
+        }
     }
 
     fn check_valves<'a>(
@@ -273,7 +313,10 @@ impl Loader for Host {
         values: &'a Value,
         user: bool,
     ) -> BoxFuture<'a, Result<CheckedValves, LoadError>> {
-        self.check(version, settings, values, user).boxed()
+        match &version.learnt.native {
+            Some(name) => ready(filter::check(name, values, user)).boxed(),
+            None => self.check(version, settings, values, user).boxed(),
+        }
     }
 
     fn valves_spec<'a>(
@@ -283,7 +326,10 @@ impl Loader for Host {
         asker: &'a Value,
         user: bool,
     ) -> BoxFuture<'a, Result<Value, LoadError>> {
-        self.spec(version, settings, asker, user).boxed()
+        match &version.learnt.native {
+            Some(name) => ready(filter::spec(name, user)).boxed(),
+            None => self.spec(version, settings, asker, user).boxed(),
+        }
     }
 
     fn settle(&self, snapshot: &Snapshot) {
@@ -327,7 +373,7 @@ impl Shared {
             return self.new_worker(requirements, tenant).await;
         }
         let bounds = Bounds::of(settings);
-        if let Some(worker) = self.groups.worker(&settings.group, bounds) {
+        if let Some(worker) = self.groups.worker(&settings.group, &bounds) {
             return Ok(worker);
         }
         let worker = self.new_worker(requirements, tenant).await?;

@@ -8,12 +8,14 @@
 //!   that models and pipes may use on the way.
 //! - [`registry`] holds what is installed and configured now, one immutable snapshot at a time.
 //! - [`host`] is the gateway's half of Python: processes, and calls to the functions in them.
+//! - [`native`] holds the filters in Rust, which need no process.
 //! - [`upstream`] talks to model servers.
 //! - [`wire`] turns bytes of the protocols into values and back.
 //! - [`server`] accepts connections and finds out what each request wants.
 //! - [`auth`] turns a credential into a caller.
 //! - [`admin`] lets an operator change what is installed.
 //! - [`download`] brings the text of a function in from the web.
+//! - [`egress`] judges and dials addresses that somebody else has named.
 //! - [`store`] remembers it.
 //! - [`config`] says what the operator wrote and what it means.
 //! - [`gateway`] puts the parts together.
@@ -32,10 +34,12 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod download;
+pub mod egress;
 pub mod error;
 pub mod gateway;
 pub mod host;
 pub mod models;
+pub mod native;
 pub mod passthrough;
 pub mod registry;
 pub mod server;

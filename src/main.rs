@@ -65,10 +65,10 @@ impl From<config::Mistakes> for Failed {
 
 fn run(command: Command) -> Result<(), Failed> {
     match command {
-        Command::Serve(sources) => {
+        Command::Serve { sources, upgrade } => {
             let config = config::load(&sources)?;
             start(&config);
-            block_on(gateway::run(config, sources))
+            block_on(gateway::run(config, sources, upgrade))
         }
         Command::Check(sources) => {
             let config = config::load(&sources)?;

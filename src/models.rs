@@ -21,6 +21,7 @@ use crate::host::Host;
 use crate::registry::function::is_target;
 use crate::registry::{Function, FunctionKind, Pipes, Preset, Snapshot};
 use crate::upstream::{self, Catalog, Directory, ModelEntry, RemoteFilter};
+use crate::wire::percent;
 
 /// Manifolds whose lists are kept.
 const KEPT_LISTS: u64 = 10_000;
@@ -99,7 +100,13 @@ impl Models {
     pub async fn find(&self, snapshot: &Snapshot, caller: &Caller, id: &str) -> Result<Model> {
         let preset = snapshot.preset(id);
         let is_hidden = preset.is_some_and(|preset| !preset.is_active());
-        if is_hidden || !self.may_use(caller, preset.map(Arc::as_ref)) {
+        if is_hidden {
+            return Err(Error::unknown_model(id));
+        }
+        if preset.is_some_and(|preset| preset.unreadable_because().is_some()) {
+            return Err(Error::unreadable_model(id));
+        }
+        if !self.may_use(caller, preset.map(Arc::as_ref)) {
             return Err(Error::unknown_model(id));
         }
         let Some(preset) = preset else {
@@ -206,7 +213,7 @@ impl Models {
         respond::json(StatusCode::OK, list.to_string())
     }
 
-    /// Answers with one model's entry in OpenAI's list.
+    /// Answers with one model's entry in OpenAI's list; `id` is as it stands in the path.
     ///
     /// # Errors
     ///
@@ -217,7 +224,8 @@ impl Models {
         caller: &Caller,
         id: &str,
     ) -> Result<Response<Body>> {
-        let model = self.find(snapshot, caller, id).await?;
+        let id = percent::decode(id.as_bytes());
+        let model = self.find(snapshot, caller, &id).await?;
         Ok(respond::json(
             StatusCode::OK,
             model.in_openai_list().to_string(),
@@ -252,6 +260,10 @@ impl Models {
 
     /// The name of a pipe's model, if the pipe has a model of this id.
     async fn name_in_pipe(&self, function: &Arc<Function>, id: &str) -> Option<String> {
+        if function.version.learnt.is_unreadable {
+            // Whether it had this model is not known: the request is told why it fails.
+            return Some(function.record.name.clone());
+        }
         let models = self.models_of(function).await;
         models
             .into_iter()
@@ -469,8 +481,8 @@ fn listed_upstream(entry: &ModelEntry, toggles: &[Value]) -> Value {
 /// The active toggle filters of a model, for clients' menus.
 #[must_use]
 pub fn toggles(snapshot: &Snapshot, model: &Model) -> Vec<Value> {
-    let filters = snapshot.filters().iter();
-    let toggles = filters.filter(|filter| filter.version.learnt.toggle && model.has_filter(filter));
+    let filters = model.filters(snapshot);
+    let toggles = filters.filter(|filter| filter.version.learnt.toggle);
     let listed = toggles.map(|filter| {
         debug_assert_eq!(filter.kind(), FunctionKind::Filter);
         json!({

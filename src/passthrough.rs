@@ -1,5 +1,6 @@
 //! OpenAI's other routes, passed on to a model server: an allow list, because no filters run on them (ruling R34).
 
+mod beside;
 mod form;
 mod path;
 
@@ -75,6 +76,9 @@ impl Passthrough {
         if path::climbs(rest) {
             return Access::Unknown;
         }
+        if let Some(stored) = rest.strip_prefix(beside::CHATS) {
+            return self.access_to_stored(stored);
+        }
         let covers = |route: &&str| {
             rest.strip_prefix(*route).is_some_and(|more| {
                 more.is_empty() || route.ends_with('/') || more.starts_with('/')
@@ -107,9 +111,21 @@ impl Passthrough {
             .uri
             .path_and_query()
             .map_or("/", |target| target.as_str());
+        let path = target.strip_prefix("/v1").unwrap_or(target);
+        self.send(incoming, upstream, path, body).await
+    }
+
+    /// Sends a request to a model server under this path, and answers as that does.
+    async fn send(
+        &self,
+        incoming: &Incoming<'_>,
+        upstream: usize,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Body>> {
         let passage = Passage {
             method: incoming.method.clone(),
-            path: target.strip_prefix("/v1").unwrap_or(target),
+            path,
             headers: incoming.headers,
             body,
         };

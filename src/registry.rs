@@ -4,6 +4,7 @@
 //! the store, build the next snapshot, swap. What fails on the way leaves the serving snapshot untouched.
 
 mod access;
+mod attached;
 mod change;
 pub mod folder;
 pub mod frontmatter;
@@ -13,6 +14,7 @@ mod guess;
 pub mod loader;
 mod preset;
 mod presets;
+mod revision;
 mod rows;
 pub mod secrets;
 mod snapshot;
@@ -28,19 +30,22 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 pub use self::access::{Access, Permission};
-pub use self::change::{ChangeError, Edit, ImportError, Imported, NewFunction};
+pub use self::change::{ChangeError, Edit, ImportError, Imported, NewFunction, StoredValues};
 pub use self::function::{
     ActionEntry, Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt,
     Origin, Pipes, Record, Valves,
 };
 pub use self::grants::GRANTS;
+pub use self::guess::is_function;
 pub use self::loader::{Candidate, CheckedValves, LoadError, LoadFault, Loader};
 pub use self::preset::{Preset, PresetForm};
 pub use self::presets::{Others, PresetError};
+pub use self::revision::{Expected, Revision, Stale};
 pub use self::snapshot::Snapshot;
 
 use self::function::Limits;
 use self::presets::Presets;
+use self::revision::RevisionKey;
 use crate::config::{Config, FunctionConfig, FunctionsConfig};
 use crate::store::{Store, StoreError};
 
@@ -55,6 +60,7 @@ pub struct Registry {
     /// How functions are set up. A std lock is enough: it is held for the clone or the swap of an `Arc`.
     configured: RwLock<Arc<FunctionsConfig>>,
     numbers: AtomicU64,
+    revision_key: RevisionKey,
 }
 
 /// The two sources of functions. With one id in both, the folder wins.
@@ -79,6 +85,7 @@ impl Registry {
         store: Store,
         loader: Arc<dyn Loader>,
     ) -> Result<Self, StoreError> {
+        let revision_key = RevisionKey::of(&store).await?;
         let registry = Self {
             current: ArcSwap::default(),
             state: Mutex::default(),
@@ -86,17 +93,25 @@ impl Registry {
             store,
             configured: RwLock::new(Arc::new(config.functions.clone())),
             numbers: AtomicU64::new(1),
+            revision_key,
         };
-        let stored = registry.read_stored().await?;
-        let folder_valves = registry.read_folder_valves().await?;
-        let presets = registry.read_presets().await?;
-        let mut state = registry.state.lock().await;
-        state.stored = stored;
-        state.folder_valves = folder_valves;
-        state.presets = presets;
-        registry.publish(&mut state);
-        drop(state);
+        registry.read_store().await?;
         Ok(registry)
+    }
+
+    /// Takes what the store holds now in place of what it held: another process may have changed it.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn read_store(&self) -> Result<(), StoreError> {
+        let mut state = self.state.lock().await;
+        state.stored = self.read_stored().await?;
+        state.folder_valves = self.read_folder_valves().await?;
+        state.presets = self.read_presets().await?;
+        self.renew_folder(&mut state).await;
+        self.publish(&mut state);
+        Ok(())
     }
 
     /// The snapshot that new requests get.
@@ -119,6 +134,12 @@ impl Registry {
                 ..Function::clone(function)
             });
         }
+        self.renew_folder(&mut state).await;
+        self.publish(&mut state);
+    }
+
+    /// Sets the functions of the folder up again, with the code that they have.
+    async fn renew_folder(&self, state: &mut State) {
         for function in state.folder.clone().into_values() {
             let over_api = state.folder_valves.get(&function.id).cloned();
             let version = Arc::clone(&function.version);
@@ -127,7 +148,6 @@ impl Registry {
                 .await;
             state.folder.insert(function.id.clone(), Arc::new(renewed));
         }
-        self.publish(&mut state);
     }
 
     /// Builds the next snapshot from the two sources and swaps it in.
@@ -180,6 +200,7 @@ impl Registry {
             targets: targets.and_then(|targets| targets.pipelines),
             stored,
             priority,
+            pocket: Default::default(),
         })
     }
 }
@@ -217,9 +238,12 @@ pub fn settings_from(config: &FunctionConfig, load: Duration) -> FunctionSetting
         },
         memory_mib: config.memory_mib,
         threads: config.threads,
+        recycle_percent: config.recycle_percent,
+        recycle_calls: config.recycle_calls,
         queue: config.queue,
         group: config.group.clone(),
         network: config.network,
+        hosts: config.hosts.clone(),
         subprocesses: config.subprocesses,
         bypass_filter: config.bypass_filter,
         models: config.models.clone(),

@@ -142,6 +142,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// That of a function which gave something back, the same or something else.
+    #[must_use]
+    pub const fn of(is_changed: bool) -> Self {
+        match is_changed {
+            true => Self::Changed,
+            false => Self::Passed,
+        }
+    }
+
     /// The word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

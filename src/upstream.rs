@@ -2,9 +2,11 @@
 //! speaks.
 
 mod answer;
+mod base;
 mod catalog;
 mod client;
 mod connect;
+mod connection;
 mod directory;
 mod embedded;
 mod failure;
@@ -17,6 +19,7 @@ mod ollama;
 mod openai;
 mod pass;
 mod pipelines;
+mod pool;
 #[cfg(test)]
 mod tests;
 

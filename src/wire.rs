@@ -4,4 +4,5 @@ pub mod json;
 pub mod ollama;
 pub mod openai;
 pub mod openwebui;
+pub mod percent;
 pub mod sse;

@@ -1,9 +1,11 @@
-//! The clients: a number of connections, each of which asks again as soon as it has its answer.
+//! The clients: a number of connections, each of which asks again as soon as it has its answer, or when its turn comes
+//! at a fixed rate.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,9 +13,10 @@ use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use crate::http::{Head, LAST_CHUNK};
-use crate::upstream::{EVENT_MARK, EVENTS_HEADER, PAUSE_HEADER};
+use crate::upstream::{EVENT_MARK, EVENTS_HEADER, PAUSE_HEADER, STAMP_BYTES, micros};
 
 /// What the answers are.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,21 @@ pub(crate) struct Load {
     pub(crate) request_bytes: usize,
     /// What they get.
     pub(crate) answers: Answers,
+    /// Requests a second, of all clients together. Without it each asks again as soon as it can.
+    pub(crate) rate: Option<u32>,
+}
+
+/// How long things took, in microseconds.
+#[derive(Debug, Default)]
+pub(crate) struct Delays(Vec<u64>);
+
+impl Delays {
+    /// The value that `share` of all do not pass.
+    pub(crate) fn percentile(&mut self, share: f64) -> Option<u64> {
+        self.0.sort_unstable();
+        let last = self.0.len().checked_sub(1)?;
+        self.0.get((last as f64 * share).round() as usize).copied()
+    }
 }
 
 /// Clients at work; they stop when this is dropped.
@@ -52,6 +70,10 @@ pub(crate) struct Running {
 struct Progress {
     units: AtomicU64,
     begun: AtomicU64,
+    /// Of whole answers: from the request to the last byte. Of streams: from an event's sending to its arrival.
+    delays: Mutex<Delays>,
+    /// From a stream's request to its first event.
+    first_events: Mutex<Delays>,
     /// What went wrong first. Held for assignments only.
     failure: Mutex<Option<anyhow::Error>>,
 }
@@ -115,6 +137,20 @@ impl Running {
         self.progress.begun.load(Ordering::Relaxed)
     }
 
+    /// Forgets what took how long so far.
+    pub(crate) fn forget_delays(&self) {
+        drop(self.take_delays());
+    }
+
+    /// How long units took, and the first events of streams.
+    pub(crate) fn take_delays(&self) -> (Delays, Delays) {
+        let take = |delays: &Mutex<Delays>| std::mem::take(&mut *lock(delays));
+        (
+            take(&self.progress.delays),
+            take(&self.progress.first_events),
+        )
+    }
+
     /// What went wrong since the last time, if anything.
     pub(crate) fn check(&self) -> Result<()> {
         self.progress.failure().take().map_or(Ok(()), Err)
@@ -132,16 +168,61 @@ impl Drop for Running {
 }
 
 impl Progress {
-    fn failure(&self) -> std::sync::MutexGuard<'_, Option<anyhow::Error>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failure(&self) -> MutexGuard<'_, Option<anyhow::Error>> {
+        lock(&self.failure)
+    }
+
+    /// A unit took so long.
+    fn took(&self, micros: u64) {
+        lock(&self.delays).0.push(micros);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When one client asks.
+#[derive(Debug)]
+struct Turns {
+    next: Instant,
+    /// `None` is at once.
+    every: Option<Duration>,
+}
+
+impl Turns {
+    fn of(load: Load, client: usize) -> Self {
+        let every = load
+            .rate
+            .map(|rate| Duration::from_secs_f64(load.connections as f64 / f64::from(rate)));
+        let share = client as f64 / load.connections as f64;
+        Self {
+            next: Instant::now() + every.unwrap_or_default().mul_f64(share),
+            every,
+        }
+    }
+
+    /// Waits for the next turn. A client that is late was held up by the last answer, and its next request counts from
+    /// when it was due; one that slept counts from its waking, as timers are no finer than a millisecond.
+    async fn wait(&mut self) -> u64 {
+        let Some(every) = self.every else {
+            return micros();
+        };
+        let late = self.next.elapsed();
+        sleep_until(self.next).await;
+        self.next += every;
+        micros() - u64::try_from(late.as_micros()).unwrap_or(0)
     }
 }
 
 async fn clients(load: Load, addr: SocketAddr, request: Arc<[u8]>, progress: Arc<Progress>) {
     let mut clients = JoinSet::new();
-    for _ in 0..load.connections {
+    for client in 0..load.connections {
+        let turns = Turns::of(load, client);
         let (request, progress) = (Arc::clone(&request), Arc::clone(&progress));
-        clients.spawn(async move { ask_for_ever(addr, load.answers, &request, &progress).await });
+        clients.spawn(
+            async move { ask_for_ever(addr, load.answers, turns, &request, &progress).await },
+        );
     }
     while let Some(ended) = clients.join_next().await {
         let error = ended.map_or_else(|error| anyhow!(error), |Err(error)| error);
@@ -152,6 +233,7 @@ async fn clients(load: Load, addr: SocketAddr, request: Arc<[u8]>, progress: Arc
 async fn ask_for_ever(
     addr: SocketAddr,
     answers: Answers,
+    mut turns: Turns,
     request: &[u8],
     progress: &Progress,
 ) -> Result<std::convert::Infallible> {
@@ -160,6 +242,7 @@ async fn ask_for_ever(
     let mut input = Vec::with_capacity(64 * 1024);
     let mut has_begun = false;
     loop {
+        let asked = turns.wait().await;
         stream.write_all(request).await?;
         let head = read_head(&mut stream, &mut input).await?;
         if !std::mem::replace(&mut has_begun, true) {
@@ -169,9 +252,14 @@ async fn ask_for_ever(
             Answers::Whole => {
                 read_whole(&mut stream, &mut input, &head).await?;
                 progress.units.fetch_add(1, Ordering::Relaxed);
+                progress.took(micros() - asked);
             }
             Answers::Events { count, .. } => {
-                read_events(&mut stream, &mut input, &head, count, progress).await?;
+                input.drain(..head.length_bytes);
+                let seen = read_events(&mut stream, &mut input, asked, progress).await?;
+                if seen != count {
+                    bail!("a stream of {count} events had {seen}");
+                }
             }
         }
     }
@@ -198,39 +286,60 @@ async fn read_whole(stream: &mut TcpStream, input: &mut Vec<u8>, head: &Head) ->
     Ok(())
 }
 
-/// Counts marks until the chunked body ends.
+/// How many events there are until the chunked body ends.
 async fn read_events(
     stream: &mut TcpStream,
     input: &mut Vec<u8>,
-    head: &Head,
-    expected: u64,
+    asked: u64,
     progress: &Progress,
-) -> Result<()> {
+) -> Result<u64> {
     let mut seen = 0;
-    input.drain(..head.length_bytes);
     loop {
-        let marks = memchr::memchr_iter(EVENT_MARK, input).count() as u64;
-        seen += marks;
-        progress.units.fetch_add(marks, Ordering::Relaxed);
+        let whole = count_events(input, seen == 0, asked, progress);
+        seen += whole.events;
         if input.ends_with(LAST_CHUNK) {
-            break;
+            return Ok(seen);
         }
         // The end of the body may be cut anywhere.
         let tail = input.len().saturating_sub(LAST_CHUNK.len() - 1);
-        input.drain(..tail);
-        input.iter_mut().for_each(unmark);
+        input.drain(..tail.min(whole.read_bytes));
         read_more(stream, input).await?;
     }
-    if seen == expected {
-        return Ok(());
-    }
-    bail!("a stream of {expected} events had {seen}")
 }
 
-/// What stays for the next look has been counted.
-fn unmark(byte: &mut u8) {
-    if *byte == EVENT_MARK {
-        *byte = b' ';
+/// What is there of events.
+struct Whole {
+    events: u64,
+    /// All that no stamp reaches over.
+    read_bytes: usize,
+}
+
+fn count_events(input: &[u8], is_first: bool, asked: u64, progress: &Progress) -> Whole {
+    let mut events = 0;
+    let now = micros();
+    for mark in memchr::memchr_iter(EVENT_MARK, input) {
+        let Some(stamp) = input[mark + 1..].get(..STAMP_BYTES) else {
+            return Whole {
+                events,
+                read_bytes: mark,
+            };
+        };
+        if is_first && events == 0 {
+            lock(&progress.first_events).0.push(now - asked);
+        }
+        events += 1;
+        progress.units.fetch_add(1, Ordering::Relaxed);
+        // A proxy may cut the body into chunks anywhere; a stamp that is cut says nothing.
+        let sent = std::str::from_utf8(stamp)
+            .ok()
+            .and_then(|stamp| stamp.parse().ok());
+        if let Some(sent) = sent {
+            progress.took(now.saturating_sub(sent));
+        }
+    }
+    Whole {
+        events,
+        read_bytes: input.len(),
     }
 }
 

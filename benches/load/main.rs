@@ -1,242 +1,126 @@
-//! Load runs side by side: the gateway and nginx pass the same load to the same model server, in turns, and the CPU
-//! time that each needs per unit is compared. `cargo bench --bench load` runs them.
+//! Load runs side by side: the gateway, a bare hyper pass-through and other proxies pass the same load to the same model
+//! server, in turns. `cargo bench --bench load` runs them; `--quick` is a short look.
 //!
-//! Time of day says little on a shared machine, so none is reported: CPU time comes from the scheduler, for all
-//! threads and worker processes of a peer, and the rounds of the two sides alternate.
+//! What is compared is CPU time per unit: it comes from the scheduler, for all threads and worker processes of a peer,
+//! and the rounds of the sides alternate. Time of day is told apart from it, under a load that leaves cores idle. Memory
+//! is measured once, at the end.
 
+mod bare;
+mod changes;
+mod conditions;
 mod cpu;
+mod field;
 mod generator;
 mod http;
+mod idle;
+mod latency;
 mod measure;
 mod peers;
+mod proxies;
+mod report;
+mod rounds;
+mod rows;
 mod syscalls;
 mod table;
 mod upstream;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use generator::{Answers, Load};
-use measure::{Samples, Side};
-use peers::{INLET, PLAIN, Peer, STREAM, free_address};
-use table::{Budget, Outcome};
-use upstream::Upstream;
+use field::Field;
+use report::Report;
 
-const ROUNDS: usize = 5;
-const WINDOW: Duration = Duration::from_secs(1);
-const USAGE: &str = "cargo bench --bench load [-- --rounds N] [--only TEXT]";
-/// Long enough that no paced stream ends in a window.
-const ENDLESS: u64 = 1_000_000;
-
-/// Two sides under one load.
-#[derive(Debug)]
-struct Comparison<'a> {
-    title: &'static str,
-    load: Load,
-    budget: Budget,
-    sides: [Side<'a>; 2],
-}
+const USAGE: &str =
+    "cargo bench --bench load -- [--quick] [--rounds N] [--streams N] [--only TEXT] [--out FOLDER]";
 
 /// What the command line asks for.
 #[derive(Debug)]
 struct Options {
     rounds: usize,
+    window: Duration,
+    streams: usize,
+    /// A part of the titles of the rows that are run.
     only: String,
+    /// Two rounds, and neither other gateways nor what takes minutes.
+    is_quick: bool,
+    /// Where the tables and the numbers are kept.
+    out: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
-    let Some(options) = Options::read(std::env::args().skip(1)) else {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let [mode, addr, upstream] = arguments.as_slice()
+        && mode == proxies::PASS
+    {
+        return bare::serve(addr.parse()?, upstream.parse()?);
+    }
+    let Some(options) = Options::read(arguments.into_iter()) else {
         println!("this is a benchmark: {USAGE}");
         return Ok(());
     };
-    let upstream = Upstream::start(free_address()?)?;
-    let nginx = Peer::nginx(upstream.addr)?;
-    let gateway = Peer::gateway(upstream.addr)?;
-    let python = Peer::gateway_with_python(upstream.addr);
-    let mut comparisons = passing(&nginx, &gateway);
-    match &python {
-        Ok(python) => comparisons.extend(filtering(python)),
-        Err(error) => eprintln!("functions in Python are left out: {error:#}"),
+    idle::allow_descriptors(options.streams)?;
+    let field = Field::start(options.is_quick)?;
+    let mut report = Report::begin(conditions::describe(&options, &field)?);
+    measure_all(&options, &field, &mut report);
+    match &options.out {
+        Some(folder) => report.write(folder).context("the results cannot be kept"),
+        None => Ok(()),
     }
-    comparisons.retain(|comparison| comparison.title.contains(&options.only));
-    print_conditions(&options)?;
-    table::print(&run(&comparisons, options.rounds));
+}
+
+fn measure_all(options: &Options, field: &Field, report: &mut Report) {
+    let is_wanted = |title: &str| title.contains(&options.only);
+    let mut rows = rows::passing(field);
+    rows.extend(rows::filtering(field));
+    rows.retain(|row| is_wanted(row.title));
+    let outcomes = rounds::run(&rows, field, options);
+    table::costs(&outcomes, report);
+    table::connections(&outcomes, report);
     if syscalls::is_installed() {
-        print_syscalls(&comparisons);
+        table::system_calls(&rows, report);
     }
-    Ok(())
+    let mut timed = latency::rows(field);
+    timed.retain(|row| is_wanted(row.title));
+    latency::print(&timed, options, report);
+    if is_wanted(changes::TITLE) {
+        changes::print(field, options, report);
+    }
+    let mut idle = idle::rows(field);
+    idle.retain(|idle| is_wanted(idle.title));
+    idle::print(&idle, options, report);
 }
 
 impl Options {
     /// `None` when it was not `cargo bench` that started this.
     fn read(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
         let mut options = Self {
-            rounds: ROUNDS,
+            rounds: 5,
+            window: Duration::from_secs(1),
+            streams: 4000,
             only: String::new(),
+            is_quick: false,
+            out: None,
         };
         let mut is_bench = false;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--bench" => is_bench = true,
+                "--quick" => options.hurry(),
                 "--rounds" => options.rounds = arguments.next()?.parse().ok()?,
+                "--streams" => options.streams = arguments.next()?.parse().ok()?,
                 "--only" => options.only = arguments.next()?,
+                "--out" => options.out = Some(PathBuf::from(arguments.next()?)),
                 _ => return None,
             }
         }
         is_bench.then_some(options)
     }
-}
 
-/// What is passed on as it is, against nginx.
-fn passing<'a>(nginx: &'a Peer, gateway: &'a Peer) -> Vec<Comparison<'a>> {
-    let against_nginx = |title, times, connections, answers| Comparison {
-        title,
-        load: Load {
-            connections,
-            request_bytes: 1200,
-            answers,
-        },
-        budget: Budget::Times(times),
-        sides: [nginx, gateway].map(|peer| Side { peer, model: PLAIN }),
-    };
-    vec![
-        against_nginx("unary, 64 clients", 1.5, 64, Answers::Whole),
-        against_nginx("event, 256 streams, 20 ms apart", 1.3, 256, paced()),
-        against_nginx("event, 64 streams in bursts of 200", 3.0, 64, burst()),
-    ]
-}
-
-/// What functions in Python add, against the same gateway without them.
-fn filtering(python: &Peer) -> Vec<Comparison<'_>> {
-    let added = |title, micros, connections, answers, model| Comparison {
-        title,
-        load: Load {
-            connections,
-            request_bytes: 4096,
-            answers,
-        },
-        budget: Budget::Added(micros),
-        sides: [PLAIN, model].map(|model| Side {
-            peer: python,
-            model,
-        }),
-    };
-    vec![
-        added(
-            "Python inlet of 4 KB, 1 client",
-            30.0,
-            1,
-            Answers::Whole,
-            INLET,
-        ),
-        added(
-            "Python inlet of 4 KB, 64 clients",
-            20.0,
-            64,
-            Answers::Whole,
-            INLET,
-        ),
-        added(
-            "Python stream, 64 streams, 20 ms apart",
-            4.0,
-            64,
-            paced(),
-            STREAM,
-        ),
-        added(
-            "Python stream, 64 streams in bursts of 200",
-            2.5,
-            64,
-            burst(),
-            STREAM,
-        ),
-    ]
-}
-
-fn paced() -> Answers {
-    Answers::Events {
-        count: ENDLESS,
-        pause_micros: 20_000,
+    fn hurry(&mut self) {
+        self.is_quick = true;
+        self.rounds = 2;
+        self.streams = 500;
     }
-}
-
-fn burst() -> Answers {
-    Answers::Events {
-        count: 200,
-        pause_micros: 0,
-    }
-}
-
-fn run(comparisons: &[Comparison<'_>], rounds: usize) -> Vec<Outcome> {
-    let new = |comparison: &Comparison<'_>| Outcome {
-        title: comparison.title,
-        budget: comparison.budget,
-        samples: [Samples::default(), Samples::default()],
-        failed: 0,
-    };
-    let mut outcomes: Vec<_> = comparisons.iter().map(new).collect();
-    for round in 0..rounds {
-        eprintln!("round {} of {rounds}", round + 1);
-        for (comparison, outcome) in comparisons.iter().zip(&mut outcomes) {
-            match comparison.round(round % 2 == 1) {
-                Ok(micros) => {
-                    let sides = outcome.samples.iter_mut().zip(micros);
-                    sides.for_each(|(samples, micros)| samples.push(micros));
-                }
-                Err(error) => {
-                    eprintln!("{}: {error:#}", comparison.title);
-                    outcome.failed += 1;
-                }
-            }
-        }
-    }
-    outcomes
-}
-
-impl Comparison<'_> {
-    /// Both sides once. A round in which either fails does not count.
-    fn round(&self, is_reversed: bool) -> Result<[f64; 2]> {
-        let [first, second] = &self.sides;
-        let sample = |side: &Side<'_>| side.sample(self.load, WINDOW);
-        if is_reversed {
-            let second = sample(second)?;
-            return Ok([sample(first)?, second]);
-        }
-        Ok([sample(first)?, sample(second)?])
-    }
-}
-
-/// Only what is compared with nginx: Python's own calls say nothing about the gateway.
-fn print_syscalls(comparisons: &[Comparison<'_>]) {
-    println!("\n| system calls per unit | nginx | sluicegate |\n|---|---|---|");
-    let compared = comparisons
-        .iter()
-        .filter(|comparison| matches!(comparison.budget, Budget::Times(_)));
-    for comparison in compared {
-        let per_unit = |side: Side<'_>| {
-            let counted = syscalls::per_unit(side, comparison.load);
-            counted.unwrap_or_else(|error| format!("not counted: {error:#}"))
-        };
-        let [nginx, gateway] = comparison.sides.map(per_unit);
-        println!("| {} | {nginx} | {gateway} |", comparison.title);
-    }
-}
-
-fn print_conditions(options: &Options) -> Result<()> {
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let cores = std::thread::available_parallelism()?;
-    println!(
-        "sluicegate {}, {}, Linux {}, {cores} cores, {} rounds of {} s, load before {}",
-        env!("CARGO_PKG_VERSION"),
-        peers::nginx_version()?,
-        kernel.trim(),
-        options.rounds,
-        WINDOW.as_secs(),
-        std::fs::read_to_string("/proc/loadavg")?
-            .split(' ')
-            .next()
-            .unwrap_or_default(),
-    );
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! One window of one load on one peer, and what many of them say.
 
+use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use tokio::time::Instant;
 use crate::cpu::Family;
 use crate::generator::{Load, Running};
 use crate::peers::Peer;
+use crate::upstream::Upstream;
 
 /// How long clients may take until each has had the first byte.
-const BEGIN_LIMIT: Duration = Duration::from_secs(10);
+const BEGIN_LIMIT: Duration = Duration::from_secs(60);
 const WARM_UP: Duration = Duration::from_millis(200);
 
 /// A peer, and the model that is asked of it.
@@ -23,9 +25,18 @@ pub(crate) struct Side<'a> {
     pub(crate) model: &'static str,
 }
 
-/// CPU microseconds per unit, one for each round that counted.
+/// What one window says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// CPU microseconds per unit.
+    micros: f64,
+    /// Connections that were opened to the model server, per thousand units.
+    connections: f64,
+}
+
+/// One sample for each round that counted, in order of CPU time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Samples(Vec<f64>);
+pub(crate) struct Samples(Vec<Sample>);
 
 impl Side<'_> {
     /// Puts `load` on it and, when all clients are at work, calls `work` beside them.
@@ -34,28 +45,45 @@ impl Side<'_> {
         load: Load,
         work: impl FnOnce(&Running) -> Result<T>,
     ) -> Result<T> {
-        let running = load.start(self.peer.addr, self.model)?;
-        wait_until_begun(&running, load)?;
-        sleep(WARM_UP);
+        let running = begin(load, self.peer.addr, self.model)?;
+        running.forget_delays();
         let result = work(&running)?;
         running.check()?;
         Ok(result)
     }
 
-    /// CPU microseconds per unit in one window.
-    pub(crate) fn sample(&self, load: Load, window: Duration) -> Result<f64> {
+    /// What a unit costs in one window.
+    pub(crate) fn sample(
+        &self,
+        load: Load,
+        window: Duration,
+        upstream: &Upstream,
+    ) -> Result<Sample> {
         self.under(load, |running| {
             let family = Family::of(self.peer.pid())?;
+            let opened = upstream.accepted();
             let (units, cpu) = (running.units(), family.nanoseconds()?);
             sleep(window);
             let (units_after, cpu_after) = (running.units(), family.nanoseconds()?);
             let (units, cpu) = (units_after - units, cpu_after - cpu);
+            let opened = upstream.accepted() - opened;
             if units == 0 {
                 bail!("nothing was answered");
             }
-            Ok(cpu as f64 / units as f64 / 1000.0)
+            Ok(Sample {
+                micros: cpu as f64 / units as f64 / 1000.0,
+                connections: opened as f64 * 1000.0 / units as f64,
+            })
         })
     }
+}
+
+/// Puts `load` on `addr` and waits until all clients are at work.
+pub(crate) fn begin(load: Load, addr: SocketAddr, model: &str) -> Result<Running> {
+    let running = load.start(addr, model)?;
+    wait_until_begun(&running, load)?;
+    sleep(WARM_UP);
+    Ok(running)
 }
 
 fn wait_until_begun(running: &Running, load: Load) -> Result<()> {
@@ -76,9 +104,10 @@ fn wait_until_begun(running: &Running, load: Load) -> Result<()> {
 
 impl Samples {
     /// Adds a round.
-    pub(crate) fn push(&mut self, micros: f64) {
-        self.0.push(micros);
-        self.0.sort_by(f64::total_cmp);
+    pub(crate) fn push(&mut self, sample: Sample) {
+        self.0.push(sample);
+        self.0
+            .sort_by(|one, other| one.micros.total_cmp(&other.micros));
     }
 
     /// How many rounds counted.
@@ -88,13 +117,22 @@ impl Samples {
 
     /// The least, which noise from beside has touched least.
     pub(crate) fn min(&self) -> f64 {
-        self.0.first().copied().unwrap_or(f64::NAN)
+        self.at(0)
     }
 
     /// The middle one.
     pub(crate) fn median(&self) -> f64 {
         let (low, high) = (self.0.len().saturating_sub(1) / 2, self.0.len() / 2);
-        let at = |index: usize| self.0.get(index).copied().unwrap_or(f64::NAN);
-        f64::midpoint(at(low), at(high))
+        f64::midpoint(self.at(low), self.at(high))
+    }
+
+    /// Connections opened per thousand units, at most.
+    pub(crate) fn connections(&self) -> f64 {
+        let opened = self.0.iter().map(|sample| sample.connections);
+        opened.fold(0.0, f64::max)
+    }
+
+    fn at(&self, index: usize) -> f64 {
+        self.0.get(index).map_or(f64::NAN, |sample| sample.micros)
     }
 }

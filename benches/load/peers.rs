@@ -1,14 +1,14 @@
-//! The programs that are measured, each started on a port of its own and ended when it is dropped.
+//! The programs that are measured, each started on a port of its own and ended when it is dropped; the gateway among
+//! them.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -19,6 +19,19 @@ pub(crate) const PLAIN: &str = "plain";
 pub(crate) const INLET: &str = "inlet";
 /// The model with a Python stream filter.
 pub(crate) const STREAM: &str = "stream";
+/// Models with so many Python inlet filters, each in a process of its own.
+pub(crate) const CHAINS: [(usize, &str); 4] = [
+    (1, "chain-1"),
+    (2, "chain-2"),
+    (3, "chain-3"),
+    (5, "chain-5"),
+];
+/// The model whose inlet filter never comes back.
+pub(crate) const HANG: &str = "hang";
+/// The model and the inlet filter of that name, which is changed meanwhile.
+pub(crate) const CHANGED: &str = "changed";
+/// The key of the gateways' administrator.
+pub(crate) const ADMIN_KEY: &str = "sk-bench-administrator-of-load-runs";
 
 /// Below the ports that the kernel gives to clients, so that no connection takes one away.
 const PORTS: std::ops::Range<u16> = 21_000..32_000;
@@ -26,7 +39,8 @@ const GATEWAY: &str = env!("CARGO_BIN_EXE_sluicegate");
 const FUNCTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/functions");
 /// Python that the functions run in, where it is not to be `python3`.
 const PYTHON_VARIABLE: &str = "SLUICEGATE_BENCH_PYTHON";
-const START_LIMIT: Duration = Duration::from_secs(20);
+/// LiteLLM takes its time.
+const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// A program that runs.
@@ -36,22 +50,13 @@ pub(crate) struct Peer {
     pub(crate) name: &'static str,
     /// Where it listens.
     pub(crate) addr: SocketAddr,
+    /// What it says of its version.
+    pub(crate) version: String,
     child: Child,
     folder: TempDir,
 }
 
 impl Peer {
-    /// nginx, passing everything to `upstream`.
-    pub(crate) fn nginx(upstream: SocketAddr) -> Result<Self> {
-        let program = find_nginx()?;
-        let (addr, folder) = (free_address()?, folder()?);
-        let file = folder.path().join("nginx.conf");
-        fs::write(&file, nginx_config(addr, upstream, folder.path()))?;
-        let mut command = Command::new(program);
-        command.arg("-p").arg(folder.path()).arg("-c").arg(&file);
-        Self::start("nginx", addr, folder, &mut command)
-    }
-
     /// The gateway without functions.
     pub(crate) fn gateway(upstream: SocketAddr) -> Result<Self> {
         Self::serve("sluicegate", upstream, "")
@@ -64,8 +69,12 @@ impl Peer {
             "[python]\ninterpreter = \"{interpreter}\"\nbase = false\n\
              [functions]\ndir = \"{FUNCTIONS}\"\n\
              [function.inlet]\nglobal = false\nmodels = [\"{INLET}\"]\n\
-             [function.stream]\nglobal = false\nmodels = [\"{STREAM}\"]\n"
+             [function.stream]\nglobal = false\nmodels = [\"{STREAM}\"]\n\
+             [function.hang]\nglobal = false\nmodels = [\"{HANG}\"]\n\
+             [function.{CHANGED}]\nglobal = false\nmodels = [\"{CHANGED}\"]\n"
         );
+        let links = (1..=5).map(link);
+        let extra = extra + &links.collect::<String>();
         Self::serve("sluicegate with Python", upstream, &extra)
     }
 
@@ -73,20 +82,30 @@ impl Peer {
         let (addr, folder) = (free_address()?, folder()?);
         let file = folder.path().join("sluicegate.toml");
         let data = folder.path().join("data");
+        let chains = quoted(0);
         let config = format!(
-            "listen = \"{addr}\"\ndata_dir = \"{}\"\n[auth]\nmode = \"open\"\n\
+            "listen = \"{addr}\"\ndata_dir = \"{}\"\n[auth]\nmode = \"open\"\nadmin_key = \"{ADMIN_KEY}\"\n\
              [[upstreams]]\nname = \"bench\"\nkind = \"openai\"\nbase_url = \"http://{upstream}/v1\"\n\
-             models = [\"{PLAIN}\", \"{INLET}\", \"{STREAM}\"]\n{extra}",
+             models = [\"{PLAIN}\", \"{INLET}\", \"{STREAM}\", \"{HANG}\", \"{CHANGED}\", {chains}]\n{extra}",
             data.display()
         );
         fs::write(&file, config)?;
         let mut command = Command::new(GATEWAY);
         command.arg("serve").arg("--config").arg(&file);
-        Self::start(name, addr, folder, command.args(["--log-level", "warn"]))
+        let version = concat!("sluicegate ", env!("CARGO_PKG_VERSION")).to_owned();
+        Self::start(
+            name,
+            version,
+            addr,
+            folder,
+            command.args(["--log-level", "warn"]),
+        )
     }
 
-    fn start(
+    /// Starts a program that will listen on `addr`, and waits until it does.
+    pub(crate) fn start(
         name: &'static str,
+        version: String,
         addr: SocketAddr,
         folder: TempDir,
         command: &mut Command,
@@ -100,6 +119,7 @@ impl Peer {
             .with_context(|| format!("{name} cannot be started"))?;
         let mut peer = Self {
             name,
+            version,
             addr,
             child,
             folder,
@@ -168,60 +188,22 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
     }
 }
 
-/// What nginx says of its version.
-pub(crate) fn nginx_version() -> Result<String> {
-    let output = Command::new(find_nginx()?).arg("-v").output()?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    Ok(text.trim().trim_start_matches("nginx version: ").to_owned())
+/// The filter that every chain of at least `nth` has.
+fn link(nth: usize) -> String {
+    let models = quoted(nth);
+    format!("[function.link_{nth}]\nglobal = false\nmodels = [{models}]\n")
 }
 
-fn find_nginx() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
-    let mut programs = folders.map(|folder| folder.join("nginx"));
-    programs.find(|program| program.is_file()).ok_or_else(|| {
-        anyhow!(
-            "nginx is not installed, and the load runs compare with it: `apt-get install nginx-light`, or \
-             `apt-get download nginx`, `dpkg -x` it and put its usr/sbin on PATH"
-        )
-    })
+/// The models with at least so many filters, as TOML wants them.
+fn quoted(at_least: usize) -> String {
+    let models = CHAINS.iter().filter(|(count, _)| *count >= at_least);
+    let models: Vec<_> = models.map(|(_, model)| format!("\"{model}\"")).collect();
+    models.join(", ")
 }
 
-fn folder() -> Result<TempDir> {
+/// A folder that goes with its peer.
+pub(crate) fn folder() -> Result<TempDir> {
     Ok(tempfile::Builder::new()
         .prefix("sluicegate-bench-")
         .tempdir()?)
-}
-
-/// As many workers as the gateway has threads, nothing logged, nothing buffered, connections kept.
-fn nginx_config(addr: SocketAddr, upstream: SocketAddr, folder: &Path) -> String {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let folder = folder.display();
-    format!(
-        "daemon off;
-        worker_processes {workers};
-        pid {folder}/nginx.pid;
-        error_log {folder}/error.log;
-        events {{ worker_connections 4096; }}
-        http {{
-            access_log off;
-            client_body_temp_path {folder}/body;
-            proxy_temp_path {folder}/proxy;
-            fastcgi_temp_path {folder}/fastcgi;
-            uwsgi_temp_path {folder}/uwsgi;
-            scgi_temp_path {folder}/scgi;
-            keepalive_requests 10000000;
-            upstream bench {{ server {upstream}; keepalive 512; keepalive_requests 10000000; }}
-            server {{
-                listen {addr};
-                location / {{
-                    proxy_pass http://bench;
-                    proxy_http_version 1.1;
-                    proxy_set_header Connection \"\";
-                    proxy_buffering off;
-                    tcp_nodelay on;
-                }}
-            }}
-        }}"
-    )
 }

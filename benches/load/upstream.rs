@@ -2,13 +2,16 @@
 //! headers, so that every peer passes the same bytes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::http::{self, Head};
 
@@ -16,8 +19,10 @@ use crate::http::{self, Head};
 pub(crate) const EVENTS_HEADER: &str = "x-bench-events";
 /// Microseconds between two events; 0 sends them one after the other.
 pub(crate) const PAUSE_HEADER: &str = "x-bench-pause";
-/// Stands in every event exactly once, whoever cuts the stream into whatever pieces.
+/// Stands in every event exactly once, whoever cuts the stream into whatever pieces; the stamp follows it.
 pub(crate) const EVENT_MARK: u8 = b'~';
+/// When an event was sent, in decimal microseconds since [`micros`] began.
+pub(crate) const STAMP_BYTES: usize = 12;
 
 const THREADS: usize = 2;
 const ANSWER_BYTES: usize = 1126;
@@ -30,6 +35,7 @@ const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\
 pub(crate) struct Upstream {
     /// Where it listens.
     pub(crate) addr: SocketAddr,
+    accepted: Arc<AtomicU64>,
     _runtime: Runtime,
 }
 
@@ -41,17 +47,31 @@ impl Upstream {
             .enable_all()
             .build()?;
         let listener = runtime.block_on(TcpListener::bind(addr))?;
-        runtime.spawn(accept(listener));
+        let accepted = Arc::<AtomicU64>::default();
+        runtime.spawn(accept(listener, Arc::clone(&accepted)));
         Ok(Self {
             addr,
+            accepted,
             _runtime: runtime,
         })
     }
+
+    /// How many connections were opened to it so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
 }
 
-async fn accept(listener: TcpListener) {
+/// Microseconds on the clock that stamps are of. Model server and clients share it, being one process.
+pub(crate) fn micros() -> u64 {
+    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(BEGUN.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+async fn accept(listener: TcpListener, accepted: Arc<AtomicU64>) {
     let (answer, event) = (answer(), event());
     while let Ok((stream, _)) = listener.accept().await {
+        accepted.fetch_add(1, Ordering::Relaxed);
         let (answer, event) = (answer.clone(), event.clone());
         // A peer that closes its connection ends the task.
         tokio::spawn(async move { serve(stream, &answer, &event).await });
@@ -94,11 +114,15 @@ async fn send_events(stream: &mut TcpStream, event: &[u8], events: u64, pause: u
     stream.write_all(STREAM_HEAD).await?;
     let mut ticks = interval(Duration::from_micros(pause.max(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut event = event.to_vec();
+    let mark = memchr::memchr(EVENT_MARK, &event).context("the event has no mark")? + 1;
     for _ in 0..events {
         if pause > 0 {
             ticks.tick().await;
         }
-        stream.write_all(event).await?;
+        let stamp = format!("{:0STAMP_BYTES$}", micros());
+        event[mark..][..STAMP_BYTES].copy_from_slice(stamp.as_bytes());
+        stream.write_all(&event).await?;
     }
     stream.write_all(&http::chunk(b"data: [DONE]\n\n")).await?;
     stream.write_all(http::LAST_CHUNK).await?;

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::{Extension, Path, State};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::reply::{Administrator, Answer, Form, Refusal};
+use super::reply::{Administrator, Answer, Form, Nothing, Refusal, refuse_unknown};
 use crate::auth::{Auth, Caller, KeyId, NewUser, User, Via};
 use crate::config::Role;
 use crate::error::Kind;
@@ -27,7 +27,16 @@ pub(super) struct UserForm {
     role: Option<String>,
     #[serde(default)]
     password: Option<Value>,
+    /// Nothing that is unknown may seem to have been heeded: it could be a right.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
+
+/// What the fields of a user are, for whom sends others.
+const FIELDS: &str = "the fields of a user are `name`, `email`, `role` and `password`";
+
+/// What Open WebUI's clients send along, and what no user here has.
+const PICTURE: &str = "profile_image_url";
 
 fn entry(user: &User) -> Value {
     json!({
@@ -53,8 +62,10 @@ pub(super) async fn whoami(Extension(caller): Extension<Caller>) -> Answer {
 pub(super) async fn add(
     State(auth): State<Auth>,
     Administrator(caller): Administrator,
-    Form(form): Form<UserForm>,
+    Form(mut form): Form<UserForm>,
 ) -> Answer {
+    form.unknown.remove(PICTURE);
+    refuse_unknown(&form.unknown, FIELDS)?;
     let role = form.role.as_deref().unwrap_or("user");
     let role = Role::parse(role).ok_or_else(|| {
         let message = format!("unknown role `{role}`: `user` and `admin` are there");
@@ -98,6 +109,7 @@ pub(super) async fn read_key(
 pub(super) async fn create_key(
     State(auth): State<Auth>,
     Extension(caller): Extension<Caller>,
+    _: Nothing,
 ) -> Answer {
     ensure_own(&caller)?;
     let key = auth.create_key(&caller, &caller.owner.id).await?;
@@ -174,6 +186,7 @@ pub(super) async fn create_key_for(
     State(auth): State<Auth>,
     Administrator(caller): Administrator,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Answer {
     let key = auth.create_key(&caller, &id).await?;
     Ok(Json(

@@ -8,8 +8,9 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::functions::whole;
+use super::functions::tagged;
 use super::reply::{Administrator, Answer, Form, Refusal};
+use super::revisions::{IfMatch, TaggedAnswer};
 use crate::auth::Auth;
 use crate::registry::Registry;
 use crate::store::FunctionVersionRow;
@@ -71,10 +72,11 @@ pub(super) async fn restore(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Path(id): Path<String>,
+    IfMatch(expected): IfMatch,
     Form(form): Form<VersionForm>,
-) -> Answer {
-    let function = registry.restore(&id, &form.version_id).await?;
-    Ok(Json(whole(&function)))
+) -> TaggedAnswer {
+    let function = registry.restore(&id, &form.version_id, &expected).await?;
+    Ok(tagged(&registry, &function))
 }
 
 pub(super) async fn forget(

@@ -139,7 +139,7 @@ pub(super) async fn load_url(
     }
     let source = download::Source::parse(&form.url)
         .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
-    let content = source.fetch().await.map_err(|error| {
+    let content = source.fetch(&downloads.private).await.map_err(|error| {
         let message = format!("Error importing function: {error}");
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     })?;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::reply::{Administrator, Answer, Form, Refusal};
+use super::revisions::{self, IfMatch, OnlyNew, Tagged, TaggedAnswer};
 use crate::auth::Caller;
 use crate::config::Role;
 use crate::registry::{Access, Others, Preset, PresetError, PresetForm, Registry};
@@ -37,6 +38,7 @@ impl From<PresetError> for Refusal {
         let status = match &error {
             PresetError::UnknownPreset => StatusCode::NOT_FOUND,
             PresetError::IdTaken | PresetError::Refused(_) => StatusCode::BAD_REQUEST,
+            PresetError::Stale(stale) => return revisions::stale(stale.clone()),
             PresetError::Store(store) => match store.kind() {
                 StoreErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
                 _ => StatusCode::SERVICE_UNAVAILABLE,
@@ -68,6 +70,14 @@ fn shown(preset: &Preset, caller: &Caller) -> Value {
         shown["params"] = json!({});
     }
     shown
+}
+
+/// A preset as an administrator sees it, and its state.
+fn tagged(registry: &Registry, preset: &Preset) -> Tagged {
+    Tagged {
+        body: preset.to_json(),
+        revision: registry.preset_revision(preset),
+    }
 }
 
 fn tags(preset: &Preset) -> impl Iterator<Item = &str> {
@@ -160,51 +170,63 @@ pub(super) async fn read(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
     Query(named): Query<Named>,
-) -> Answer {
+) -> TaggedAnswer {
     let snapshot = registry.current();
     let preset = snapshot.preset(&named.id.unwrap_or_default());
     let preset = preset.filter(|preset| is_for(preset, &caller));
     let preset = preset.ok_or_else(Refusal::not_found)?;
-    Ok(Json(shown(preset, &caller)))
+    Ok(Tagged {
+        body: shown(preset, &caller),
+        revision: registry.preset_revision(preset),
+    })
 }
 
 pub(super) async fn create(
     State(registry): State<Arc<Registry>>,
     Administrator(caller): Administrator,
+    only_new: OnlyNew,
     Form(form): Form<Map<String, Value>>,
-) -> Answer {
+) -> TaggedAnswer {
     let form = PresetForm::parse(form).map_err(refused)?;
-    let preset = registry.create_preset(form, &caller.owner.id).await?;
-    Ok(Json(preset.to_json()))
+    match registry.create_preset(form, &caller.owner.id).await {
+        Ok(preset) => Ok(tagged(&registry, &preset)),
+        Err(error @ PresetError::IdTaken) => Err(only_new.taken(error.into())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub(super) async fn update(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Query(named): Query<Named>,
+    IfMatch(expected): IfMatch,
     Form(form): Form<Map<String, Value>>,
-) -> Answer {
+) -> TaggedAnswer {
     let form = PresetForm::parse(form).map_err(refused)?;
     let id = named.id.unwrap_or_else(|| form.id.clone());
-    Ok(Json(registry.update_preset(&id, form).await?.to_json()))
+    let preset = registry.update_preset(&id, form, &expected).await?;
+    Ok(tagged(&registry, &preset))
 }
 
 pub(super) async fn toggle(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Query(named): Query<Named>,
+    IfMatch(expected): IfMatch,
     body: Bytes,
-) -> Answer {
+) -> TaggedAnswer {
     let id = named.or_in(&body)?;
-    Ok(Json(registry.toggle_preset(&id).await?.to_json()))
+    let preset = registry.toggle_preset(&id, &expected).await?;
+    Ok(tagged(&registry, &preset))
 }
 
 pub(super) async fn update_access(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Query(named): Query<Named>,
+    IfMatch(expected): IfMatch,
     Form(form): Form<Map<String, Value>>,
-) -> Answer {
+) -> TaggedAnswer {
     let id = form.get("id").and_then(Value::as_str).map(str::to_owned);
     let id = named.id.or(id).ok_or_else(|| refused("`id` is missing"))?;
     let access = match (form.get("access_grants"), form.get("access_control")) {
@@ -213,19 +235,19 @@ pub(super) async fn update_access(
         (None, None) => Err("`access_grants` is missing".to_owned()),
     };
     let access = access.map_err(refused)?;
-    Ok(Json(
-        registry.set_preset_access(&id, access).await?.to_json(),
-    ))
+    let preset = registry.set_preset_access(&id, access, &expected).await?;
+    Ok(tagged(&registry, &preset))
 }
 
 pub(super) async fn delete(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Query(named): Query<Named>,
+    IfMatch(expected): IfMatch,
     body: Bytes,
 ) -> Answer {
     let id = named.or_in(&body)?;
-    if registry.delete_preset(&id).await? {
+    if registry.delete_preset(&id, &expected).await? {
         Ok(Json(Value::Bool(true)))
     } else {
         Err(Refusal::not_found())

@@ -22,7 +22,7 @@ use super::reply::{Administrator, Answer, Form, Refusal};
 use super::valves::entry_of;
 use crate::registry::secrets;
 use crate::registry::{
-    ChangeError, Edit, Function, FunctionId, FunctionKind, NewFunction, Pipes, Registry,
+    ChangeError, Edit, Expected, Function, FunctionId, FunctionKind, NewFunction, Pipes, Registry,
 };
 
 /// Whether a path, with or without `/v1`, is one of the Pipelines server's.
@@ -126,7 +126,7 @@ async fn upload(
                 meta: known.record.meta.clone(),
                 user_id: caller.user.id.clone(),
             };
-            registry.update(id.as_str(), edit).await?
+            registry.update(id.as_str(), edit, &Expected::Any).await?
         }
         None => {
             let new = NewFunction {
@@ -137,7 +137,7 @@ async fn upload(
                 user_id: caller.user.id.clone(),
             };
             registry.create(new).await?;
-            registry.toggle_active(id.as_str()).await?
+            registry.toggle_active(id.as_str(), &Expected::Any).await?
         }
     };
     let detail = format!("Pipeline {} uploaded successfully.", function.id);
@@ -156,7 +156,7 @@ async fn remove(
     _: Administrator,
     Form(form): Form<Deletion>,
 ) -> Answer {
-    if !registry.delete(&form.id).await? {
+    if !registry.delete(&form.id, &Expected::Any).await? {
         return Err(unknown("Pipeline", &form.id));
     }
     let detail = format!("Pipeline {} deleted successfully.", form.id);
@@ -205,7 +205,9 @@ async fn update_valves(
         let is_default = defaults.get(name) == Some(value) || shown.get(name) == Some(value);
         stored.contains_key(name) || !is_default
     });
-    registry.set_valves(function.id.as_str(), new).await?;
+    registry
+        .set_valves(function.id.as_str(), new, &Expected::Any)
+        .await?;
     let function = with_valves(&registry, &id)?;
     Ok(Json(shown_values(&function)))
 }

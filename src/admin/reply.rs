@@ -4,15 +4,17 @@ use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use bytes::Bytes;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::revisions;
 use crate::auth::Caller;
 use crate::config::Role;
 use crate::error::{Error, Kind};
-use crate::registry::{ChangeError, LoadFault};
+use crate::registry::{ChangeError, LoadFault, Revision};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Open WebUI's words for something that does not exist.
@@ -31,7 +33,9 @@ pub(super) struct Refusal {
     status: StatusCode,
     detail: String,
     /// A member of the body beside the detail.
-    more: Option<(&'static str, Value)>,
+    more: Option<Box<(&'static str, Value)>>,
+    /// The state in which the thing is that was not changed.
+    revision: Option<Revision>,
 }
 
 impl Refusal {
@@ -40,13 +44,22 @@ impl Refusal {
             status,
             detail: detail.into(),
             more: None,
+            revision: None,
+        }
+    }
+
+    /// Says in which state the thing is that was not changed.
+    pub(super) fn tagged(self, revision: Revision) -> Self {
+        Self {
+            revision: Some(revision),
+            ..self
         }
     }
 
     /// Puts a member beside the detail.
     pub(super) fn with(self, name: &'static str, value: Value) -> Self {
         Self {
-            more: Some((name, value)),
+            more: Some(Box::new((name, value))),
             ..self
         }
     }
@@ -68,10 +81,20 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut body = json!({"detail": self.detail});
-        if let Some((name, value)) = self.more {
+        if let Some(more) = self.more {
+            let (name, value) = *more;
             body[name] = value;
         }
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(revision) = &self.revision {
+            revisions::set_tag(response.headers_mut(), revision);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            // What it is passes: a process that cannot start, a database that is locked or handed over.
+            let seconds = HeaderValue::from_static("1");
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
     }
 }
 
@@ -86,6 +109,7 @@ impl From<ChangeError> for Refusal {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             ChangeError::Store(store) => return of_store(store),
+            ChangeError::Stale(stale) => return revisions::stale(stale.clone()),
             _ => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())
@@ -132,13 +156,46 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
-        let body = axum::body::to_bytes(request.into_body(), usize::MAX)
-            .await
-            .unwrap_or_default();
-        let form = serde_json::from_slice(&body);
-        form.map(Self)
-            .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+        read(&body_of(request).await).map(Self)
     }
+}
+
+/// No body, or an empty one. What a client sends where nothing is asked for is refused by name: it would think that it
+/// had been heeded.
+pub(super) struct Nothing;
+
+impl<S: Send + Sync> FromRequest<S> for Nothing {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
+        let body = body_of(request).await;
+        if !body.trim_ascii().is_empty() {
+            let sent: Option<Map<String, Value>> = read(&body)?;
+            refuse_unknown(&sent.unwrap_or_default(), "this route takes no fields")?;
+        }
+        Ok(Self)
+    }
+}
+
+/// The whole body, whose length the server has limited.
+async fn body_of(request: Request) -> Bytes {
+    axum::body::to_bytes(request.into_body(), usize::MAX)
+        .await
+        .unwrap_or_default()
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+}
+
+/// Refuses a body for its first field that is none of the form's.
+pub(super) fn refuse_unknown(unknown: &Map<String, Value>, hint: &str) -> Result<(), Refusal> {
+    let Some(field) = unknown.keys().next() else {
+        return Ok(());
+    };
+    let message = format!("`{field}` cannot be set here: {hint}");
+    Err(Refusal::new(StatusCode::BAD_REQUEST, message))
 }
 
 /// Lets no route of functions at what is no function: the ids of tools have a colon.

@@ -9,10 +9,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::reply::{Administrator, Answer, Form, Refusal};
-use super::valves::entry_of;
+use super::revisions::{IfMatch, OnlyNew, Tagged, TaggedAnswer};
+use super::valves::{entry_of, shown, shown_to_user};
 use crate::auth::Caller;
 use crate::config::Role;
-use crate::registry::{Access, Edit, Function, GRANTS, NewFunction, Permission, Registry};
+use crate::registry::{
+    Access, ChangeError, Edit, Function, GRANTS, NewFunction, Permission, Registry,
+};
 
 /// What a client sends to create or update tools.
 #[derive(Debug, Deserialize)]
@@ -61,6 +64,14 @@ fn whole(tools: &Function) -> Value {
     whole["content"] = json!(tools.version.source.as_ref());
     whole["specs"] = tools.version.learnt.specs.iter().map(as_shown).collect();
     whole
+}
+
+/// Tools with their code, and their state.
+fn tagged(registry: &Registry, tools: &Function) -> Tagged {
+    Tagged {
+        body: whole(tools),
+        revision: registry.revision(tools),
+    }
 }
 
 /// A spec without what is there for models only.
@@ -129,20 +140,17 @@ pub(super) async fn read(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Answer {
-    Ok(Json(whole(&*find(
-        &registry,
-        &caller,
-        &id,
-        Permission::Read,
-    )?)))
+) -> TaggedAnswer {
+    let tools = find(&registry, &caller, &id, Permission::Read)?;
+    Ok(tagged(&registry, &tools))
 }
 
 pub(super) async fn create(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
+    only_new: OnlyNew,
     Form(form): Form<ToolsForm>,
-) -> Answer {
+) -> TaggedAnswer {
     // Code runs with the gateway's own means, so that only administrators may add it.
     if caller.rights != Role::Admin {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "401 Unauthorized"));
@@ -155,15 +163,23 @@ pub(super) async fn create(
         content: form.content,
         user_id: caller.user.id.clone(),
     };
-    Ok(Json(summary(&*registry.create_tools(new).await?)))
+    match registry.create_tools(new).await {
+        Ok(tools) => Ok(Tagged {
+            body: summary(&tools),
+            revision: registry.revision(&tools),
+        }),
+        Err(error @ ChangeError::IdTaken) => Err(only_new.taken(error.into())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub(super) async fn update(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    IfMatch(expected): IfMatch,
     Form(form): Form<ToolsForm>,
-) -> Answer {
+) -> TaggedAnswer {
     let known = find(&registry, &caller, &id, Permission::Write)?;
     // Code may look up and set what others stored, so that only administrators may change it.
     if caller.rights != Role::Admin && *form.content != *known.version.source {
@@ -177,9 +193,8 @@ pub(super) async fn update(
         meta: meta_of(form.meta, grants),
         user_id: caller.user.id.clone(),
     };
-    Ok(Json(whole(
-        &*registry.update(known.id.as_str(), edit).await?,
-    )))
+    let updated = registry.update(known.id.as_str(), edit, &expected).await?;
+    Ok(tagged(&registry, &updated))
 }
 
 /// The access list of a form, if there is one that makes sense.
@@ -201,31 +216,34 @@ pub(super) async fn update_access(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    IfMatch(expected): IfMatch,
     Form(form): Form<AccessForm>,
-) -> Answer {
+) -> TaggedAnswer {
     let known = find(&registry, &caller, &id, Permission::Write)?;
     let grants = Value::from(form.access_grants);
     checked(Some(grants.clone()))?;
-    let changed = registry.set_meta(known.id.as_str(), GRANTS, grants).await?;
-    Ok(Json(whole(&changed)))
+    let changed = registry.set_meta(known.id.as_str(), GRANTS, grants, &expected);
+    Ok(tagged(&registry, &*changed.await?))
 }
 
 pub(super) async fn delete(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    IfMatch(expected): IfMatch,
 ) -> Answer {
     let known = find(&registry, &caller, &id, Permission::Write)?;
-    Ok(Json(Value::Bool(registry.delete(known.id.as_str()).await?)))
+    let is_deleted = registry.delete(known.id.as_str(), &expected).await?;
+    Ok(Json(Value::Bool(is_deleted)))
 }
 
 pub(super) async fn read_valves(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Answer {
+) -> TaggedAnswer {
     let tools = find(&registry, &caller, &id, Permission::Write)?;
-    Ok(Json(tools.shown_valves()))
+    Ok(shown(&registry, &tools))
 }
 
 pub(super) async fn valves_spec(
@@ -242,22 +260,24 @@ pub(super) async fn update_valves(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    IfMatch(expected): IfMatch,
     Form(values): Form<Map<String, Value>>,
-) -> Answer {
+) -> TaggedAnswer {
     let tools = find(&registry, &caller, &id, Permission::Read)?;
     if !may(&caller, &tools, Permission::Write) {
         return Err(Refusal::prohibited().with_status(StatusCode::BAD_REQUEST));
     }
-    Ok(Json(registry.set_valves(tools.id.as_str(), values).await?))
+    let stored = registry.set_valves(tools.id.as_str(), values, &expected);
+    Ok(stored.await?.into())
 }
 
 pub(super) async fn read_user_valves(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Answer {
+) -> TaggedAnswer {
     let tools = find(&registry, &caller, &id, Permission::Read)?;
-    Ok(Json(tools.shown_user_valves(&caller.user.id)))
+    Ok(shown_to_user(&registry, &tools, &caller))
 }
 
 pub(super) async fn user_valves_spec(
@@ -274,13 +294,11 @@ pub(super) async fn update_user_valves(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    IfMatch(expected): IfMatch,
     Form(values): Form<Map<String, Value>>,
-) -> Answer {
+) -> TaggedAnswer {
     let tools = find(&registry, &caller, &id, Permission::Read)?;
     let user_id = &caller.user.id;
-    Ok(Json(
-        registry
-            .set_user_valves(tools.id.as_str(), user_id, values)
-            .await?,
-    ))
+    let stored = registry.set_user_valves(tools.id.as_str(), user_id, values, &expected);
+    Ok(stored.await?.into())
 }

@@ -7,8 +7,9 @@ use axum::extract::{Extension, Path, State};
 use serde_json::{Map, Value, json};
 
 use super::reply::{Administrator, Answer, Form, Refusal};
+use super::revisions::{IfMatch, Tagged, TaggedAnswer};
 use crate::auth::Caller;
-use crate::registry::{Function, Registry};
+use crate::registry::{Function, Registry, StoredValues};
 
 fn find(registry: &Registry, id: &str) -> Result<Arc<Function>, Refusal> {
     registry
@@ -18,12 +19,38 @@ fn find(registry: &Registry, id: &str) -> Result<Arc<Function>, Refusal> {
         .ok_or_else(Refusal::not_found)
 }
 
+/// Valves as they are shown, with the state of their function.
+pub(super) fn shown(registry: &Registry, function: &Function) -> Tagged {
+    Tagged {
+        body: function.shown_valves(),
+        revision: registry.revision(function),
+    }
+}
+
+/// The caller's valves as they are shown, with their state.
+pub(super) fn shown_to_user(registry: &Registry, function: &Function, caller: &Caller) -> Tagged {
+    let user_id = &caller.user.id;
+    Tagged {
+        body: function.shown_user_valves(user_id),
+        revision: registry.user_valves_revision(function, user_id),
+    }
+}
+
+impl From<StoredValues> for Tagged {
+    fn from(stored: StoredValues) -> Self {
+        Self {
+            body: stored.shown,
+            revision: stored.revision,
+        }
+    }
+}
+
 pub(super) async fn read(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Path(id): Path<String>,
-) -> Answer {
-    Ok(Json(find(&registry, &id)?.shown_valves()))
+) -> TaggedAnswer {
+    Ok(shown(&registry, &*find(&registry, &id)?))
 }
 
 pub(super) async fn spec(
@@ -43,18 +70,19 @@ pub(super) async fn update(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Path(id): Path<String>,
+    IfMatch(expected): IfMatch,
     Form(values): Form<Map<String, Value>>,
-) -> Answer {
-    Ok(Json(registry.set_valves(&id, values).await?))
+) -> TaggedAnswer {
+    Ok(registry.set_valves(&id, values, &expected).await?.into())
 }
 
 pub(super) async fn read_user(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Answer {
+) -> TaggedAnswer {
     let function = find(&registry, &id)?;
-    Ok(Json(function.shown_user_valves(&caller.user.id)))
+    Ok(shown_to_user(&registry, &function, &caller))
 }
 
 pub(super) async fn user_spec(
@@ -84,11 +112,10 @@ pub(super) async fn update_user(
     State(registry): State<Arc<Registry>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    IfMatch(expected): IfMatch,
     Form(values): Form<Map<String, Value>>,
-) -> Answer {
-    Ok(Json(
-        registry
-            .set_user_valves(&id, &caller.user.id, values)
-            .await?,
-    ))
+) -> TaggedAnswer {
+    let user_id = &caller.user.id;
+    let stored = registry.set_user_valves(&id, user_id, values, &expected);
+    Ok(stored.await?.into())
 }

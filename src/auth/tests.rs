@@ -1,5 +1,7 @@
 //! What callers may and may not do, on a real store.
 
+mod timing;
+
 use std::fs;
 
 use tempfile::TempDir;

@@ -1,15 +1,15 @@
-//! The filters of one request, in order, each with its part in the request once it has begun.
+//! The filters of one request, in order.
 
 use std::sync::Arc;
 
 use super::callbacks::Reach;
 use super::context::context;
 use super::events::{self, Events};
-use super::remote::Remotes;
+use super::link::Link;
 use super::request::{ChatRequest, Incoming};
-use crate::config::StreamOutlet;
-use crate::host::{Context, Failure, Host, Metadata, Session};
+use crate::host::Context;
 use crate::models::Model;
+use crate::native::User;
 use crate::registry::{Function, Snapshot};
 use crate::telemetry::RequestLog;
 
@@ -18,11 +18,10 @@ use crate::telemetry::RequestLog;
 pub struct Chain {
     /// The generation in which the request lives.
     pub snapshot: Arc<Snapshot>,
-    /// The filters, in the order in which they run; last the model's own pipe, if that has handlers of a filter.
+    /// The filters, in the order in which they see the request; of the remote and of the local ones last the model
+    /// itself, if it has handlers of a filter.
     pub links: Vec<Link>,
-    /// The filters of Pipelines servers, which run before them.
-    pub remotes: Option<Box<Remotes>>,
-    /// What they are told of the request; made only if there are any, or for a pipe.
+    /// What filters outside this process are told of the request; made only if there are any, or for a pipe.
     pub context: Option<Context>,
     /// What they tell of their work, wherever they are told of the request.
     pub events: Option<Arc<Events>>,
@@ -30,23 +29,16 @@ pub struct Chain {
     pub log: Arc<RequestLog>,
 }
 
-/// One filter of a chain.
-#[derive(Debug)]
-pub struct Link {
-    /// The filter.
-    pub function: Arc<Function>,
-    session: Option<Session>,
-}
-
 impl Chain {
-    /// The filters for `request`: active, attached to its model or global, and, if they are toggles, turned on.
+    /// The filters for `request`: `remotes`, then the local ones that are active, attached to its model or global, and,
+    /// if they are toggles, turned on.
     #[must_use]
     pub fn select(
         reach: &Reach,
         snapshot: &Arc<Snapshot>,
         request: &ChatRequest,
         model: &Model,
-        remotes: Option<Box<Remotes>>,
+        remotes: Vec<Link>,
         incoming: &Incoming<'_>,
     ) -> Self {
         let is_on = |function: &Function| {
@@ -56,28 +48,23 @@ impl Chain {
                     .iter()
                     .any(|id| id == function.id.as_str())
         };
-        let filters = snapshot.filters().iter().filter(|filter| {
-            !incoming.bypasses_filters
-                && model.has_filter(filter)
-                && is_on(filter)
-                && !incoming.within.contains(&filter.id)
+        let filters = model.filters(snapshot).filter(|filter| {
+            !incoming.bypasses_filters && is_on(filter) && !incoming.within.contains(&filter.id)
         });
         // A pipe written for the Pipelines server may see its own requests and answers as a filter does.
         let own = model.function().filter(|pipe| {
             !incoming.bypasses_filters && (pipe.handles("inlet") || pipe.handles("outlet"))
         });
-        let links: Vec<Link> = filters
-            .chain(own)
-            .map(|function| Link {
-                function: Arc::clone(function),
-                session: None,
-            })
-            .collect();
-        let is_told = !links.is_empty() || remotes.is_some() || model.is_pipe();
+        let mut links = remotes;
+        let mut functions = filters.chain(own).peekable();
+        if functions.peek().is_some() {
+            let user = user(incoming);
+            links.extend(functions.map(|function| Link::local(function, &user)));
+        }
+        let is_told = links.iter().any(Link::is_outside) || model.is_pipe();
         let mut chain = Self {
             snapshot: Arc::clone(snapshot),
             links,
-            remotes,
             context: None,
             events: None,
             log: Arc::clone(incoming.log),
@@ -112,38 +99,32 @@ impl Chain {
     /// Whether a stream is held back until a filter has seen all of it.
     #[must_use]
     pub fn holds_streams(&self) -> bool {
-        let is_held = |link: &Link| {
-            link.function.handles("outlet")
-                && link.function.settings.stream_outlet == StreamOutlet::Hold
-        };
-        self.links.iter().any(is_held) || self.remotes.as_deref().is_some_and(Remotes::hold_streams)
+        self.links.iter().any(Link::holds_streams)
     }
 
-    /// Whether any filter has this handler. Remote ones may have an outlet: that is known only once they are asked.
+    /// Whether any filter has this handler.
     #[must_use]
     pub fn handles(&self, handler: &str) -> bool {
-        if self.remotes.is_some() && handler == "outlet" {
-            return true;
-        }
-        self.links.iter().any(|link| link.function.handles(handler))
+        self.links.iter().any(|link| link.handles(handler))
     }
 }
 
-impl Link {
-    /// The filter's part in the request, begun if it has not.
-    ///
-    /// # Errors
-    ///
-    /// If no process can be started for it.
-    pub async fn session(
-        &mut self,
-        host: &Host,
-        context: &Context,
-        metadata: &Metadata,
-    ) -> Result<&mut Session, Failure> {
-        if self.session.is_none() {
-            self.session = Some(host.open(&self.function, context, metadata).await?);
-        }
-        Ok(self.session.as_mut().expect("it was begun above"))
-    }
+/// The filters that see an answer, in the order in which they do.
+pub(super) fn outlets(links: &mut [Link]) -> Vec<&mut Link> {
+    let links = links.iter_mut().filter(|link| link.handles("outlet"));
+    let mut outlets: Vec<&mut Link> = links.collect();
+    outlets.sort_by_key(|link| link.outlet_place());
+    outlets
+}
+
+/// Who asks, as filters in Rust are told.
+fn user(incoming: &Incoming<'_>) -> Arc<User> {
+    let user = &incoming.caller.user;
+    Arc::new(User {
+        id: user.id.clone(),
+        name: user.name.clone(),
+        email: user.email.clone(),
+        role: user.role.as_str().to_owned(),
+        now: incoming.now,
+    })
 }

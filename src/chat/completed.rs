@@ -4,15 +4,13 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use super::chain::{Chain, Link};
-use super::failure;
-use super::remote::Remotes;
+use super::chain::{Chain, outlets};
+use super::link::{Asked, Failed};
 use super::request::{ChatRequest, Incoming};
-use super::{Chat, respond};
+use super::{Chat, failure, remote, respond};
 use crate::body::Body;
 use crate::error::{Error, Kind, Result};
-use crate::host::{Context, Failure, Hook, Host, Metadata};
-use crate::registry::FunctionId;
+use crate::host::{Hook, Host, Metadata};
 use crate::telemetry::Outcome;
 
 const OUTLET: &str = "outlet";
@@ -29,7 +27,7 @@ impl Chat {
         let mut request = ChatRequest::parse_conversation(incoming, body)?;
         let model = request.model().into_owned();
         let model = self.models.find(&snapshot, incoming.caller, &model).await?;
-        let remotes = Remotes::select(&self.models, &self.upstreams, &model, incoming).await?;
+        let remotes = remote::select(&self.models, &self.upstreams, &model, incoming).await?;
         let mut chain = Chain::select(&self.reach, &snapshot, &request, &model, remotes, incoming);
         request.metadata = Some(metadata(&request, incoming));
         run(&self.host, &mut chain, &mut request).await?;
@@ -55,53 +53,35 @@ fn metadata(request: &ChatRequest, incoming: &Incoming<'_>) -> Metadata {
 }
 
 async fn run(host: &Host, chain: &mut Chain, request: &mut ChatRequest) -> Result<()> {
-    let Some(context) = &chain.context else {
-        return Ok(());
-    };
-    if let Some(remotes) = &chain.remotes {
-        remotes.outlet(context, request, &chain.log).await?;
-    }
-    let links = chain.links.iter_mut();
-    for link in links.filter(|link| link.function.handles(OUTLET)) {
-        let id = link.function.id.clone();
-        let answer = ask(host, context, link, request).await;
-        let taken = match answer {
+    for link in outlets(&mut chain.links) {
+        let asked = Asked {
+            host,
+            context: chain.context.as_ref(),
+            metadata: request.metadata.as_ref(),
+            contract: request.contract,
+        };
+        let body = request.document.bytes();
+        let taken = match link.call(asked, Hook::Outlet, body).await {
             Ok((body, metadata)) => request.replace(body, metadata),
-            Err(failure) => Err(failed(request, &id, &failure)),
+            Err(failed) => Err(told(link.id(), failed)),
         };
         let outcome = match &taken {
-            Ok(true) => Outcome::Changed,
-            Ok(false) => Outcome::Passed,
+            Ok(is_changed) => Outcome::of(*is_changed),
             Err(error) => failure::outcome(error),
         };
-        chain.log.function_ran(id.as_str(), OUTLET, outcome);
+        chain.log.function_ran(link.id(), OUTLET, outcome);
         taken?;
     }
     Ok(())
 }
 
-async fn ask(
-    host: &Host,
-    context: &Context,
-    link: &mut Link,
-    request: &ChatRequest,
-) -> std::result::Result<(Bytes, Bytes), Failure> {
-    let metadata = request.metadata.as_ref().expect("it was made above");
-    let session = link.session(host, context, metadata).await?;
-    session
-        .call_hook(Hook::Outlet, request.document.bytes(), metadata)
-        .await
-}
-
 /// There is no answer here that could go out unchanged after an accident: the caller hears of it.
-fn failed(request: &ChatRequest, id: &FunctionId, failure: &Failure) -> Error {
-    let error = failure::of_answer_hook(request.contract, id, OUTLET, failure);
-    match failure.exception() {
-        Some(exception) if error.kind() == Kind::FunctionFailed => {
-            let message = format!("Error: {}", exception.text());
-            let error = Error::new(Kind::FunctionFailed, message).with_function(id.as_str());
-            error.with_status(StatusCode::BAD_REQUEST)
+fn told(id: &str, failed: Failed) -> Error {
+    match failed.raised {
+        Some(text) if failed.error.kind() == Kind::FunctionFailed => {
+            let error = Error::new(Kind::FunctionFailed, format!("Error: {text}"));
+            error.with_function(id).with_status(StatusCode::BAD_REQUEST)
         }
-        _ => error,
+        _ => failed.error,
     }
 }

@@ -58,6 +58,7 @@ pub(crate) fn context(
         user: user.to_string().into(),
         model: entry,
         http,
+        now: incoming.now,
     }
 }
 

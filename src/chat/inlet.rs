@@ -2,15 +2,16 @@
 
 use tracing::warn;
 
-use super::chain::{Chain, Link};
+use super::chain::Chain;
 use super::failure;
+use super::link::{Asked, Failed, Link};
 use super::request::{ChatRequest, Incoming};
 use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
-use crate::host::{Context, Failure, Hook, Host};
+use crate::host::{Hook, Host};
 use crate::telemetry::{Outcome, RequestLog};
 
-/// Runs the remote filters, then `inlet` of every local one that has it.
+/// Runs `inlet` of every filter that has it.
 ///
 /// # Errors
 ///
@@ -23,10 +24,6 @@ pub(super) async fn run(
 ) -> Result<ChatRequest> {
     if let Some(context) = &chain.context {
         request.make_metadata(incoming, &context.model)?;
-    }
-    if let (Some(remotes), Some(context)) = (&chain.remotes, &chain.context) {
-        // Boxed, because it is rare and large.
-        Box::pin(remotes.inlet(context, &mut request, &chain.log)).await?;
     }
     run_hook(host, chain, &mut request, Hook::Inlet).await?;
     Ok(request)
@@ -52,17 +49,24 @@ async fn run_hook(
     request: &mut ChatRequest,
     hook: Hook,
 ) -> Result<()> {
-    let Some(context) = &chain.context else {
-        return Ok(());
-    };
     let mut takes_files = false;
-    for link in chain
-        .links
-        .iter_mut()
-        .filter(|link| link.function.handles(hook.name()))
-    {
-        call(host, context, link, request, hook, &chain.log).await?;
-        takes_files |= hook == Hook::Inlet && link.function.version.learnt.file_handler;
+    let links = chain.links.iter_mut();
+    for link in links.filter(|link| link.handles(hook.name())) {
+        let asked = Asked {
+            host,
+            context: chain.context.as_ref(),
+            metadata: request.metadata.as_ref(),
+            contract: request.contract,
+        };
+        let answer = link.call(asked, hook, request.document.bytes()).await;
+        let taken = answer.and_then(|(body, metadata)| {
+            let taken = request.replace(body, metadata);
+            let failed =
+                |error: Error| Error::function_failed(link.id(), hook.name(), error.message());
+            taken.map_err(|error| Failed::from(failed(error)))
+        });
+        conclude(link, hook, taken, &chain.log)?;
+        takes_files |= hook == Hook::Inlet && link.takes_files();
     }
     // After all inlets: a later filter may still read the files.
     if takes_files {
@@ -72,55 +76,28 @@ async fn run_hook(
     }
 }
 
-async fn call(
-    host: &Host,
-    context: &Context,
-    link: &mut Link,
-    request: &mut ChatRequest,
+/// Notes what became of a call. A failure ends the request, unless it is forgiven.
+fn conclude(
+    link: &Link,
     hook: Hook,
+    taken: std::result::Result<bool, Failed>,
     log: &RequestLog,
 ) -> Result<()> {
-    let id = link.function.id.clone();
-    let on_error = link.function.settings.on_error;
-    let failed = match pass(host, context, link, request, hook).await {
-        Ok((body, metadata)) => match request.replace(body, metadata) {
-            Ok(is_changed) => {
-                let outcome = if is_changed {
-                    Outcome::Changed
-                } else {
-                    Outcome::Passed
-                };
-                log.function_ran(id.as_str(), hook.name(), outcome);
-                return Ok(());
-            }
-            Err(error) => Error::function_failed(id.as_str(), hook.name(), error.message()),
-        },
-        Err(failure) => failure::of_request_hook(request.contract, &id, hook.name(), &failure),
+    let id = link.id();
+    let failed = match taken {
+        Ok(is_changed) => {
+            log.function_ran(id, hook.name(), Outcome::of(is_changed));
+            return Ok(());
+        }
+        Err(failed) => failed.error,
     };
-    log.function_ran(id.as_str(), hook.name(), failure::outcome(&failed));
+    log.function_ran(id, hook.name(), failure::outcome(&failed));
     // An exception that carries a status was meant; any other may be an accident, which the operator lets pass.
     let was_meant = failed.kind() == Kind::FunctionRefused && failed.own_status().is_some();
-    if on_error == Closing::Open && !was_meant {
+    if link.on_error() == Closing::Open && !was_meant {
         warn!(function.id = %id, error = %failed, "function failed, its step is skipped");
-        log.function_error(id.as_str());
+        log.function_error(id);
         return Ok(());
     }
     Err(failed)
-}
-
-async fn pass(
-    host: &Host,
-    context: &Context,
-    link: &mut Link,
-    request: &ChatRequest,
-    hook: Hook,
-) -> std::result::Result<(bytes::Bytes, bytes::Bytes), Failure> {
-    let metadata = request
-        .metadata
-        .as_ref()
-        .expect("a chain with filters has metadata");
-    let session = link.session(host, context, metadata).await?;
-    session
-        .call_hook(hook, request.document.bytes(), metadata)
-        .await
 }

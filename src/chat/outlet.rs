@@ -1,19 +1,20 @@
 //! The filters on the answer: on whole ones what they change reaches the caller.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
-use super::chain::{Chain, Link};
+use super::chain::{Chain, outlets};
 use super::failure;
-use super::remote::{self, Remotes};
+use super::link::{Asked, Failed, Link};
 use super::request::ChatRequest;
-use crate::config::{Closing, StreamOutlet};
+use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
-use crate::host::{Context, Failure, Hook, Host, Metadata};
-use crate::registry::FunctionKind;
+use crate::host::{Context, Hook, Host, Metadata};
 use crate::telemetry::{Outcome, RequestLog};
-use crate::upstream::{Answer, RemoteHook};
+use crate::upstream::Answer;
 use crate::wire::json::Document;
 use crate::wire::openai;
 
@@ -48,7 +49,7 @@ pub(super) async fn run(
             continue;
         };
         let talk = Talk::new(request, &chain.log, message.clone());
-        if let Some(changed) = talk.decide(host, chain, request, Effect::Always).await? {
+        if let Some(changed) = talk.decide(host, chain, Effect::Always).await? {
             *message = changed;
             is_changed = true;
         }
@@ -74,45 +75,36 @@ pub(super) enum Effect {
     IfHeld,
 }
 
-/// What outlet filters see: the conversation with the answer as its last message.
-pub(super) struct Talk {
+/// An answer before the outlet filters.
+pub(super) struct Talk<'a> {
+    request: &'a ChatRequest,
+    log: Arc<RequestLog>,
+    /// The answer's message as it is now.
     message: Value,
-    body: Map<String, Value>,
+    /// The conversation with the answer as its last message, made for the first filter that is shown it.
+    body: Option<Map<String, Value>>,
+    metadata: Option<Metadata>,
 }
 
-impl Talk {
+/// What a filter wants.
+#[derive(Default)]
+struct Wanted {
+    /// Another message in the answer.
+    message: Option<Value>,
+    /// The conversation as it gave that back.
+    body: Option<Map<String, Value>>,
+}
+
+impl<'a> Talk<'a> {
     /// The conversation of `request` with `message` as the answer.
-    pub(super) fn new(request: &ChatRequest, log: &RequestLog, message: Value) -> Self {
-        let messages = request
-            .document
-            .raw("messages")
-            .and_then(|raw| serde_json::from_slice(&raw).ok());
-        let mut messages: Vec<Value> = messages.unwrap_or_default();
-        for message in messages.iter_mut().filter_map(Value::as_object_mut) {
-            message.entry("id").or_insert(Value::Null);
+    pub(super) fn new(request: &'a ChatRequest, log: &Arc<RequestLog>, message: Value) -> Self {
+        Self {
+            request,
+            log: Arc::clone(log),
+            message,
+            body: None,
+            metadata: request.metadata.clone(),
         }
-        messages.push(seen(&message, log.id()));
-        let known = |key: &str| -> Value {
-            let metadata = request
-                .metadata
-                .as_ref()
-                .and_then(|known| Document::parse(known.json.clone()).ok());
-            let raw = metadata.and_then(|metadata| metadata.raw(key));
-            raw.and_then(|raw| serde_json::from_slice(&raw).ok())
-                .unwrap_or_default()
-        };
-        let body = json!({
-            "model": request.model(),
-            "messages": messages,
-            "filter_ids": request.filter_ids,
-            "chat_id": known("chat_id"),
-            "session_id": known("session_id"),
-            "id": messages.last().map(|answer| answer["id"].clone()),
-        });
-        let Value::Object(body) = body else {
-            unreachable!("an object was written above")
-        };
-        Self { message, body }
     }
 
     /// Asks every outlet filter; the answer's message as they want it, `None` if they want nothing else.
@@ -120,117 +112,146 @@ impl Talk {
         mut self,
         host: &Host,
         chain: &mut Chain,
-        request: &ChatRequest,
         effect: Effect,
     ) -> Result<Option<Value>> {
-        let Chain {
-            links,
-            remotes,
-            context,
-            log,
-            ..
-        } = chain;
-        let context = context
-            .as_ref()
-            .expect("a chain with filters has a context");
-        let metadata = request.metadata.clone();
-        let mut metadata = metadata.expect("a chain with filters has metadata");
         let mut is_changed = false;
-        if let Some(remotes) = remotes {
-            // Boxed, because it is rare and large.
-            is_changed |= Box::pin(self.ask_remotes(remotes, context, effect, log)).await?;
-        }
-        // The pipe that gave the answer is the first to see it.
-        let is_filter = |link: &Link| link.function.kind() == FunctionKind::Filter;
-        let filters = links.partition_point(is_filter);
-        let (filters, own) = links.split_at_mut(filters);
-        for link in own
-            .iter_mut()
-            .chain(filters)
-            .filter(|link| link.function.handles(OUTLET))
-        {
-            match self.ask(host, context, link, &mut metadata).await {
-                Ok(body) => {
-                    let id = link.function.id.as_str();
-                    is_changed |= self.take(id, &body, takes_effect(link, effect), log);
-                }
-                Err(failure) => forgive(request, link, &failure, log)?,
+        for link in outlets(&mut chain.links) {
+            match self.ask(host, chain.context.as_ref(), link).await {
+                Ok(wanted) => is_changed |= self.take(link, wanted, effect),
+                Err(failed) => forgive(link, failed, &self.log)?,
             }
         }
         Ok(is_changed.then_some(self.message))
     }
 
-    /// Shows one filter the conversation; the body that it gives back.
+    /// Shows one filter the answer: a filter in Rust the message, which is all that it looks at, every other the
+    /// conversation.
     async fn ask(
-        &self,
+        &mut self,
         host: &Host,
-        context: &Context,
+        context: Option<&Context>,
         link: &mut Link,
-        metadata: &mut Metadata,
-    ) -> std::result::Result<Bytes, Failure> {
-        let body: Bytes = Value::Object(self.body.clone()).to_string().into();
-        let session = link.session(host, context, metadata).await?;
-        let (body, json) = session.call_hook(Hook::Outlet, &body, metadata).await?;
-        if json != metadata.json {
-            *metadata = Metadata {
+    ) -> std::result::Result<Wanted, Failed> {
+        if !link.is_outside() {
+            let message = self.message.to_string().into();
+            let answered = link.answer(self.request.contract, &message)?;
+            return Ok(Wanted {
+                message: answered.and_then(|message| serde_json::from_slice(&message).ok()),
+                body: None,
+            });
+        }
+        let shown = self.conversation().clone();
+        let body: Bytes = Value::Object(shown.clone()).to_string().into();
+        let asked = Asked {
+            host,
+            context,
+            metadata: self.metadata.as_ref(),
+            contract: self.request.contract,
+        };
+        let (body, json) = link.call(asked, Hook::Outlet, &body).await?;
+        self.take_metadata(json);
+        let Ok(Value::Object(body)) = serde_json::from_slice(&body) else {
+            return Ok(Wanted::default());
+        };
+        Ok(Wanted {
+            message: self.wanted(&shown, &body),
+            body: Some(body),
+        })
+    }
+
+    fn take_metadata(&mut self, json: Bytes) {
+        if let Some(known) = self.metadata.as_mut().filter(|known| known.json != json) {
+            *known = Metadata {
                 json,
-                version: metadata.version + 1,
+                version: known.version + 1,
             };
         }
-        Ok(body)
     }
 
-    /// Shows the filters of Pipelines servers the conversation; whether the answer is another one now.
-    async fn ask_remotes(
-        &mut self,
-        remotes: &Remotes,
-        context: &Context,
-        effect: Effect,
-        log: &RequestLog,
-    ) -> Result<bool> {
-        let mut is_changed = false;
-        for filter in remotes.outlets() {
-            let body: Bytes = Value::Object(self.body.clone()).to_string().into();
-            let reply = remotes
-                .ask(filter, RemoteHook::Outlet, context, body, log)
-                .await?;
-            if let Some(reply) = reply {
-                let takes_effect = effect == Effect::Always || remote::holds_streams(filter);
-                is_changed |= self.take(&filter.id, reply.bytes(), takes_effect, log);
+    /// Takes over what a filter wants; whether the answer is another one now.
+    fn take(&mut self, link: &Link, wanted: Wanted, effect: Effect) -> bool {
+        let is_other = wanted.message.is_some();
+        self.log
+            .function_ran(link.id(), OUTLET, Outcome::of(is_other));
+        if effect == Effect::IfHeld && !link.holds_streams() {
+            if is_other {
+                info!(function.id = %link.id(), "outlet changed an answer that was streamed already");
             }
-        }
-        Ok(is_changed)
-    }
-
-    /// Takes over what a filter made of the conversation; whether the answer is another one now.
-    fn take(&mut self, id: &str, body: &[u8], takes_effect: bool, log: &RequestLog) -> bool {
-        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
             return false;
-        };
-        let wanted = self.wanted(&body);
-        let outcome = if wanted.is_some() {
-            Outcome::Changed
-        } else {
-            Outcome::Passed
-        };
-        log.function_ran(id, OUTLET, outcome);
-        if takes_effect {
-            self.body = body;
-            if let Some(message) = wanted {
-                self.message = message;
-                return true;
-            }
-        } else if wanted.is_some() {
-            info!(function.id = %id, "outlet changed an answer that was streamed already");
         }
-        false
+        match (wanted.body, &wanted.message) {
+            (Some(body), _) => self.body = Some(body),
+            // Whoever is shown the conversation next is shown the other answer in it.
+            (None, Some(message)) => self.replace_shown(message),
+            (None, None) => {}
+        }
+        if let Some(message) = wanted.message {
+            self.message = message;
+        }
+        is_other
     }
 
-    /// The answer's message as a filter wants it, if it wants another one.
-    fn wanted(&self, body: &Map<String, Value>) -> Option<Value> {
-        let (before, after) = (last_answer(&self.body)?, last_answer(body)?);
+    /// Puts another answer into the conversation, if that was made.
+    fn replace_shown(&mut self, message: &Value) {
+        let members = |message: &Value| message.as_object().cloned().unwrap_or_default();
+        let (before, after) = (members(&self.message), members(message));
+        let messages = self.body.as_mut().and_then(|body| body.get_mut("messages"));
+        let messages = messages.and_then(Value::as_array_mut);
+        let shown = messages.and_then(|it| it.iter_mut().rfind(|it| it["role"] == "assistant"));
+        if let Some(shown) = shown {
+            *shown = merged(shown, &before, &after);
+        }
+    }
+
+    /// The answer's message as a filter wants it that was shown `before` and gave `after` back.
+    fn wanted(&self, before: &Map<String, Value>, after: &Map<String, Value>) -> Option<Value> {
+        let (before, after) = (last_answer(before)?, last_answer(after)?);
         (before != after).then(|| merged(&self.message, before, after))
     }
+
+    /// What filters see that look at more than the answer.
+    fn conversation(&mut self) -> &Map<String, Value> {
+        if self.body.is_none() {
+            self.body = Some(conversation(
+                self.request,
+                seen(&self.message, self.log.id()),
+            ));
+        }
+        self.body.as_ref().expect("it was made above")
+    }
+}
+
+/// The conversation of a request with an answer as its last message.
+fn conversation(request: &ChatRequest, answer: Value) -> Map<String, Value> {
+    let messages = request
+        .document
+        .raw("messages")
+        .and_then(|raw| serde_json::from_slice(&raw).ok());
+    let mut messages: Vec<Value> = messages.unwrap_or_default();
+    for message in messages.iter_mut().filter_map(Value::as_object_mut) {
+        message.entry("id").or_insert(Value::Null);
+    }
+    let metadata = request.metadata.as_ref();
+    let metadata = metadata.and_then(|known| Document::parse(known.json.clone()).ok());
+    let known = |key: &str| -> Value {
+        let raw = metadata.as_ref().and_then(|metadata| metadata.raw(key));
+        raw.and_then(|raw| serde_json::from_slice(&raw).ok())
+            .unwrap_or_default()
+    };
+    let id = answer["id"].clone();
+    messages.push(answer);
+    let members = [
+        ("model", json!(request.model())),
+        ("messages", Value::Array(messages)),
+        ("filter_ids", json!(request.filter_ids)),
+        ("chat_id", known("chat_id")),
+        ("session_id", known("session_id")),
+        ("id", id),
+    ];
+    members
+        .map(|(key, value)| (key.to_owned(), value))
+        .into_iter()
+        .collect()
 }
 
 /// The last message of the assistant in a conversation.
@@ -243,15 +264,14 @@ fn last_answer(body: &Map<String, Value>) -> Option<&Map<String, Value>> {
 }
 
 /// Lets the answer out in spite of a failure, or not.
-fn forgive(request: &ChatRequest, link: &Link, failure: &Failure, log: &RequestLog) -> Result<()> {
-    let id = &link.function.id;
-    let error = failure::of_answer_hook(request.contract, id, OUTLET, failure);
-    log.function_ran(id.as_str(), OUTLET, failure::outcome(&error));
-    if !is_forgiven(link, failure, &error) {
-        return Err(error);
+fn forgive(link: &Link, failed: Failed, log: &RequestLog) -> Result<()> {
+    let id = link.id();
+    log.function_ran(id, OUTLET, failure::outcome(&failed.error));
+    if !is_forgiven(link, &failed) {
+        return Err(failed.error);
     }
-    warn!(function.id = %id, %error, "outlet failed, the answer goes out as it was");
-    log.function_error(id.as_str());
+    warn!(function.id = %id, error = %failed.error, "outlet failed, the answer goes out as it was");
+    log.function_error(id);
     Ok(())
 }
 
@@ -285,16 +305,11 @@ fn merged(message: &Value, before: &Map<String, Value>, after: &Map<String, Valu
     merged
 }
 
-fn takes_effect(link: &Link, effect: Effect) -> bool {
-    effect == Effect::Always || link.function.settings.stream_outlet == StreamOutlet::Hold
-}
-
 /// Whether the answer goes out in spite of a failure (ruling R6): only after an accident of a filter that allows it.
-fn is_forgiven(link: &Link, failure: &Failure, error: &Error) -> bool {
-    let settings = &link.function.settings;
-    match (error.kind(), failure) {
+fn is_forgiven(link: &Link, failed: &Failed) -> bool {
+    match (failed.error.kind(), &failed.raised) {
         (Kind::FunctionRefused, _) => false,
-        (_, Failure::Raised(_)) => settings.outlet_error == Closing::Open,
-        _ => settings.on_error == Closing::Open,
+        (_, Some(_)) => link.outlet_error() == Closing::Open,
+        _ => link.on_error() == Closing::Open,
     }
 }

@@ -187,6 +187,17 @@ impl Made {
     }
 }
 
+/// Whether no reader of the stream would take an item as an event. It is refused before it is written as one, which
+/// would keep everybody on this thread waiting.
+fn is_too_long(item: &PipeItem) -> bool {
+    match item {
+        PipeItem::Text(bytes) | PipeItem::Data(bytes) | PipeItem::Raw(bytes) => {
+            bytes.len() > sse::MAX_EVENT_BYTES
+        }
+        _ => false,
+    }
+}
+
 /// A pipe's items as server-sent events.
 struct Chunks {
     function: FunctionId,
@@ -204,6 +215,12 @@ impl Chunks {
                 None => self.items.next().await?,
             };
             match item {
+                Ok(item) if is_too_long(&item) => {
+                    self.is_over = true;
+                    let text = format!("an item of more than {} bytes", sse::MAX_EVENT_BYTES);
+                    let error = Error::function_failed(self.function.as_str(), "pipe", &text);
+                    return Some(Err(error));
+                }
                 Ok(PipeItem::Head(head)) if !is_stream(&head) => {
                     self.is_over = true;
                     let text =

@@ -109,11 +109,6 @@ async fn hold(filtered: &mut Filtered) -> Result<Vec<Bytes>> {
             ));
         }
     }
-    let talk = Talk::new(
-        &filtered.request,
-        &filtered.chain.log,
-        filtered.answer.assistant_message(),
-    );
     let Filtered {
         host,
         chain,
@@ -121,7 +116,8 @@ async fn hold(filtered: &mut Filtered) -> Result<Vec<Bytes>> {
         answer,
         ..
     } = filtered;
-    let Some(message) = talk.decide(host, chain, request, Effect::IfHeld).await? else {
+    let talk = Talk::new(request, &chain.log, answer.assistant_message());
+    let Some(message) = talk.decide(host, chain, Effect::IfHeld).await? else {
         return Ok(events);
     };
     let mut whole: serde_json::Value =
@@ -154,7 +150,8 @@ impl Events {
     async fn next(&mut self) -> Option<Result<Bytes>> {
         match self {
             Self::Plain(plain) => plain.next().await,
-            Self::Filtered(filtered) => filtered.next().await,
+            // Apart, or plain streams would have the size of filtered ones.
+            Self::Filtered(filtered) => Box::pin(filtered.next()).await,
             Self::Held(events) => events.next().map(Ok),
             Self::Interleaved(events) => events.next().await,
         }

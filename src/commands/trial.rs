@@ -17,13 +17,14 @@ use crate::cli::Trial;
 use crate::config::Config;
 use crate::gateway::python_settings;
 use crate::host::{
-    Alone, Callbacks, Context, Failure, Hook, Host, Metadata, PipeAnswer, PipeItem, Question,
-    Refusal, Session,
+    Alone, Callbacks, Context, Failure, FilterSession, Hook, Host, Metadata, PipeAnswer, PipeItem,
+    Question, Refusal,
 };
 use crate::registry::{
     Candidate, Function, FunctionId, FunctionSettings, FunctionVersion, Loader, Origin, Record,
     Valves, settings_from,
 };
+use crate::store::ids;
 
 /// Who asks in a trial.
 const USER_ID: &str = "00000000-0000-4000-8000-000000000000";
@@ -188,6 +189,7 @@ async fn checked_valves(
         stored: Bytes::from_static(b"{}"),
         priority: version.learnt.priority,
         targets: None,
+        pocket: Default::default(),
     };
     if values.as_object().is_some_and(serde_json::Map::is_empty) {
         return Some(valves);
@@ -253,7 +255,7 @@ impl Callbacks for Listener {
 struct Run<'a> {
     host: &'a Host,
     id: FunctionId,
-    session: Option<Session>,
+    session: Option<FilterSession>,
     metadata: Metadata,
     listener: Arc<Listener>,
     stages: Vec<Stage>,
@@ -277,12 +279,13 @@ impl<'a> Run<'a> {
                 .to_string()
                 .into(),
             callbacks: Arc::clone(&listener) as Arc<dyn Callbacks>,
+            now: ids::unix_seconds().unsigned_abs(),
         };
         let metadata = Metadata {
             json: metadata(body, &model).to_string().into(),
             version: 0,
         };
-        let session = host.open(function, &context, &metadata).await;
+        let session = host.open_filter(function, &context, &metadata).await;
         let session = session.map_err(|failure| CommandError::new(describe(&failure)))?;
         Ok(Self {
             host,
@@ -347,12 +350,17 @@ impl<'a> Run<'a> {
             .collect();
         let began = Instant::now();
         let metadata = self.metadata.clone();
-        let result = self.session.as_mut()?.call_stream(&sent, &metadata).await;
-        let passed = result.events.iter().flatten();
-        let passed: Vec<Value> = passed
-            .map(|event| serde_json::from_slice(event).unwrap_or_default())
-            .collect();
-        let answer = result.failure.map_or(Ok(Value::Array(passed)), Err);
+        let session = self.session.as_mut()?;
+        let result = session.call_stream(&sent, &metadata).await;
+        let rest = match &result.failure {
+            Some(failure) => Err(failure.clone()),
+            None => session.rest_of_stream(),
+        };
+        let answer = rest.map(|rest| {
+            let events = result.events.iter().flatten().chain(&rest);
+            let events = events.map(|event| serde_json::from_slice(event).unwrap_or_default());
+            Value::Array(events.collect())
+        });
         match self
             .note("stream", Value::Array(events), answer, began)
             .await?
@@ -366,7 +374,9 @@ impl<'a> Run<'a> {
         let is_streamed = body["stream"] == true;
         let sent = Bytes::from(body.to_string());
         let began = Instant::now();
-        let session = self.session.take()?;
+        let FilterSession::Worker(session) = self.session.take()? else {
+            return None;
+        };
         let answer = match session.call_pipe(&sent, &self.metadata, is_streamed, None) {
             Ok(mut items) => collect(&mut items).await,
             Err(failure) => Err(failure),

@@ -84,6 +84,7 @@ fn check_groups(config: &Config, raw: &Raw, mistakes: &mut Mistakes) {
         let (other, bounds) = *first.entry(&function.group).or_insert((id, function));
         let unequal = [
             ("network", function.network != bounds.network),
+            ("hosts", function.hosts != bounds.hosts),
             ("subprocesses", function.subprocesses != bounds.subprocesses),
         ];
         for (key, _) in unequal.iter().filter(|(_, is_unequal)| *is_unequal) {
@@ -108,6 +109,10 @@ fn check_isolation(config: &Config, raw: &Raw, mistakes: &mut Mistakes) {
     for (id, function) in &config.functions.entries {
         if function.network == NetworkAccess::None {
             mistakes.add(origin_in(raw, id, "network"), message);
+        }
+        if !function.hosts.is_empty() {
+            let message = "`hosts` needs isolation, and `python.isolation` is off";
+            mistakes.add(origin_in(raw, id, "hosts"), message);
         }
     }
 }

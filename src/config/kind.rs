@@ -25,6 +25,11 @@ pub enum Kind {
         /// The largest that is allowed.
         most: u64,
     },
+    /// The word `auto`, or a whole number up to a bound.
+    AutoInteger {
+        /// The largest that is allowed.
+        most: u64,
+    },
     /// A number of seconds, with a fraction if need be.
     Seconds {
         /// The shortest that is allowed.
@@ -55,6 +60,8 @@ pub(super) enum Value {
     Table(Map<String, Json>),
 }
 
+/// What is written for a number that the gateway is to find itself.
+const AUTO: &str = "auto";
 /// No time limit makes sense beyond a year.
 const MOST_SECONDS: f64 = 31_536_000.0;
 
@@ -65,6 +72,8 @@ impl Kind {
             Self::Text | Self::Secret | Self::Path => Some(Value::Text(text.to_owned())),
             Self::Address => text.parse().ok().map(Value::Address),
             Self::Integer { .. } => text.parse().ok().and_then(|number| self.integer(number)),
+            Self::AutoInteger { .. } if text == AUTO => Some(Value::Text(AUTO.to_owned())),
+            Self::AutoInteger { .. } => text.parse().ok().and_then(|number| self.integer(number)),
             Self::Seconds { .. } => text.parse().ok().and_then(|number| self.seconds(number)),
             Self::Bool => text.parse().ok().map(Value::Bool),
             Self::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
@@ -77,7 +86,7 @@ impl Kind {
     /// Reads a value of the file.
     pub(super) fn read(&self, value: &DeValue<'_>) -> Result<Value, String> {
         match (self, value) {
-            (Self::Integer { .. }, DeValue::Integer(number)) => {
+            (Self::Integer { .. } | Self::AutoInteger { .. }, DeValue::Integer(number)) => {
                 let read = whole_number(number).and_then(|number| self.integer(number));
                 read.ok_or_else(|| self.refuse(number))
             }
@@ -87,6 +96,7 @@ impl Kind {
             (Self::List, DeValue::Array(items)) => self.read_list(items),
             (Self::Pairs, DeValue::Table(table)) => self.read_pairs(table),
             (Self::Table, DeValue::Table(table)) => json_table(table).map(Value::Table),
+            (Self::AutoInteger { .. }, DeValue::String(text)) if text == AUTO => self.parse(text),
             (kind, DeValue::String(text)) if kind.is_written_as_text() => self.parse(text),
             (_, value) => Err(self.refuse_type(value)),
         }
@@ -105,7 +115,7 @@ impl Kind {
             Self::Text | Self::Secret => "TEXT",
             Self::Path => "PATH",
             Self::Address => "ADDRESS",
-            Self::Integer { .. } => "NUMBER",
+            Self::Integer { .. } | Self::AutoInteger { .. } => "NUMBER",
             Self::Seconds { .. } => "SECONDS",
             Self::Bool => "BOOL",
             Self::Choice(_) => "WORD",
@@ -115,10 +125,12 @@ impl Kind {
     }
 
     fn integer(&self, number: u64) -> Option<Value> {
-        let Self::Integer { least, most } = self else {
-            return None;
+        let (least, most) = match self {
+            Self::Integer { least, most } => (*least, *most),
+            Self::AutoInteger { most } => (0, *most),
+            _ => return None,
         };
-        (*least..=*most)
+        (least..=most)
             .contains(&number)
             .then_some(Value::Integer(number))
     }
@@ -176,6 +188,9 @@ impl fmt::Display for Kind {
             Self::Path => f.write_str("a path"),
             Self::Address => f.write_str("an IP address with a port"),
             Self::Integer { least, most } => write!(f, "a whole number from {least} to {most}"),
+            Self::AutoInteger { most } => {
+                write!(f, "`{AUTO}` or a whole number from 0 to {most}")
+            }
             Self::Seconds { least } => write!(f, "seconds from {least} to {MOST_SECONDS}"),
             Self::Bool => f.write_str("`true` or `false`"),
             Self::Choice(words) => {

@@ -1,10 +1,8 @@
 //! Which known name was meant by an unknown one.
 
 /// The known name that is most like `unknown`, if one is like it at all.
-pub(super) fn nearest<'a>(
-    unknown: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, name) = known
         .into_iter()
         .map(|name| (distance(unknown, name), name))

@@ -47,7 +47,15 @@ impl Network {
         })
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// The network of this address alone.
+    pub(super) fn of(address: IpAddr) -> Self {
+        Self {
+            address,
+            shared_bits: if address.is_ipv4() { 32 } else { 128 },
+        }
+    }
+
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
         self.address.is_ipv4() == address.is_ipv4()
             && (left_aligned(self.address) ^ left_aligned(address)).leading_zeros()
                 >= self.shared_bits

@@ -10,13 +10,14 @@ use serde_json::Map;
 use super::checks;
 use super::choices::Choice;
 use super::fields::Fields;
+use super::hosts::Hosts;
 use super::mistake::{Mistakes, Origin};
 use super::networks::{Network, Networks};
 use super::open_webui;
 use super::raw::Raw;
 use super::resolved::{
-    AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, ModelsConfig, PythonConfig,
-    TlsConfig, ToolsConfig, UpstreamSettings,
+    AuthConfig, Config, FunctionsConfig, LimitsConfig, LogConfig, MemoryLimit, ModelsConfig,
+    PythonConfig, TlsConfig, ToolsConfig, UpstreamSettings,
 };
 use super::secret::Secret;
 use super::tables::{FunctionConfig, UpstreamConfig, UserConfig};
@@ -55,13 +56,17 @@ pub(super) fn resolve(
     config
 }
 
+/// The route of chats that a server has kept, below `/v1/`.
+const STORED_CHATS: &str = "chat/completions/";
+
 fn unfiltered_routes(settings: &Settings<'_>, mistakes: &mut Mistakes) -> Vec<String> {
     let is_route = |route: &str| {
-        let rest = route.strip_prefix("/v1/");
-        rest.is_some_and(|rest| !rest.starts_with("chat/") && text::is_key(rest))
-            && !route.contains(['?', '#'])
+        let rest = route.strip_prefix("/v1/").unwrap_or_default();
+        let is_plain = text::is_key(rest) && !rest.contains(['?', '#']);
+        rest == STORED_CHATS || is_plain && !rest.starts_with("chat/")
     };
-    let must_be = "routes under `/v1/` other than chat completions";
+    let must_be =
+        "routes under `/v1/` other than chat completions (`/v1/chat/completions/` is those stored)";
     settings.checked_list("unfiltered_routes", must_be, is_route, mistakes)
 }
 
@@ -99,6 +104,11 @@ fn limits(settings: &Settings<'_>) -> LimitsConfig {
     LimitsConfig {
         body_bytes: settings.size("limits.body_bytes"),
         bodies_mib: settings.size("limits.bodies_mib"),
+        memory: match settings.0.integer("limits.memory_mib") {
+            None => MemoryLimit::Auto,
+            Some(0) => MemoryLimit::Off,
+            Some(mib) => MemoryLimit::Mib(mib),
+        },
         head: settings.seconds("limits.head_seconds"),
         body: settings.seconds("limits.body_seconds"),
         idle: settings.seconds("limits.idle_seconds"),
@@ -179,13 +189,24 @@ fn functions(raw: &Raw, mistakes: &mut Mistakes) -> FunctionsConfig {
             .unwrap_or_else(in_data_dir),
         load: settings.seconds("functions.load_seconds"),
         load_url: settings.bool("functions.load_url"),
+        load_url_hosts: load_url_hosts(&settings, mistakes),
         defaults,
         entries,
     }
 }
 
+fn load_url_hosts(settings: &Settings<'_>, mistakes: &mut Mistakes) -> Hosts {
+    let key = "functions.load_url_hosts";
+    Hosts::parse(settings.list(key)).unwrap_or_else(|index| {
+        let message = format!("`{key}` must list hosts: item {index} is none");
+        mistakes.add(settings.origin(key), message);
+        Hosts::default()
+    })
+}
+
 fn function_defaults(settings: &Settings<'_>) -> FunctionConfig {
     FunctionConfig {
+        native: None,
         active: true,
         global: None,
         models: Vec::new(),
@@ -199,10 +220,13 @@ fn function_defaults(settings: &Settings<'_>) -> FunctionConfig {
         pipe_first: settings.seconds("functions.pipe_first_seconds"),
         pipe_idle: settings.seconds("functions.pipe_idle_seconds"),
         memory_mib: settings.integer("functions.memory_mib"),
+        recycle_percent: settings.integer("functions.recycle_percent"),
+        recycle_calls: settings.integer("functions.recycle_calls"),
         queue: settings.size("functions.queue"),
         threads: 1,
         group: String::new(),
         network: settings.choice("functions.network"),
+        hosts: Hosts::default(),
         subprocesses: settings.bool("functions.subprocesses"),
         bypass_filter: false,
     }

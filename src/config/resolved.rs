@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::choices::{
     AuthMode, HalfClose, Isolation, LogFormat, LogLevel, ModelAccess, Requirements,
 };
+use super::hosts::Hosts;
 use super::networks::Networks;
 use super::secret::Secret;
 use super::tables::{FunctionConfig, UpstreamConfig, UserConfig};
@@ -74,6 +75,8 @@ pub struct LimitsConfig {
     pub body_bytes: usize,
     /// Memory of all request bodies together, in MiB.
     pub bodies_mib: usize,
+    /// Near which memory load is shed.
+    pub memory: MemoryLimit,
     /// How long the head of a request may take to arrive.
     pub head: Duration,
     /// How long the body of a request may stall.
@@ -86,6 +89,17 @@ pub struct LimitsConfig {
     pub connections: usize,
     /// Most connections of one address at a time, 0 for no limit.
     pub connections_per_address: usize,
+}
+
+/// How much memory the gateway may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// What its container and the machine allow.
+    Auto,
+    /// Any amount.
+    Off,
+    /// So many MiB, if container and machine allow as much.
+    Mib(u64),
 }
 
 /// What is logged, and how.
@@ -149,6 +163,8 @@ pub struct FunctionsConfig {
     pub load: Duration,
     /// Whether administrators may have files fetched from the web.
     pub load_url: bool,
+    /// From where they may be fetched although the addresses are private.
+    pub load_url_hosts: Hosts,
     /// How a function is set up that has no entry.
     pub defaults: FunctionConfig,
     /// How the others are set up, by id, the defaults already filled in.

@@ -5,6 +5,7 @@ use super::choices::{
     NetworkAccess, Requirements, Role, StreamOutlet, UpstreamKind,
 };
 use super::kind::Kind;
+use crate::native;
 
 /// The variable that names the configuration file, as the flag `--config` does.
 pub const FILE_VARIABLE: &str = "SLUICEGATE_CONFIG";
@@ -116,7 +117,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("tls.key", Kind::Path, "", "PEM file with the private key of the certificate."),
 
     setting("limits.body_bytes", whole(1, 1 << 40), "33554432", "Longest request body in bytes."),
-    setting("limits.bodies_mib", whole(1, MANY), "1024", "Memory of all request bodies together in MiB."),
+    setting("limits.bodies_mib", whole(1, MANY), "1024", "Memory of all request bodies together in MiB, and a quarter of what memory_mib allows at most."),
+    setting("limits.memory_mib", Kind::AutoInteger { most: MANY }, "auto", "Memory of the gateway in MiB near which new chats are refused and the slowest readers let go; auto is what container and machine allow, 0 is no bound."),
     setting("limits.head_seconds", LIMIT, "10", "How long the head of a request may take to arrive."),
     setting("limits.body_seconds", LIMIT, "30", "How long the body of a request may stall."),
     setting("limits.idle_seconds", LIMIT, "75", "How long a connection without a request is kept open."),
@@ -156,7 +158,10 @@ pub const SETTINGS: &[Setting] = &[
     setting("functions.pipe_idle_seconds", LIMIT, "120", "Time limit of a pipe between two items."),
     setting("functions.load_seconds", LIMIT, "30", "Time limit of loading a function."),
     setting("functions.load_url", Kind::Bool, "false", "Whether administrators may have the gateway fetch function files from the web."),
+    setting("functions.load_url_hosts", Kind::List, "", "Hosts and networks from which such files may be fetched although their addresses are private."),
     setting("functions.memory_mib", whole(0, MANY), "1024", "Memory of a function's process in MiB; 0 means no limit."),
+    setting("functions.recycle_percent", whole(0, 100), "50", "Share of the room for memory and descriptors that requests may use up until the process is replaced; 0 means never."),
+    setting("functions.recycle_calls", whole(0, 1000 * MANY), "0", "Requests after which a function's process is replaced; 0 means never."),
     setting("functions.queue", whole(1, MANY), "256", "Calls that may wait for a function."),
     setting("functions.network", Kind::Choice(NetworkAccess::WORDS), "open", "Whether functions may open network connections."),
     setting("functions.subprocesses", Kind::Bool, "false", "Whether functions may start programs."),
@@ -209,6 +214,7 @@ pub(super) const USER_FIELDS: &[Field] = &[
 /// The keys of `[function.<id>]`.
 #[rustfmt::skip]
 pub(super) const FUNCTION_FIELDS: &[Field] = &[
+    field("native", Kind::Choice(native::NAMES), "Which native filter it is, in the place of a file of the folder."),
     field("active", Kind::Bool, "Whether it runs at all, if it is a file of the folder. Default `true`."),
     field("global", Kind::Bool, "Whether a filter or action of the folder is for every model. Default: filters are."),
     field("models", Kind::List, "Models that a filter runs on, and on presets made of them, or that offer an action, if it is not global."),
@@ -223,11 +229,13 @@ pub(super) const FUNCTION_FIELDS: &[Field] = &[
     field("pipe_first_seconds", LIMIT, "Default: `functions.pipe_first_seconds`."),
     field("pipe_idle_seconds", LIMIT, "Default: `functions.pipe_idle_seconds`."),
     field("memory_mib", whole(0, MANY), "Default: `functions.memory_mib`."),
+    field("recycle_percent", whole(0, 100), "Default: `functions.recycle_percent`."),
+    field("recycle_calls", whole(0, 1000 * MANY), "Default: `functions.recycle_calls`."),
     field("queue", whole(1, MANY), "Default: `functions.queue`."),
     field("threads", whole(1, 64), "Synchronous calls at a time. Default 1; more only if it keeps nothing on `self`."),
     field("group", Kind::Text, "Functions of one group share a process. Default: none."),
     field("network", Kind::Choice(NetworkAccess::WORDS), "Default: `functions.network`."),
-    field("hosts", Kind::List, "Not available yet: the only hosts that it may reach."),
+    field("hosts", Kind::List, "The only hosts that it may reach, over HTTP and HTTPS: `name`, `*.name`, an address or a network, with `:port` if need be."),
     field("subprocesses", Kind::Bool, "Whether it may start programs. Default: `functions.subprocesses`."),
     field("bypass_filter", Kind::Bool, "Whether it may ask for completions that no filter sees. Default `false`."),
 ];

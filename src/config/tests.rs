@@ -39,7 +39,7 @@ fn other_value(setting: &Setting) -> &'static str {
         ("unfiltered_routes", _) => "/v1/completions,/v1/responses",
         ("trusted_proxies", _) => "10.0.0.0/8,::1",
         (_, Kind::Address) => "[::1]:9000",
-        (_, Kind::Integer { .. }) => "77",
+        (_, Kind::Integer { .. } | Kind::AutoInteger { .. }) => "77",
         (_, Kind::Seconds { .. }) => "2.5",
         (_, Kind::Bool) if setting.default == "true" => "false",
         (_, Kind::Bool) => "true",
@@ -54,6 +54,7 @@ fn literal(kind: Kind, text: &str) -> String {
     match kind {
         Kind::List if text.is_empty() => "[]".to_owned(),
         Kind::List => format!("[\"{}\"]", text.replace(',', "\", \"")),
+        Kind::AutoInteger { .. } if text.parse::<u64>().is_err() => format!("\"{text}\""),
         kind if kind.is_written_as_text() => format!("\"{text}\""),
         _ => text.to_owned(),
     }

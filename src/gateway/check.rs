@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{GatewayError, python_settings};
+use super::{GatewayError, python_settings, unknown};
 use crate::config::{Config, FunctionConfig, Isolation, StreamOutlet};
 use crate::host::{Host, Protection};
+use crate::registry::folder::{self, Files};
 use crate::registry::function::{FunctionId, Learnt};
-use crate::registry::{Candidate, Loader, folder, settings_from};
+use crate::registry::{Candidate, Loader, settings_from};
+use crate::store;
 
 /// What a check found.
 #[derive(Debug, Default)]
@@ -39,19 +41,27 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
             .push(format!("`{route}` is opened without filters"));
     }
     let folder = &config.functions.dir;
-    if !folder.is_dir() {
+    let host = Host::new(python_settings(config), vec![Handle::current()]);
+    let mut files = Files::default();
+    if folder.is_dir() {
+        files = folder::read(folder).map_err(|error| {
+            GatewayError::new(format!("`{}` cannot be read", folder.display()), error)
+        })?;
+        check_isolation(&host, config, &mut findings).await;
+    } else {
         findings
             .good
             .push(format!("no functions folder: {}", folder.display()));
         check_isolation_alone(config, &mut findings).await;
-        return Ok(findings);
     }
-    let files = folder::read(folder).map_err(|error| {
-        GatewayError::new(format!("`{}` cannot be read", folder.display()), error)
-    })?;
-    let host = Host::new(python_settings(config), vec![Handle::current()]);
-    check_isolation(&host, config, &mut findings).await;
-    for (id, source) in files {
+    let files = files.with_natives(&config.functions);
+    let ids: Vec<&str> = files.ids().collect();
+    check_tables(config, &ids, &mut findings);
+    for (id, error) in &files.unreadable {
+        let mistake = format!("function `{id}`: its file cannot be read: {error}");
+        findings.mistakes.push(mistake);
+    }
+    for (id, source) in files.sources {
         let settings = config
             .functions
             .entries
@@ -60,6 +70,23 @@ pub async fn check(config: &Config) -> Result<Findings, GatewayError> {
         check_function(&host, config, &id, &source, settings, &mut findings).await;
     }
     Ok(findings)
+}
+
+/// Names tables for functions that are neither in the folder nor in the store.
+fn check_tables(config: &Config, in_folder: &[&str], findings: &mut Findings) {
+    let stored = match store::function_ids(&config.data_dir) {
+        Ok(stored) => stored,
+        Err(error) => {
+            let warning = format!("stored functions are not known: {error}");
+            return findings.warnings.push(warning);
+        }
+    };
+    let stored = stored.iter().filter_map(|id| FunctionId::stored(id));
+    let stored: Vec<FunctionId> = stored.collect();
+    let known = stored.iter().map(FunctionId::shown);
+    let known: Vec<&str> = known.chain(in_folder.iter().copied()).collect();
+    let messages = unknown::messages(&config.functions, &known);
+    findings.warnings.extend(messages);
 }
 
 /// Tries isolation out where there are no functions, and installs and keeps nothing for it.

@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 
 use super::callbacks::Reception;
-use super::{Base, GatewayError};
+use super::{Base, GatewayError, memory_bound};
 use crate::actions::Actions;
 use crate::admin::{Admin, Downloads, Managed};
 use crate::auth::Auth;
@@ -88,7 +88,9 @@ impl Parts {
             store: base.store.clone(),
             downloads: Downloads {
                 are_allowed: config.functions.load_url,
+                private: config.functions.load_url_hosts.clone(),
             },
+            last_reload: base.last_reload.clone(),
         });
         let models = Arc::new(models);
         let reception = Reception {
@@ -113,7 +115,10 @@ impl Parts {
             body_limits: BodyLimits {
                 bytes: config.limits.body_bytes,
                 stall: config.limits.body,
-                budget: Budget::new(config.limits.bodies_mib << 20),
+                budget: Budget::new(
+                    memory_bound(config).bodies_bytes(config.limits.bodies_mib << 20),
+                ),
+                pressure: base.pressure.clone(),
             },
             tool_rounds: match &config.tools {
                 tools if tools.is_looping => tools.max_rounds,

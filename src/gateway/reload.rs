@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::parts::Parts;
-use super::{Base, leave, read_folder, show_key};
+use super::{Base, leave, read_folder, show_key, unknown};
 use crate::config::{self, Config, PythonConfig, Requirements, Sources};
 
 /// Everything that a reload needs.
@@ -28,6 +28,7 @@ impl Reload {
         {
             return;
         }
+        self.base.last_reload.note(None);
         read_folder(&self.base.registry, &self.config, false).await;
         let models = Arc::clone(&self.publish.borrow().models);
         models.refresh().await;
@@ -42,6 +43,7 @@ impl Reload {
         let config = match config::load(sources) {
             Ok(config) => config,
             Err(mistakes) => {
+                self.base.last_reload.note(Some(mistakes.to_string()));
                 error!(%mistakes, "configuration has mistakes, what serves goes on");
                 return false;
             }
@@ -53,11 +55,14 @@ impl Reload {
                     show_key(&key);
                 }
                 self.base.host.set_leave(leave(&config));
-                self.base.registry.reconfigure(config.functions).await;
+                let functions = config.functions.clone();
+                self.base.registry.reconfigure(functions).await;
+                unknown::warn(&config.functions, &self.base.registry);
                 self.publish.send_replace(parts);
                 true
             }
             Err(error) => {
+                self.base.last_reload.note(Some(error.to_string()));
                 error!(%error, "configuration cannot be put to work, what serves goes on");
                 false
             }
@@ -78,7 +83,7 @@ impl Reload {
             ("functions.dir", old.functions.dir != new.functions.dir),
         ];
         for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
-            warn!(key, "this setting changes with the next start");
+            warn!(key, "this setting changes with the next start or upgrade");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Signals: TERM and INT drain, a second one ends at once, HUP reads the configuration again.
 
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::reload::Reload;
 use crate::server::drain::Shutdown;
@@ -28,6 +29,14 @@ pub async fn stop_on_signal(shutdown: Shutdown) {
         }
         info!("stopping: requests in flight finish; a second signal ends them");
         shutdown.signal();
+    }
+}
+
+/// Makes a limit on the size of files an error of the write that reaches it, not the end of this process.
+pub(super) fn outlive_file_limits() {
+    // Once it was asked for, it is received for as long as the process lives.
+    if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
+        warn!(%error, "SIGXFSZ cannot be received; a limit on the size of files would end this process");
     }
 }
 

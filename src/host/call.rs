@@ -6,8 +6,9 @@ use bytes::Bytes;
 use frames::{Frame, Kind};
 use tokio::sync::{mpsc, oneshot};
 
+use super::callers::Waiter;
 use super::failure::Failure;
-use super::worker::{Connection, Waiter};
+use super::worker::Connection;
 
 /// A call under way. Dropping it cancels the call.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        if self.connection.delist(self.id).is_some() {
+        if self.connection.callers.delist(self.id).is_some() {
             self.cancel();
         }
     }
@@ -75,29 +76,37 @@ impl Answers {
         }
     }
 
-    /// Lets the worker send `chunks` more.
-    pub(super) fn credit(&self, chunks: u32) {
-        let payload = Bytes::copy_from_slice(&chunks.to_le_bytes());
+    /// Lets the worker send more, for so much credit.
+    pub(super) fn credit(&self, credit: u32) {
+        self.connection.callers.widen(self.id, credit);
+        let payload = Bytes::copy_from_slice(&credit.to_le_bytes());
         self.connection
             .send(&Frame::new(Kind::Credit, self.id, payload));
     }
 
-    /// Gives the stream up: what is left is the question whether the call ends.
-    pub(super) fn take_question(&mut self) -> Question {
+    /// Gives the stream up: what is left is the question whether the call ends, unless it has.
+    pub(super) fn give_up(&mut self) -> Option<Question> {
+        if self.is_over {
+            return None;
+        }
         self.is_over = true;
         let (tell, answer) = oneshot::channel();
-        self.connection.enlist(self.id, Waiter::One(tell));
-        Question {
+        let asked = Kind::Call;
+        let is_open = self
+            .connection
+            .callers
+            .relist(self.id, Waiter::One { asked, tell });
+        is_open.then(|| Question {
             connection: Arc::clone(&self.connection),
             id: self.id,
             answer,
-        }
+        })
     }
 }
 
 impl Drop for Answers {
     fn drop(&mut self) {
-        if !self.is_over && self.connection.delist(self.id).is_some() {
+        if !self.is_over && self.connection.callers.delist(self.id).is_some() {
             self.connection
                 .send(&Frame::new(Kind::Cancel, self.id, Bytes::new()));
         }

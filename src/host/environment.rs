@@ -28,7 +28,7 @@ use super::isolation::IsolationSettings;
 use super::requirements::{self, Requirement};
 use super::zygote::Launch;
 use super::{runtime, scratch};
-use crate::config::Requirements;
+use crate::config::{Isolation, Requirements};
 
 /// What the base environment holds, by the imports of community functions.
 const BASE: &[&str] = &[
@@ -183,6 +183,7 @@ impl Environments {
                 runtime,
                 scratch,
                 variables: self.variables(),
+                is_apart: self.settings.isolation.demand != Isolation::Off,
             },
             is_whole,
         ))

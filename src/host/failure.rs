@@ -121,11 +121,12 @@ impl Failure {
     /// The failure that an `Error` or `Failed` frame describes.
     pub(super) fn from_frame(frame: &Frame) -> Self {
         match serde_json::from_slice::<Exception>(&frame.payload) {
-            Ok(raised) => Self::Raised(Box::new(Exception {
+            // A list would do for the fields too, and tell nothing.
+            Ok(raised) if !raised.class.is_empty() => Self::Raised(Box::new(Exception {
                 is_late: frame.flags == 1,
                 ..raised
             })),
-            Err(_) => Self::Garbled,
+            _ => Self::Garbled,
         }
     }
 

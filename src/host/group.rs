@@ -29,11 +29,27 @@ struct Group {
 
 impl Groups {
     /// The process of a group, if one runs that may what it should.
-    pub(super) fn worker(&self, group: &str, bounds: Bounds) -> Option<Arc<Worker>> {
+    pub(super) fn worker(&self, group: &str, bounds: &Bounds) -> Option<Arc<Worker>> {
         let groups = self.lock();
         let group = groups.get(group)?;
         let worker = group.worker.upgrade().filter(|worker| worker.is_alive());
-        worker.filter(|_| group.bounds == Some(bounds))
+        worker.filter(|_| group.bounds.as_ref() == Some(bounds))
+    }
+
+    /// Whether this is the process of a group, or that group has none.
+    pub(super) fn is_current(&self, group: &str, worker: &Arc<Worker>) -> bool {
+        let groups = self.lock();
+        let current = groups.get(group).and_then(|group| group.worker.upgrade());
+        current.is_none_or(|current| Arc::ptr_eq(&current, worker))
+    }
+
+    /// Makes the next member that is loaded start a new process for the group of this one.
+    pub(super) fn leave(&self, group: &str, worker: &Arc<Worker>) {
+        if let Some(group) = self.lock().get_mut(group)
+            && std::ptr::eq(group.worker.as_ptr(), Arc::as_ptr(worker))
+        {
+            group.worker = Weak::new();
+        }
     }
 
     /// Puts a process in the place of the group's last one.
@@ -83,8 +99,9 @@ impl Host {
             if member.id == function.id {
                 continue;
             }
-            let version = &member.version;
-            let runner = self.runner(&version.pocket, &version.id, &version.source);
+            let Ok(runner) = self.runner_of(&member.version) else {
+                continue;
+            };
             // One that cannot be loaded fails its own requests; here it is just not found.
             if let Ok(other) = runner.seat(&member.settings, &member.valves.stored).await
                 && Arc::ptr_eq(&other.worker, &seat.worker)

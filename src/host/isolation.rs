@@ -2,6 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::io;
+use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -16,7 +17,8 @@ use tracing::{info, warn};
 
 use super::failure::Failure;
 use super::worker::Worker;
-use crate::config::{Isolation, NetworkAccess};
+use crate::config::{Hosts, Isolation, NetworkAccess};
+use crate::egress::Reach;
 use crate::registry::{FunctionId, FunctionSettings};
 
 /// How long a process may take to give up what it must; it takes milliseconds.
@@ -27,6 +29,9 @@ const FIRST_USER: u32 = 0x7000_0000;
 
 /// The protection that refuses system calls, on which a closed network depends.
 const SYSTEM_CALLS: &str = "system calls";
+
+/// The protection without which a function that names hosts could reach others.
+const HOSTS: &str = "hosts";
 
 /// How functions are isolated.
 #[derive(Clone, Debug)]
@@ -86,9 +91,10 @@ pub(super) struct Warden {
 }
 
 /// What a process may, of that which the configuration decides; it cannot be changed while it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     network: NetworkAccess,
+    hosts: Hosts,
     subprocesses: bool,
 }
 
@@ -96,6 +102,7 @@ impl Bounds {
     pub(super) fn of(settings: &FunctionSettings) -> Self {
         Self {
             network: settings.network,
+            hosts: settings.hosts.clone(),
             subprocesses: settings.subprocesses,
         }
     }
@@ -135,6 +142,7 @@ impl Warden {
             worker.kill();
             return Err(Failure::TimedOut(LIMIT));
         };
+        let listener = worker.take_listener();
         let answer = answer.map_err(|failure| {
             let why = failure
                 .exception()
@@ -144,6 +152,7 @@ impl Warden {
         let answer: Answer = serde_json::from_slice(&answer).map_err(|_| Failure::Garbled)?;
         self.tell(&answer.protections);
         self.judge(&answer.protections, tenant)?;
+        open_way_out(worker, listener, tenant)?;
         Ok(answer.protections)
     }
 
@@ -164,6 +173,8 @@ impl Warden {
             "readable": self.settings.readable,
             "writable": self.settings.writable,
             "subprocesses": settings.is_some_and(|settings| settings.subprocesses),
+            // Without a tenant it is tried out.
+            "egress": is_isolated && settings.is_none_or(|settings| !settings.hosts.is_empty()),
             "network": settings.is_none_or(|settings| settings.network == NetworkAccess::Open),
             "uid": uid,
         }))
@@ -181,6 +192,12 @@ impl Warden {
 
     /// One line at the first start of Python, and another one only if something has changed.
     fn tell(&self, protections: &[Protection]) {
+        // Whether hosts can be held is told where somebody wants it: it is not tried for every process.
+        let protections: Vec<Protection> = protections
+            .iter()
+            .filter(|it| it.name != HOSTS)
+            .cloned()
+            .collect();
         let mut told = self
             .told
             .lock()
@@ -188,7 +205,7 @@ impl Warden {
         if *told == protections {
             return;
         }
-        protections.clone_into(&mut told);
+        told.clone_from(&protections);
         let (there, missing): (Vec<&Protection>, Vec<&Protection>) =
             protections.iter().partition(|it| it.in_force);
         let (there, missing) = (listed(&there), listed(&missing));
@@ -204,21 +221,43 @@ impl Warden {
 
     fn judge(&self, protections: &[Protection], tenant: Option<Tenant<'_>>) -> Result<(), Failure> {
         let missing: Vec<&Protection> = protections.iter().filter(|it| !it.in_force).collect();
-        if self.settings.demand == Isolation::Required && !missing.is_empty() {
-            return Err(Failure::Unavailable(format!(
-                "`python.isolation` is required, and this machine lacks: {}",
-                listed(&missing)
-            )));
-        }
-        let is_closed = tenant.is_some_and(|it| it.settings.network == NetworkAccess::None);
-        if is_closed && missing.iter().any(|it| it.name == SYSTEM_CALLS) {
-            return Err(Failure::Unavailable(format!(
-                "its network is `none`, which this machine cannot hold: {}",
-                listed(&missing)
-            )));
-        }
-        Ok(())
+        let lacks = |names: &[&str]| missing.iter().any(|it| names.contains(&it.name.as_str()));
+        let settings = tenant.map(|tenant| tenant.settings);
+        let names_hosts = settings.is_some_and(|it| !it.hosts.is_empty());
+        let is_closed = settings.is_some_and(|it| it.network == NetworkAccess::None);
+        let is_required = self.settings.demand == Isolation::Required;
+        let why = if is_required && missing.iter().any(|it| it.name != HOSTS) {
+            "`python.isolation` is required, and this machine lacks"
+        } else if names_hosts && lacks(&[HOSTS, SYSTEM_CALLS]) {
+            // An empty network does not keep local sockets away, and services behind those have other networks.
+            "it may reach its `hosts` only, which this machine cannot hold"
+        } else if is_closed && lacks(&[SYSTEM_CALLS]) {
+            "its network is `none`, which this machine cannot hold"
+        } else {
+            return Ok(());
+        };
+        let why = format!("{why}: {}", listed(&missing));
+        Err(Failure::Unavailable(why))
     }
+}
+
+/// Lets a function that may reach a few hosts reach them.
+fn open_way_out(
+    worker: &Worker,
+    listener: Option<TcpListener>,
+    tenant: Option<Tenant<'_>>,
+) -> Result<(), Failure> {
+    let Some(tenant) = tenant.filter(|it| !it.settings.hosts.is_empty()) else {
+        return Ok(());
+    };
+    let reach = Reach::Only(tenant.settings.hosts.clone());
+    let listener = listener.ok_or_else(|| io::Error::other("no listener was handed over"));
+    let opened =
+        listener.and_then(|listener| worker.open_way_out(listener, reach, tenant.id.shown()));
+    opened.map_err(|error| {
+        worker.kill();
+        Failure::Unavailable(format!("the way to its `hosts` cannot be opened: {error}"))
+    })
 }
 
 fn listed(protections: &[&Protection]) -> String {

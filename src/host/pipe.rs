@@ -1,12 +1,12 @@
 //! What pipes answer: at once, item by item, or with a response of their own.
 
 use bytes::Bytes;
-use frames::{INITIAL_CREDIT, Item, Kind};
+use frames::{INITIAL_CREDIT, Item, Kind, chunk_cost};
 
 use super::call::Answers;
 use super::failure::Failure;
 use super::session::Session;
-use crate::wire::json::Document;
+use crate::wire::json::{self, Document};
 
 /// What a pipe gave back for a request that is not streamed.
 #[derive(Debug)]
@@ -81,7 +81,9 @@ impl PipeStream {
             limits.pipe_first
         };
         let Ok(answer) = tokio::time::timeout(limit, self.answers.next()).await else {
-            self.session.overrun(self.answers.take_question());
+            if let Some(call) = self.answers.give_up() {
+                self.session.overrun(call);
+            }
             return Some(Err(Failure::TimedOut(limit)));
         };
         self.has_begun = true;
@@ -98,24 +100,34 @@ impl PipeStream {
         if frame.kind == Kind::End {
             return Some(Ok(PipeItem::End));
         }
-        self.pay();
+        self.pay(chunk_cost(frame.payload.len()));
         let item = match Item::from_code(frame.flags) {
             Some(Item::Text) => PipeItem::Text(frame.payload),
-            Some(Item::Data) => PipeItem::Data(frame.payload),
+            Some(Item::Data) if json::validate(&frame.payload).is_ok() => {
+                PipeItem::Data(frame.payload)
+            }
             Some(Item::Raw) => PipeItem::Raw(frame.payload),
             Some(Item::Head) => PipeItem::Head(frame.payload),
             Some(Item::Body) => PipeItem::Body(frame.payload),
-            None => return Some(Err(Failure::Garbled)),
+            Some(Item::Data) | None => return Some(Err(Failure::Garbled)),
         };
         Some(Ok(item))
     }
 
     /// Gives the worker credit for what was taken, half a window at a time.
-    fn pay(&mut self) {
-        self.unpaid += 1;
+    fn pay(&mut self, cost: u32) {
+        self.unpaid = self.unpaid.saturating_add(cost);
         if self.unpaid >= INITIAL_CREDIT / 2 {
             self.answers.credit(self.unpaid);
             self.unpaid = 0;
+        }
+    }
+}
+
+impl Drop for PipeStream {
+    fn drop(&mut self) {
+        if let Some(call) = self.answers.give_up() {
+            self.session.abandon(call);
         }
     }
 }

@@ -16,6 +16,8 @@ use super::Shared;
 use super::call::Question;
 use super::failure::Failure;
 use super::isolation::{Bounds, Tenant};
+use super::recycling::Leaving;
+use super::wear::Wear;
 use super::worker::Worker;
 use crate::registry::frontmatter;
 use crate::registry::function::{FunctionId, FunctionSettings, Valves};
@@ -37,15 +39,15 @@ const RETIREMENT: Duration = Duration::from_secs(30);
 
 /// The gateway's half of one function version. Lives in the version's pocket; dropping it ends the process.
 pub(super) struct Runner {
-    shared: Arc<Shared>,
-    id: FunctionId,
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: FunctionId,
     source: Arc<str>,
     /// What its frontmatter asks to have installed.
     requirements: Vec<String>,
     /// Read for every call, written when a process starts or is given up. Never held across an await.
-    seat: RwLock<Option<Arc<Seat>>>,
+    pub(super) seat: RwLock<Option<Arc<Seat>>>,
     /// Held while a process is started, so that one start serves everybody who waits.
-    starting: tokio::sync::Mutex<()>,
+    pub(super) starting: tokio::sync::Mutex<()>,
     /// When processes of this version died by themselves, the newest last.
     crashes: Mutex<VecDeque<Instant>>,
 }
@@ -65,6 +67,10 @@ pub(super) struct Seat {
     was_given_up: AtomicBool,
     /// Calls that overran and after which nobody knows yet whether the process hangs.
     suspicions: watch::Sender<usize>,
+    /// How its process has worn.
+    pub(super) wear: Wear,
+    /// Whether another process is being made ready in its place.
+    pub(super) leaving: watch::Sender<Leaving>,
 }
 
 impl Runner {
@@ -91,19 +97,18 @@ impl Runner {
         settings: &FunctionSettings,
         valves: &[u8],
     ) -> Result<Arc<Seat>, Failure> {
-        let bounds = Bounds::of(settings);
         if let Some(seat) = self.trusted_seat().await
-            && seat.bounds == bounds
+            && self.still_serves(&seat, settings)
         {
-            return Ok(seat);
+            return Ok(self.relieved(seat, settings, valves).await);
         }
         let _starting = self.starting.lock().await;
         if let Some(seat) = self.trusted_seat().await {
-            if seat.bounds == bounds {
+            if self.still_serves(&seat, settings) {
                 return Ok(seat);
             }
             // Requests that have begun in it end there, and it with them.
-            info!(function.id = %self.id, "what a function may has changed, its process is replaced");
+            info!(function.id = %self.id, "its group or what a function may has changed, its process is replaced");
             self.give_up(&seat);
         }
         self.note_crash();
@@ -116,6 +121,13 @@ impl Runner {
         Ok(seat)
     }
 
+    /// Whether a process may what it should, and is its group's.
+    fn still_serves(&self, seat: &Seat, settings: &FunctionSettings) -> bool {
+        let group = &settings.group;
+        let is_current = || self.shared.groups.is_current(group, &seat.worker);
+        seat.bounds == Bounds::of(settings) && (group.is_empty() || is_current())
+    }
+
     /// The seat whose process runs and does not hang, as soon as that is known.
     async fn trusted_seat(&self) -> Option<Arc<Seat>> {
         while let Some(seat) = self.live_seat() {
@@ -126,7 +138,7 @@ impl Runner {
         None
     }
 
-    fn live_seat(&self) -> Option<Arc<Seat>> {
+    pub(super) fn live_seat(&self) -> Option<Arc<Seat>> {
         let seat = self
             .seat
             .read()
@@ -177,7 +189,11 @@ impl Runner {
         Ok(())
     }
 
-    async fn start(&self, settings: &FunctionSettings, valves: &[u8]) -> Result<Seat, Failure> {
+    pub(super) async fn start(
+        &self,
+        settings: &FunctionSettings,
+        valves: &[u8],
+    ) -> Result<Seat, Failure> {
         let tenant = Tenant {
             id: &self.id,
             settings,
@@ -200,6 +216,7 @@ impl Runner {
             }
         };
         info!(function.id = %self.id, pid = worker.pid(), "function is loaded");
+        self.watch_programs(&worker, settings);
         Ok(Seat {
             worker,
             slot,
@@ -208,6 +225,8 @@ impl Runner {
             valves: Mutex::default(),
             was_given_up: AtomicBool::new(false),
             suspicions: watch::Sender::new(0),
+            wear: Wear::new(),
+            leaving: watch::Sender::new(Leaving::No),
         })
     }
 
@@ -247,13 +266,13 @@ impl Runner {
         // From here on: the next call must not be sent into a process that hangs.
         seat.suspect();
         let (runner, seat) = (Arc::clone(self), Arc::clone(seat));
+        let task = async move { runner.deal_with_overrun(&seat, call).await };
         // Ends within the limits it waits for.
-        self.shared
-            .runtime()
-            .spawn(async move { runner.deal_with_overrun(&seat, call).await });
+        self.spawn(task);
     }
 
-    async fn deal_with_overrun(&self, seat: &Arc<Seat>, mut call: Question) {
+    /// As [`Runner::overrun`], once `seat` is suspected.
+    pub(super) async fn deal_with_overrun(&self, seat: &Arc<Seat>, mut call: Question) {
         call.cancel();
         let is_alive = answers_ping(&seat.worker).await;
         // A call that lets go leaves the process as it was; behind one that does not, the next would be stuck too.
@@ -269,15 +288,26 @@ impl Runner {
         }
         seat.clear();
         if is_alive && !is_well {
-            warn!(function.id = %self.id, pid = seat.worker.pid(), "a call cannot be cancelled, its process is replaced");
-            metrics::worker_failed(WorkerEnd::Replaced);
             drop(call);
-            seat.retire().await;
+            self.replace(seat).await;
         }
     }
 
+    /// Lets a process that a call does not let go of finish the others, and ends it.
+    pub(super) async fn replace(&self, seat: &Arc<Seat>) {
+        warn!(function.id = %self.id, pid = seat.worker.pid(), "a call cannot be cancelled, its process is replaced");
+        metrics::worker_failed(WorkerEnd::Replaced);
+        self.give_up(seat);
+        seat.retire().await;
+    }
+
+    /// Runs a task that ends by itself, on a runtime of ours.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.shared.runtime().spawn(task);
+    }
+
     /// New calls no longer go to this seat.
-    fn give_up(&self, seat: &Arc<Seat>) {
+    pub(super) fn give_up(&self, seat: &Arc<Seat>) {
         seat.was_given_up.store(true, Ordering::Release);
         let mut current = self
             .seat
@@ -327,7 +357,7 @@ async fn answers_ping(worker: &Worker) -> bool {
 }
 
 impl Seat {
-    fn suspect(&self) {
+    pub(super) fn suspect(&self) {
         self.suspicions.send_modify(|suspicions| *suspicions += 1);
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use frames::{Handler, Kind};
 use tokio::time::Instant;
 
+use super::abandoned::Watched;
 use super::call::Question;
 use super::callbacks::{Callbacks, Desk};
 use super::failure::Failure;
@@ -33,6 +34,8 @@ pub struct Context {
     pub http: Bytes,
     /// Where functions ask for more.
     pub callbacks: Arc<dyn Callbacks>,
+    /// The time of the request, in seconds since 1970.
+    pub now: u64,
 }
 
 /// `__metadata__`, which functions may change and which travels from one to the next.
@@ -280,6 +283,12 @@ impl Session {
         self.runner.overrun(&self.seat, call);
     }
 
+    /// Deals with a pipe that nobody listens to any more.
+    pub(super) fn abandon(&self, call: Question) {
+        let limit = self.function.settings.limits.pipe_idle;
+        self.runner.abandon(&self.seat, call, limit, true);
+    }
+
     /// Keeps where an exception was raised, for admins.
     pub(super) fn note(&self, failure: &Failure) {
         self.runner.note(failure);
@@ -328,14 +337,15 @@ impl Session {
         limit: Duration,
     ) -> Result<Bytes, (Failure, Option<Bytes>)> {
         let queue = self.function.settings.queue;
-        let mut question = self
+        let question = self
             .seat
             .ask(handler, payload.finish(), queue)
             .map_err(|failure| (failure, None))?;
-        match tokio::time::timeout(limit, question.answer_raw()).await {
+        let mut watched = Watched::new(&self.runner, &self.seat, question, limit);
+        match tokio::time::timeout(limit, watched.answer()).await {
             Ok(answer) => answer.inspect_err(|(failure, _)| self.runner.note(failure)),
             Err(_) => {
-                self.runner.overrun(&self.seat, question);
+                watched.overrun();
                 Err((Failure::TimedOut(limit), None))
             }
         }

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -19,11 +20,17 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
+use super::breach::Breach;
 use super::call::{Answers, Question};
 use super::callbacks::{Desk, Desks, Refusal};
+use super::callers::{Callers, Waiter};
+use super::descriptors;
 use super::output::SlotOutput;
 use super::zygote::Process;
+use crate::egress::Reach;
+use crate::egress::proxy::Proxy;
 use crate::telemetry::metrics::LiveWorker;
+use crate::wire::json;
 
 /// Questions of one worker's functions that are answered at once; more are refused. They do not wait: a completion
 /// that a function asked for may lead back to the same worker.
@@ -32,19 +39,34 @@ const MAX_QUESTIONS: usize = 1024;
 /// How long a frame in no hurry waits for another to be written with. Each write of its own wakes two processes.
 const LINGER: Duration = Duration::from_millis(2);
 
+/// Answers that may wait in the outbox: a worker that goes on asking without reading would fill our memory.
+const MAX_UNREAD_REPLIES: usize = 16 * 1024;
+
+/// Bytes kept of what a function prints in one frame.
+const LOG_BYTES: usize = 64 * 1024;
+
+/// Buffers that have grown beyond this are let go of.
+const KEPT_BYTES: usize = 1024 * 1024;
+
 /// Room for one read from a worker's socket, in bytes.
 const READ_BYTES: usize = 32 * 1024;
 
 /// A worker process. Dropping the last handle closes the socket, which ends the process.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pid: i32,
-    pidfd: OwnedFd,
+    guard: Option<i32>,
     connection: Arc<Connection>,
+    /// Where it may hand us a listener while it is confined. Held for a swap only.
+    handover: Mutex<Option<std::os::unix::net::UnixStream>>,
+    runtime: Handle,
+    /// Its only way out, if it has an empty network.
+    proxy: OnceLock<Proxy>,
     _counted: LiveWorker,
 }
 
 pub(super) struct Connection {
+    pid: i32,
+    pidfd: OwnedFd,
     stream: UnixStream,
     /// Held while frames are appended and written, so that frames of two threads do not mix. std, because a write
     /// that would block is left to the writer task instead of waited for.
@@ -52,12 +74,10 @@ pub(super) struct Connection {
     writable: Notify,
     /// Something waits to be written that is in no hurry.
     lingering: Notify,
-    /// Held for map operations only.
-    waiting: Mutex<Waiting>,
-    next_id: AtomicU32,
-    is_dead: AtomicBool,
+    pub(super) callers: Callers,
+    /// Whether we closed it, so that its end is no news.
+    is_closed: AtomicBool,
     died: Notify,
-    idle: Notify,
     output: SlotOutput,
     desks: Desks,
     /// Questions of functions that are being answered. Held for map operations, and the spawn of a task.
@@ -68,17 +88,8 @@ pub(super) struct Connection {
 struct Outbox {
     bytes: BytesMut,
     is_blocked: bool,
-}
-
-#[derive(Default)]
-struct Waiting {
-    calls: HashMap<u32, Waiter>,
-}
-
-/// Who waits for the answers to a call.
-pub(super) enum Waiter {
-    One(oneshot::Sender<Frame>),
-    Many(mpsc::UnboundedSender<Frame>),
+    /// Answers to questions that were added since it was last empty.
+    unread_replies: usize,
 }
 
 impl Worker {
@@ -92,15 +103,15 @@ impl Worker {
         let stream = UnixStream::from_std(process.stream)?;
         drop(entered);
         let connection = Arc::new(Connection {
+            pid: process.pid,
+            pidfd: process.pidfd,
             stream,
             outbox: Mutex::default(),
             writable: Notify::new(),
             lingering: Notify::new(),
-            waiting: Mutex::default(),
-            next_id: AtomicU32::new(1),
-            is_dead: AtomicBool::new(false),
+            callers: Callers::default(),
+            is_closed: AtomicBool::new(false),
             died: Notify::new(),
-            idle: Notify::new(),
             output,
             desks: Desks::default(),
             questions: Mutex::default(),
@@ -109,26 +120,36 @@ impl Worker {
         runtime.spawn(Arc::clone(&connection).read());
         runtime.spawn(Arc::clone(&connection).write_rest());
         Ok(Self {
-            pid: process.pid,
-            pidfd: process.pidfd,
+            guard: process.guard,
             connection,
+            handover: Mutex::new(Some(process.handover)),
+            runtime: runtime.clone(),
+            proxy: OnceLock::new(),
             _counted: LiveWorker::begin(),
         })
     }
 
     /// Its process id, for logs.
     pub(super) fn pid(&self) -> i32 {
-        self.pid
+        self.connection.pid
+    }
+
+    /// The processes from which all that it starts descends.
+    pub(super) fn roots(&self) -> Vec<i32> {
+        [Some(self.connection.pid), self.guard]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// An id for a slot, a request or a call that no other has now.
     pub(super) fn next_id(&self) -> u32 {
-        self.connection.next_id.fetch_add(1, Ordering::Relaxed)
+        self.connection.callers.next_id()
     }
 
     /// Whether it still runs.
     pub(super) fn is_alive(&self) -> bool {
-        !self.connection.is_dead.load(Ordering::Acquire)
+        !self.connection.callers.are_gone()
     }
 
     /// Whose prints its slots make.
@@ -138,7 +159,7 @@ impl Worker {
 
     /// How many calls wait for it.
     pub(super) fn waiting(&self) -> usize {
-        self.connection.waiting().calls.len()
+        self.connection.callers.count()
     }
 
     /// Sends a frame that nobody waits for.
@@ -172,7 +193,8 @@ impl Worker {
         payload: Bytes,
     ) -> Question {
         let (tell, answer) = oneshot::channel();
-        self.connection.enlist(id, Waiter::One(tell));
+        let waiter = Waiter::One { asked: kind, tell };
+        self.connection.callers.enlist(id, waiter);
         self.connection
             .send(&call_frame(kind, id, handler, payload));
         Question {
@@ -186,7 +208,8 @@ impl Worker {
     pub(super) fn ask_many(&self, handler: Handler, payload: Bytes) -> Answers {
         let id = self.next_id();
         let (tell, frames) = mpsc::unbounded_channel();
-        self.connection.enlist(id, Waiter::Many(tell));
+        let waiter = Waiter::many(tell);
+        self.connection.callers.enlist(id, waiter);
         self.connection
             .send(&call_frame(Kind::Call, id, Some(handler), payload));
         Answers {
@@ -199,13 +222,7 @@ impl Worker {
 
     /// Resolves once no call waits for it, or it is gone.
     pub(super) async fn idle(&self) {
-        loop {
-            let idle = self.connection.idle.notified();
-            if self.waiting() == 0 || !self.is_alive() {
-                return;
-            }
-            idle.await;
-        }
+        self.connection.callers.idle().await;
     }
 
     /// Begins a request in which functions may ask through `desk`.
@@ -218,11 +235,35 @@ impl Worker {
         self.connection.desks.close(request);
     }
 
+    /// The listener that the process has opened in its empty network, if it has; it hands over nothing more.
+    pub(super) fn take_listener(&self) -> Option<TcpListener> {
+        let handover = self
+            .handover
+            .lock()
+            .expect("no code that holds this lock panics")
+            .take();
+        let mut buffer = [0; 16];
+        // It was sent before the answer that we have: if nothing is there, nothing was sent.
+        let (_, fds) = descriptors::receive(&handover?, &mut buffer).ok()?;
+        fds.into_iter().next().map(TcpListener::from)
+    }
+
+    /// Serves its listener.
+    pub(super) fn open_way_out(
+        &self,
+        listener: TcpListener,
+        reach: Reach,
+        client: &str,
+    ) -> io::Result<()> {
+        let proxy = Proxy::start(listener, reach, client.to_owned(), &self.runtime)?;
+        // A process is confined once.
+        let _ = self.proxy.set(proxy);
+        Ok(())
+    }
+
     /// Ends the process at once.
     pub(super) fn kill(&self) {
-        if let Err(error) = pidfd_send_signal(&self.pidfd, Signal::KILL) {
-            debug!(%error, pid = self.pid, "worker was gone before it was killed");
-        }
+        self.connection.kill();
     }
 
     /// Limits the process's address space.
@@ -231,7 +272,7 @@ impl Worker {
             current: Some(bytes),
             maximum: Some(bytes),
         };
-        let pid = rustix::process::Pid::from_raw(self.pid);
+        let pid = rustix::process::Pid::from_raw(self.pid());
         rustix::process::prlimit(pid, rustix::process::Resource::As, limit)?;
         Ok(())
     }
@@ -254,24 +295,10 @@ fn call_frame(kind: Kind, id: u32, handler: Option<Handler>, payload: Bytes) -> 
 }
 
 impl Connection {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting
-            .lock()
-            .expect("no code that holds this lock panics")
-    }
-
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox
             .lock()
             .expect("no code that holds this lock panics")
-    }
-
-    /// Notes who waits for `id`. On a dead connection it is dropped at once, which tells the one who waits.
-    pub(super) fn enlist(&self, id: u32, waiter: Waiter) {
-        let mut waiting = self.waiting();
-        if !self.is_dead.load(Ordering::Acquire) {
-            waiting.calls.insert(id, waiter);
-        }
     }
 
     pub(super) fn send(&self, frame: &Frame) {
@@ -289,6 +316,7 @@ impl Connection {
 
     /// Writes as much as the socket takes.
     fn flush(&self, outbox: &mut Outbox) {
+        let length = outbox.bytes.len();
         while !outbox.bytes.is_empty() {
             match self.stream.try_write(&outbox.bytes) {
                 Ok(length) => outbox.bytes.advance(length),
@@ -301,7 +329,11 @@ impl Connection {
                 Err(_) => outbox.bytes.clear(),
             }
         }
+        if length > KEPT_BYTES {
+            outbox.bytes = BytesMut::new();
+        }
         outbox.is_blocked = false;
+        outbox.unread_replies = 0;
     }
 
     async fn write_rest(self: Arc<Self>) {
@@ -311,7 +343,7 @@ impl Connection {
                 () = self.linger() => {}
                 () = self.died.notified() => return,
             }
-            if self.is_dead.load(Ordering::Acquire) || self.stream.writable().await.is_err() {
+            if self.callers.are_gone() || self.stream.writable().await.is_err() {
                 return;
             }
             self.flush(&mut self.outbox());
@@ -329,10 +361,15 @@ impl Connection {
 
     async fn read(self: Arc<Self>) {
         let mut decoder = Decoder::default();
-        if let Err(error) = self.read_all(&mut decoder).await {
-            warn!(%error, "worker's socket failed");
-        }
+        let end = self.read_all(&mut decoder).await;
         self.bury();
+        if let Err(error) = &end {
+            warn!(%error, pid = self.pid, "a worker broke the protocol, its process is killed");
+        }
+        // Code that has closed the socket must not live on unheard.
+        if end.is_err() || !self.is_closed.load(Ordering::Acquire) {
+            self.kill();
+        }
     }
 
     async fn read_all(self: &Arc<Self>, decoder: &mut Decoder) -> io::Result<()> {
@@ -350,76 +387,69 @@ impl Connection {
     }
 
     fn take_frames(self: &Arc<Self>, decoder: &mut Decoder) -> io::Result<()> {
+        let mut longest = 0;
         while let Some(frame) = decoder.next_frame().map_err(io::Error::other)? {
-            match frame.kind {
-                Kind::Chunk => self.deliver(frame, false),
-                Kind::Reply | Kind::Error | Kind::End | Kind::Ready | Kind::Failed | Kind::Pong => {
-                    self.deliver(frame, true);
-                }
-                Kind::Log => self.log(&frame),
-                Kind::Callback => self.answer_callback(frame),
-                Kind::Emit => self.desks.take_event(frame.id, frame.payload),
-                _ => {
-                    return Err(io::Error::other(
-                        "the worker sent a frame that only the gateway sends",
-                    ));
-                }
-            }
+            longest = longest.max(frame.payload.len());
+            self.take_frame(frame).map_err(io::Error::other)?;
+        }
+        // One long frame is no reason to keep room for another.
+        if longest > KEPT_BYTES && decoder.buffer.is_empty() {
+            decoder.buffer = BytesMut::new();
         }
         Ok(())
     }
 
-    /// Hands a frame to who waits for it; an answer to a call that was given up is dropped.
-    fn deliver(&self, frame: Frame, is_last: bool) {
-        let waiter = if is_last {
-            self.delist(frame.id)
-        } else {
-            self.waiter_for_many(frame.id)
-        };
-        // A send fails if the one who waited has just gone.
-        match waiter {
-            Some(Waiter::One(waiter)) => drop(waiter.send(frame)),
-            Some(Waiter::Many(waiter)) => drop(waiter.send(frame)),
-            None => {}
+    fn take_frame(self: &Arc<Self>, frame: Frame) -> Result<(), Breach> {
+        match frame.kind {
+            Kind::Chunk => self.callers.deliver_chunk(frame),
+            Kind::Reply | Kind::Error | Kind::End | Kind::Ready | Kind::Failed | Kind::Pong => {
+                self.callers.deliver(frame)
+            }
+            Kind::Log => {
+                self.log(&frame);
+                Ok(())
+            }
+            Kind::Callback => self.answer_callback(frame),
+            Kind::Emit => {
+                self.take_event(frame);
+                Ok(())
+            }
+            _ => Err(Breach::NotForUs),
         }
     }
 
-    fn waiter_for_many(&self, id: u32) -> Option<Waiter> {
-        match self.waiting().calls.get(&id) {
-            Some(Waiter::Many(waiter)) => Some(Waiter::Many(waiter.clone())),
-            _ => None,
+    /// Hands an event on, which goes to clients as it is: one that no reader would take for JSON is dropped.
+    fn take_event(&self, frame: Frame) {
+        match json::validate(&frame.payload) {
+            Ok(()) => self.desks.take_event(frame.id, frame.payload),
+            Err(error) => debug!(%error, pid = self.pid, "an event of a function is dropped"),
         }
-    }
-
-    /// Takes who waits for `id` off the list.
-    pub(super) fn delist(&self, id: u32) -> Option<Waiter> {
-        let mut waiting = self.waiting();
-        let waiter = waiting.calls.remove(&id);
-        if waiter.is_some() && waiting.calls.is_empty() {
-            self.idle.notify_waiters();
-        }
-        waiter
     }
 
     fn log(&self, frame: &Frame) {
         let source = frames::Source::from_code(frame.flags).unwrap_or(frames::Source::Stdout);
+        let text = &frame.payload[..frame.payload.len().min(LOG_BYTES)];
         self.output
-            .write(frame.id, source, &String::from_utf8_lossy(&frame.payload));
+            .write(frame.id, source, &String::from_utf8_lossy(text));
     }
 
     /// Answers a function's question in a task of its own, which ends when nobody wants the answer any more.
-    fn answer_callback(self: &Arc<Self>, frame: Frame) {
+    fn answer_callback(self: &Arc<Self>, frame: Frame) -> Result<(), Breach> {
+        if self.outbox().unread_replies > MAX_UNREAD_REPLIES {
+            return Err(Breach::ReadsNothing);
+        }
         let mut questions = self.questions();
         if frame.flags == frames::GIVEN_UP {
             if let Some(question) = questions.remove(&frame.id) {
                 question.abort();
             }
-            return;
+            return Ok(());
         }
         if questions.len() >= MAX_QUESTIONS {
             drop(questions);
             let refusal = Refusal::new("too many questions at once");
-            return self.reply(frame.id, refusal.to_json());
+            self.reply(frame.id, refusal.to_json());
+            return Ok(());
         }
         let connection = Arc::clone(self);
         let task = tokio::spawn(async move {
@@ -427,10 +457,14 @@ impl Connection {
             connection.questions().remove(&frame.id);
             connection.reply(frame.id, answer);
         });
-        questions.insert(frame.id, task.abort_handle());
+        if let Some(before) = questions.insert(frame.id, task.abort_handle()) {
+            before.abort();
+        }
+        Ok(())
     }
 
     fn reply(&self, id: u32, answer: Bytes) {
+        self.outbox().unread_replies += 1;
         self.send(&Frame::new(Kind::CallbackReply, id, answer));
     }
 
@@ -440,23 +474,25 @@ impl Connection {
             .expect("no code that holds this lock panics")
     }
 
-    /// Marks the connection dead and tells everybody who waits, by dropping their senders.
+    /// Tells everybody who waits that nothing comes any more.
     fn bury(&self) {
-        let mut waiting = self.waiting();
-        self.is_dead.store(true, Ordering::Release);
-        let calls = std::mem::take(&mut waiting.calls);
-        drop(waiting);
-        drop(calls);
+        self.callers.dismiss();
         for (_, question) in self.questions().drain() {
             question.abort();
         }
-        self.idle.notify_waiters();
         self.died.notify_waiters();
         // The writer may be about to wait.
         self.died.notify_one();
     }
 
+    fn kill(&self) {
+        if let Err(error) = pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            debug!(%error, pid = self.pid, "worker was gone before it was killed");
+        }
+    }
+
     fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
         // Fails only if the socket is shut already.
         let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
     }
@@ -465,7 +501,7 @@ impl Connection {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
-            .field("is_dead", &self.is_dead)
+            .field("pid", &self.pid)
             .finish_non_exhaustive()
     }
 }

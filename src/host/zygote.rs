@@ -6,26 +6,28 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
+
+use super::descriptors;
+
+/// How long an interpreter may take to start and import what functions usually need.
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Longest datagram of the zygote.
 const MESSAGE_BYTES: usize = 16 * 1024;
@@ -41,6 +43,8 @@ pub(super) struct Launch {
     pub(super) scratch: PathBuf,
     /// The variables that functions may see.
     pub(super) variables: Vec<(OsString, OsString)>,
+    /// Whether workers get process numbers of their own, where that can be had.
+    pub(super) is_apart: bool,
 }
 
 /// A worker's process, connected and not loaded with anything.
@@ -48,10 +52,14 @@ pub(super) struct Launch {
 pub(super) struct Process {
     /// Its process id, for logs.
     pub(super) pid: i32,
+    /// That of the process which takes in what loses its parent, if it has numbers of its own.
+    pub(super) guard: Option<i32>,
     /// A handle that stays its own even when the id is used again.
     pub(super) pidfd: OwnedFd,
     /// Our end of its socket.
     pub(super) stream: UnixStream,
+    /// Our end of a socket over which it may hand us a listener.
+    pub(super) handover: UnixStream,
 }
 
 impl Process {
@@ -70,6 +78,7 @@ impl Process {
 #[derive(Debug)]
 pub(super) struct Zygote {
     control: Arc<UnixDatagram>,
+    is_apart: bool,
     shared: Arc<Shared>,
 }
 
@@ -86,16 +95,31 @@ struct State {
     waiting: HashMap<u64, oneshot::Sender<Spawned>>,
 }
 
-/// A forked worker: its process id, and a handle for it.
-type Spawned = io::Result<(i32, OwnedFd)>;
+/// A forked worker: its process id, that of its guard, and a handle for it.
+type Spawned = io::Result<(i32, Option<i32>, OwnedFd)>;
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Message {
-    Ready { ready: bool, python: String },
-    Spawned { spawned: u64, pid: i32 },
-    SpawnFailed { spawn_failed: u64, error: String },
-    Exited { exited: u64, pid: i32, status: i32 },
+    Ready {
+        ready: bool,
+        python: String,
+    },
+    Spawned {
+        spawned: u64,
+        pid: i32,
+        #[serde(default)]
+        guard: Option<i32>,
+    },
+    SpawnFailed {
+        spawn_failed: u64,
+        error: String,
+    },
+    Exited {
+        exited: u64,
+        pid: i32,
+        status: i32,
+    },
 }
 
 impl Zygote {
@@ -118,13 +142,18 @@ impl Zygote {
         // tokio has no type for SEQPACKET; its datagram socket only waits, the calls below are ours.
         let control = UnixDatagram::from_std(std::os::unix::net::UnixDatagram::from(ours))?;
         let control = Arc::new(control);
+        let ready = timeout(START_LIMIT, receive(&control)).await;
+        let ready = ready.map_err(|_| {
+            let limit = START_LIMIT.as_secs();
+            io::Error::other(format!("Python took longer than {limit} s to start"))
+        })?;
         let Some((
             Message::Ready {
                 ready: true,
                 python,
             },
             _,
-        )) = receive(&control).await?
+        )) = ready?
         else {
             let said = last_words(stderr).await;
             return Err(io::Error::other(format!(
@@ -136,7 +165,11 @@ impl Zygote {
         // Ends by itself when the zygote does; the gateway's end closes the socket, which ends the zygote.
         tokio::spawn(Arc::clone(&shared).watch(Arc::clone(&control), child));
         tokio::spawn(drain(stderr));
-        Ok(Self { control, shared })
+        Ok(Self {
+            control,
+            is_apart: launch.is_apart,
+            shared,
+        })
     }
 
     /// Whether it still answers.
@@ -146,17 +179,32 @@ impl Zygote {
 
     /// Forks a worker.
     pub(super) async fn spawn(&self) -> io::Result<Process> {
-        let (stream, theirs) = UnixStream::pair()?;
+        let (stream, their_stream) = UnixStream::pair()?;
+        let (handover, their_handover) = UnixStream::pair()?;
         let (id, spawned) = self.shared.expect_spawn()?;
-        let message =
-            json!({"spawn": id, "memory_mib": 0, "name": "sluicegate-worker"}).to_string();
-        send(&self.control, message.as_bytes(), &theirs).await?;
-        drop(theirs);
-        let (pid, pidfd) = spawned
+        let message = json!({
+            "spawn": id,
+            "memory_mib": 0,
+            "name": "sluicegate-worker",
+            "apart": self.is_apart,
+        });
+        let theirs = [their_stream.as_fd(), their_handover.as_fd()];
+        let message = message.to_string();
+        let send = || descriptors::send(&self.control, message.as_bytes(), &theirs);
+        self.control.async_io(Interest::WRITABLE, send).await?;
+        drop((their_stream, their_handover));
+        let (pid, guard, pidfd) = spawned
             .await
             .map_err(|_| io::Error::other("the zygote died"))??;
         stream.set_nonblocking(true)?;
-        Ok(Process { pid, pidfd, stream })
+        handover.set_nonblocking(true)?;
+        Ok(Process {
+            pid,
+            guard,
+            pidfd,
+            stream,
+            handover,
+        })
     }
 }
 
@@ -211,11 +259,15 @@ impl Shared {
 
     fn take(&self, message: Message, mut fds: Vec<OwnedFd>) {
         let (id, outcome) = match message {
-            Message::Spawned { spawned, pid } => {
+            Message::Spawned {
+                spawned,
+                pid,
+                guard,
+            } => {
                 let pidfd = fds
                     .pop()
                     .ok_or_else(|| io::Error::other("the zygote sent no pidfd"));
-                (spawned, pidfd.map(|pidfd| (pid, pidfd)))
+                (spawned, pidfd.map(|pidfd| (pid, guard, pidfd)))
             }
             Message::SpawnFailed {
                 spawn_failed,
@@ -260,49 +312,16 @@ fn command(launch: &Launch, control: OwnedFd) -> Command {
     command
 }
 
-async fn send(control: &UnixDatagram, message: &[u8], fd: &UnixStream) -> io::Result<()> {
-    let fds = [fd.as_fd()];
-    control
-        .async_io(Interest::WRITABLE, || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-            let parts = [IoSlice::new(message)];
-            Ok(
-                rustix::net::sendmsg(control, &parts, &mut ancillary, SendFlags::NOSIGNAL)
-                    .map(drop)?,
-            )
-        })
-        .await
-}
-
 /// The next message with the descriptors that came with it, `None` when the zygote is gone.
 async fn receive(control: &UnixDatagram) -> io::Result<Option<(Message, Vec<OwnedFd>)>> {
     let mut buffer = vec![0; MESSAGE_BYTES];
-    let mut fds = Vec::new();
-    let length = control
-        .async_io(Interest::READABLE, || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-            let parts = &mut [IoSliceMut::new(&mut buffer)];
-            let received =
-                rustix::net::recvmsg(control, parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-            fds = ancillary.drain().flat_map(descriptors).collect();
-            Ok(received.bytes)
-        })
-        .await?;
+    let read = || descriptors::receive(control, &mut buffer);
+    let (length, fds) = control.async_io(Interest::READABLE, read).await?;
     if length == 0 {
         return Ok(None);
     }
     let message = serde_json::from_slice(&buffer[..length]).map_err(io::Error::other)?;
     Ok(Some((message, fds)))
-}
-
-fn descriptors(message: RecvAncillaryMessage<'_>) -> Vec<OwnedFd> {
-    match message {
-        RecvAncillaryMessage::ScmRights(fds) => fds.collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// The end of what a process that failed to start had to say.
@@ -326,4 +345,30 @@ async fn drain(mut stderr: ChildStderr) {
         .await
         .is_ok_and(|length| length > 0)
     {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// The clock stands still until nothing else is left to wait for.
+    #[tokio::test(start_paused = true)]
+    async fn an_interpreter_that_hangs_is_not_waited_for_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python");
+        std::fs::write(&python, "#!/bin/sh\nexec sleep 3600\n").unwrap();
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&python, executable).unwrap();
+        let launch = Launch {
+            python,
+            runtime: folder.path().into(),
+            scratch: folder.path().into(),
+            variables: Vec::new(),
+            is_apart: false,
+        };
+        let error = Zygote::start(&launch).await.unwrap_err();
+        assert_eq!(error.to_string(), "Python took longer than 60 s to start");
+    }
 }

@@ -32,7 +32,7 @@ impl Models {
         let presets = self.active_presets(&models, snapshot);
         let overlaid = |model: Model| match snapshot.preset(&model.id) {
             None => Some(model),
-            Some(preset) if preset.is_active() && preset.base_model_id().is_none() => {
+            Some(preset) if is_shown(preset) && preset.base_model_id().is_none() => {
                 Some(model.with_preset(preset))
             }
             Some(_) => None,
@@ -49,7 +49,7 @@ impl Models {
             // A model server may take ids that it does not list.
             None => Some(Model::of_entry(self.catalog.accepted(id)?)),
         };
-        let presets = snapshot.presets().filter(|preset| preset.is_active());
+        let presets = snapshot.presets().filter(|preset| is_shown(preset));
         let on_base =
             |preset: &Arc<Preset>| Some(of_base(preset.base_model_id()?)?.with_preset(preset));
         presets.filter_map(on_base).collect()
@@ -97,18 +97,17 @@ impl Model {
         self.preset().map_or(&[], |preset| preset.tool_ids())
     }
 
-    /// Whether a filter runs on every request to it, toggles aside. What the operator configured for a model runs on
-    /// the presets that use it, too: they are no way round a filter.
-    #[must_use]
-    pub fn has_filter(&self, filter: &Function) -> bool {
-        filter.is_attached_to(&self.id)
-            || self.preset().is_some_and(|preset| {
-                preset.has_filter(&filter.id)
-                    || preset
-                        .base_model_id()
-                        .is_some_and(|base| filter.is_attached_to(base))
-            })
+    /// The filters that run on requests to it, toggles aside. What the operator configured for a model runs on the
+    /// presets that use it, too: they are no way round a filter.
+    pub fn filters<'a>(&self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Arc<Function>> {
+        let named = self.preset().map_or(&[][..], |preset| preset.filter_ids());
+        snapshot.filters_of([&self.id, self.base_id()], named)
     }
+}
+
+/// Whether the list of models may have it.
+fn is_shown(preset: &Preset) -> bool {
+    preset.is_active() && preset.unreadable_because().is_none()
 }
 
 /// The entry of a model under a preset or overlay, made from that of the model alone.

@@ -44,6 +44,11 @@ struct Grant {
 pub struct Access(Option<Vec<Grant>>);
 
 impl Access {
+    /// The list that names nobody.
+    pub(super) fn closed() -> Self {
+        Self(Some(Vec::new()))
+    }
+
     /// Reads grants as Open WebUI 0.12 has them: a list of rows. Null is no list at all.
     ///
     /// # Errors

@@ -13,9 +13,11 @@ use serde_json::{Map, Value, json};
 
 pub use self::error::ChangeError;
 pub use self::import::{ImportError, Imported};
+pub use self::valves::StoredValues;
 
 use super::function::{Function, FunctionId, FunctionVersion, Origin, Record, UserValves};
 use super::loader::{Candidate, LoadError};
+use super::revision::Expected;
 use super::{Registry, State, frontmatter, rows};
 use crate::store::ids;
 
@@ -110,10 +112,15 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// If there is no such function, it comes from the folder, or the code does not load or does not take the valves
-    /// that are stored.
-    pub async fn update(&self, id: &str, edit: Edit) -> Result<Arc<Function>, ChangeError> {
-        self.replace(id, edit, ids::uuid_v4()).await
+    /// If there is no such function or it is not as `expected`, it comes from the folder, or the code does not load or
+    /// does not take the valves that are stored.
+    pub async fn update(
+        &self,
+        id: &str,
+        edit: Edit,
+        expected: &Expected,
+    ) -> Result<Arc<Function>, ChangeError> {
+        self.replace(id, edit, ids::uuid_v4(), expected).await
     }
 
     /// Loads code aside and swaps it in as the version `version_id`.
@@ -122,8 +129,11 @@ impl Registry {
         id: &str,
         edit: Edit,
         version_id: String,
+        expected: &Expected,
     ) -> Result<Arc<Function>, ChangeError> {
         let known = self.stored_function(id)?;
+        // Before the code is tried, which takes its time; it counts under the lock.
+        self.ensure_as(expected, &known)?;
         let version = if known.is_active {
             self.try_out(&known.id, &edit.content).await?
         } else {
@@ -138,6 +148,7 @@ impl Registry {
                 .await?;
             let mut state = self.state.lock().await;
             let current = self.stored_function(id)?;
+            self.ensure_as(expected, &current)?;
             if current.valves.version == valves.version {
                 let uploader = edit.user_id.clone();
                 let function = self.updated(&current, edit, version, version_id, priority);
@@ -178,13 +189,15 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// If it comes from the folder or the store fails.
-    pub async fn delete(&self, id: &str) -> Result<bool, ChangeError> {
+    /// If it comes from the folder, is not as `expected`, or the store fails.
+    pub async fn delete(&self, id: &str, expected: &Expected) -> Result<bool, ChangeError> {
         let mut state = self.state.lock().await;
         if state.folder.contains_key(id) {
             return Err(ChangeError::InFolder);
         }
-        if !state.stored.contains_key(id) {
+        let known = state.stored.get(id);
+        expected.check(|| known.map(|known| self.revision(known)))?;
+        if known.is_none() {
             return Ok(false);
         }
         self.store.delete_function(id.to_owned()).await?;
@@ -197,38 +210,51 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// If there is no such function in the store, or what it requires is still not installed.
-    pub async fn toggle_active(&self, id: &str) -> Result<Arc<Function>, ChangeError> {
+    /// If there is no such function in the store or it is not as `expected`, or what it requires is still not installed.
+    pub async fn toggle_active(
+        &self,
+        id: &str,
+        expected: &Expected,
+    ) -> Result<Arc<Function>, ChangeError> {
         let known = self.stored_function(id)?;
         if known.version.learnt.not_loaded.is_some() && !known.is_active {
-            return self.load_and_activate(known).await;
+            return self.load_and_activate(known, expected).await;
         }
-        self.alter(id, |function| function.is_active = !function.is_active)
-            .await
+        self.alter(id, expected, |function| {
+            function.is_active = !function.is_active;
+        })
+        .await
     }
 
     /// Makes a filter run on every model, or not.
     ///
     /// # Errors
     ///
-    /// If there is no such function in the store.
-    pub async fn toggle_global(&self, id: &str) -> Result<Arc<Function>, ChangeError> {
-        self.alter(id, |function| function.is_global = !function.is_global)
-            .await
+    /// If there is no such function in the store, or it is not as `expected`.
+    pub async fn toggle_global(
+        &self,
+        id: &str,
+        expected: &Expected,
+    ) -> Result<Arc<Function>, ChangeError> {
+        self.alter(id, expected, |function| {
+            function.is_global = !function.is_global;
+        })
+        .await
     }
 
     /// Sets one member of what is said of a stored function or of stored tools.
     ///
     /// # Errors
     ///
-    /// If there is no such function in the store.
+    /// If there is no such function in the store, or it is not as `expected`.
     pub async fn set_meta(
         &self,
         id: &str,
         key: &str,
         value: Value,
+        expected: &Expected,
     ) -> Result<Arc<Function>, ChangeError> {
-        self.alter(id, |function| {
+        self.alter(id, expected, |function| {
             let mut record = Record::clone(&function.record);
             record.meta[key] = value;
             function.record = Arc::new(record);
@@ -270,10 +296,12 @@ impl Registry {
     async fn alter(
         &self,
         id: &str,
+        expected: &Expected,
         change: impl FnOnce(&mut Function),
     ) -> Result<Arc<Function>, ChangeError> {
         let mut state = self.state.lock().await;
         let mut function = Function::clone(&*self.stored_function(id)?);
+        self.ensure_as(expected, &function)?;
         change(&mut function);
         ensure_may_serve(&function)?;
         function.record = Arc::new(Record {
@@ -296,6 +324,10 @@ impl Registry {
         source.insert(function.id.clone(), Arc::clone(&function));
         self.publish(state);
         function
+    }
+
+    fn ensure_as(&self, expected: &Expected, function: &Function) -> Result<(), ChangeError> {
+        Ok(expected.check(|| Some(self.revision(function)))?)
     }
 
     fn function(&self, id: &str) -> Result<Arc<Function>, ChangeError> {

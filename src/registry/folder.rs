@@ -13,10 +13,11 @@ use tracing::{info, warn};
 
 use super::change::complete_meta;
 use super::function::{
-    Function, FunctionId, FunctionKind, FunctionVersion, Origin, Record, UserValves, Valves,
+    Function, FunctionId, FunctionKind, FunctionVersion, Learnt, Origin, Record, UserValves, Valves,
 };
 use super::loader::{Candidate, LoadError};
 use super::{Registry, entry_of, frontmatter, guess};
+use crate::config::FunctionsConfig;
 use crate::store::ids;
 
 /// How long the folder must be quiet before it is read: an editor's save is several events.
@@ -65,21 +66,54 @@ impl FolderWatch {
     }
 }
 
-/// The text of every function file in `folder`, by id.
+/// What the folder holds.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// The text of every function file, by id.
+    pub sources: BTreeMap<FunctionId, String>,
+    /// Files that are there and cannot be read, each for its reason.
+    pub unreadable: BTreeMap<FunctionId, String>,
+}
+
+impl Files {
+    /// The ids of all of them, as people know them.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let ids = self.sources.keys().chain(self.unreadable.keys());
+        ids.map(FunctionId::shown)
+    }
+
+    /// With the filters in Rust that the configuration names in the place of files. Of one id a file counts, also one
+    /// that cannot be read.
+    #[must_use]
+    pub fn with_natives(mut self, configured: &FunctionsConfig) -> Self {
+        for (name, entry) in &configured.entries {
+            let (Some(id), Some(native)) = (FunctionId::parse(name), &entry.native) else {
+                continue;
+            };
+            if self.sources.contains_key(&id) || self.unreadable.contains_key(&id) {
+                warn!(function.id = %id, "function is `native` in the configuration and a file too: the file serves");
+            } else {
+                self.sources
+                    .insert(id, frontmatter::of_native(name, native));
+            }
+        }
+        self
+    }
+}
+
+/// Reads every function file in `folder`.
 ///
 /// # Errors
 ///
-/// If the folder cannot be read. A file that cannot be read is skipped and logged.
-pub fn read(folder: &Path) -> std::io::Result<BTreeMap<FunctionId, String>> {
-    let mut files = BTreeMap::new();
+/// If the folder cannot be read.
+pub fn read(folder: &Path) -> std::io::Result<Files> {
+    let mut files = Files::default();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let Some(id) = id_of(&path) else { continue };
         match std::fs::read_to_string(&path) {
-            Ok(source) => drop(files.insert(as_tools_if_so(id, &source), source)),
-            Err(error) => {
-                warn!(%error, path = %path.display(), "function file cannot be read, skipped")
-            }
+            Ok(source) => drop(files.sources.insert(as_tools_if_so(id, &source), source)),
+            Err(error) => drop(files.unreadable.insert(id, error.to_string())),
         }
     }
     Ok(files)
@@ -124,13 +158,14 @@ impl Registry {
         Ok(())
     }
 
-    /// Makes the functions of the folder those of `files`. A file that does not load changes nothing, unless nothing
-    /// of its id serves yet and `is_start`: then it is put in place all the same, so that requests fail closed
-    /// rather than pass by a filter that should have been there.
-    pub async fn apply_folder(&self, files: BTreeMap<FunctionId, String>, is_start: bool) {
+    /// Makes the functions of the folder those of `files`. A file that does not load or cannot be read changes nothing,
+    /// unless nothing of its id serves yet and `is_start`: then it is put in place all the same, so that requests fail
+    /// closed rather than pass by a filter that should have been there.
+    pub async fn apply_folder(&self, files: Files, is_start: bool) {
+        let files = files.with_natives(&self.configured());
         let known = self.state.lock().await.folder.clone();
-        let mut next = BTreeMap::new();
-        for (id, source) in files {
+        let mut next = self.stand_ins(&files.unreadable, &known, is_start).await;
+        for (id, source) in files.sources {
             let current = known.get(&id);
             match current.filter(|function| is_loaded_from(function, &source)) {
                 Some(function) => drop(next.insert(id, Arc::clone(function))),
@@ -162,6 +197,33 @@ impl Registry {
         self.publish(&mut state);
     }
 
+    /// What serves in the place of files that cannot be read.
+    async fn stand_ins(
+        &self,
+        unreadable: &BTreeMap<FunctionId, String>,
+        known: &BTreeMap<FunctionId, Arc<Function>>,
+        is_start: bool,
+    ) -> BTreeMap<FunctionId, Arc<Function>> {
+        let mut stand_ins = BTreeMap::new();
+        for (id, error) in unreadable {
+            let tools = FunctionId::tool(id.as_str());
+            let tools = tools.as_ref().and_then(|id| known.get(id));
+            if let Some(current) = known.get(id).or(tools) {
+                warn!(function.id = %id, error, "function file cannot be read, what served before still serves");
+                stand_ins.insert(current.id.clone(), Arc::clone(current));
+            } else if is_start {
+                warn!(function.id = %id, error, "function file cannot be read, its requests fail until it can");
+                let why = format!("its file cannot be read: {error}");
+                let version = self.unloaded(id, "", guess::unreadable(id, None, "", &why));
+                let function = self.folder_function(Arc::new(version), None, None).await;
+                stand_ins.insert(id.clone(), Arc::new(function));
+            } else {
+                warn!(function.id = %id, error, "function file cannot be read, skipped");
+            }
+        }
+        stand_ins
+    }
+
     /// A function made from a file, `None` if it does not load.
     async fn load_file(
         &self,
@@ -189,6 +251,11 @@ impl Registry {
     /// A version that stands for code that does not load: calls to it try again and fail by the function's policy.
     fn placeholder(&self, id: &FunctionId, source: &str, error: &LoadError) -> FunctionVersion {
         warn!(function.id = %id, %error, "function file does not load, its requests fail until it does");
+        self.unloaded(id, source, guess::learnt(id, source, &error.message))
+    }
+
+    /// A version of code that nobody has run.
+    fn unloaded(&self, id: &FunctionId, source: &str, learnt: Learnt) -> FunctionVersion {
         let candidate = Candidate {
             number: self.next_number(),
             id: id.clone(),
@@ -196,7 +263,7 @@ impl Registry {
             valves: Bytes::new(),
             pocket: Default::default(),
         };
-        candidate.into_version(guess::learnt(id, source, &error.message))
+        candidate.into_version(learnt)
     }
 
     /// A function of the folder as the configuration wants it; `over_api` are valves that were set over the API.

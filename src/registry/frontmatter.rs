@@ -71,6 +71,30 @@ pub fn requirements(source: &str) -> Vec<String> {
         .collect()
 }
 
+/// The filter in Rust that a file stands for: named under `native` by a frontmatter that nothing follows. Where code
+/// follows, the code is the function, whatever its frontmatter says.
+#[must_use]
+pub fn native(source: &str) -> Option<String> {
+    let (_, rest) = source
+        .trim_start()
+        .strip_prefix(QUOTES)?
+        .split_once(QUOTES)?;
+    let is_code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    if rest.lines().any(is_code) {
+        return None;
+    }
+    let mut pairs = parse(source).into_iter();
+    pairs.find(|(key, _)| key == "native").map(|(_, name)| name)
+}
+
+/// The text of a function that is the filter in Rust called `name`.
+#[must_use]
+pub fn of_native(title: &str, name: &str) -> String {
+    let line = |text: &str| text.replace(is_line_end, " ").replace('"', "'");
+    let (title, name) = (line(title), line(name));
+    format!("{QUOTES}\ntitle: {title}\nnative: {name}\n{QUOTES}\n")
+}
+
 /// The characters at which Python's `str.splitlines` ends a line. A CRLF yields an empty line more, which holds no pair.
 fn is_line_end(character: char) -> bool {
     matches!(
@@ -165,6 +189,19 @@ mod tests {
         assert!(is_pipeline("class Pipeline(Base):\n"));
         assert!(!is_pipeline("class Pipeline:\nclass Pipe:\n"));
         assert!(!is_pipeline("class PipelineStep:\n  class Pipeline:\n"));
+    }
+
+    #[test]
+    fn a_native_filter_is_a_frontmatter_alone() {
+        let alone = "\"\"\"\ntitle: T\nnative: redact\n\"\"\"\n";
+        assert_eq!(native(alone).as_deref(), Some("redact"));
+        let noted = format!("{alone}\n# no code\n\n");
+        assert_eq!(native(&noted).as_deref(), Some("redact"));
+        assert_eq!(native(&format!("{alone}class Filter:\n    pass\n")), None);
+        assert_eq!(native("\"\"\"\ntitle: T\n\"\"\"\n"), None);
+        assert_eq!(native("native: redact\n"), None);
+        let made = of_native("A\n\"\"\"\nclass Filter:", "redact");
+        assert_eq!(native(&made).as_deref(), Some("redact"));
     }
 
     #[test]

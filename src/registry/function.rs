@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::secrets;
-use crate::config::{Closing, NetworkAccess, StreamOutlet};
+use crate::config::{Closing, Hosts, NetworkAccess, StreamOutlet};
 
 /// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Joined to a path for its data folder only. Tools have names of
 /// their own: their ids begin with `tool:`, which no function's can.
@@ -49,6 +49,12 @@ impl FunctionId {
             Some(plain) => Self::tool(plain),
             None => Self::parse(text),
         }
+    }
+
+    /// The name of a stored row whose id is none: it stands for the row, so that it can be seen and removed. Nothing of
+    /// this name is ever run.
+    pub(super) fn of_unreadable_row(text: &str) -> Self {
+        Self(text.into())
     }
 
     /// The id as text.
@@ -188,12 +194,18 @@ pub struct Learnt {
     /// How it lists its models.
     #[serde(default)]
     pub pipes: Pipes,
+    /// Which of the filters in Rust it is, if it is one and no code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<String>,
     /// What its author should know.
     #[serde(default)]
     pub warnings: Vec<String>,
     /// Why the code was never loaded, if it was not: the rest is then a guess by its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_loaded: Option<String>,
+    /// Whether it stands for what could not be read, for the reason in `not_loaded`: every call of it fails.
+    #[serde(skip)]
+    pub is_unreadable: bool,
 }
 
 fn yes() -> bool {
@@ -201,6 +213,32 @@ fn yes() -> bool {
 }
 
 impl Learnt {
+    /// What is known of a function of this kind of which nothing else is.
+    #[must_use]
+    pub fn of(kind: FunctionKind) -> Self {
+        Self {
+            kind,
+            handlers: BTreeMap::new(),
+            toggle: false,
+            file_handler: false,
+            citation: true,
+            icon: None,
+            icon_url: None,
+            actions: Vec::new(),
+            specs: Vec::new(),
+            valves_spec: Value::Null,
+            user_valves_spec: Value::Null,
+            has_user_valves: false,
+            priority: 0.0,
+            targets: None,
+            pipes: Pipes::None,
+            native: None,
+            warnings: Vec::new(),
+            not_loaded: None,
+            is_unreadable: false,
+        }
+    }
+
     /// Whether it has a handler of this name.
     #[must_use]
     pub fn handles(&self, name: &str) -> bool {
@@ -208,7 +246,7 @@ impl Learnt {
     }
 }
 
-/// A place in which the host keeps the process of a version; emptied when the version is dropped.
+/// A place in which the host keeps what it makes of a version of code or valves; emptied when that is dropped.
 #[derive(Default)]
 pub struct Pocket(OnceLock<Arc<dyn Any + Send + Sync>>);
 
@@ -274,6 +312,8 @@ pub struct Valves {
     pub priority: f64,
     /// The models that they name in `pipelines`, which is how filters of the Pipelines server choose theirs.
     pub targets: Option<Vec<String>>,
+    /// The filter in Rust that they make, if the function is one.
+    pub pocket: Pocket,
 }
 
 /// What happens when a function fails by accident, and what it may use up.
@@ -291,12 +331,18 @@ pub struct FunctionSettings {
     pub memory_mib: u64,
     /// Threads for its synchronous handlers.
     pub threads: usize,
+    /// Share of the room for memory and descriptors after which its process is replaced, 0 for never.
+    pub recycle_percent: u64,
+    /// Requests after which its process is replaced, 0 for never.
+    pub recycle_calls: u64,
     /// Calls that may wait for it.
     pub queue: usize,
     /// Name of the process that it shares with other functions, empty for one of its own.
     pub group: String,
     /// Which connections it may open.
     pub network: NetworkAccess,
+    /// The only hosts that it may reach; empty for all that the network lets it.
+    pub hosts: Hosts,
     /// Whether it may start programs.
     pub subprocesses: bool,
     /// Whether it may ask for completions that no filter sees.
@@ -428,10 +474,13 @@ impl Function {
     }
 }
 
+/// The target that stands for all models.
+pub(super) const EVERY_MODEL: &str = "*";
+
 /// Whether a filter of the Pipelines server that names these models is for `model`: a lone `*` means all of them.
 #[must_use]
 pub fn is_target(targets: &[String], model: &str) -> bool {
-    targets == ["*"] || targets.iter().any(|target| target == model)
+    targets == [EVERY_MODEL] || targets.iter().any(|target| target == model)
 }
 
 #[cfg(test)]

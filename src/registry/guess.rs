@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::frontmatter;
-use super::function::{FunctionId, FunctionKind, Learnt, Pipes};
+use super::function::{EVERY_MODEL, FunctionId, FunctionKind, Learnt};
 
 /// The classes that make a module a function, in the order in which the loader looks for them, with the handler that
 /// stands for the rest.
@@ -25,30 +25,48 @@ pub(super) fn learnt(id: &FunctionId, source: &str, why: &str) -> Learnt {
     };
     let handlers = [handler].into_iter().filter(|handler| !handler.is_empty());
     Learnt {
-        kind,
         handlers: handlers
             .map(|handler| (handler.to_owned(), Value::Null))
             .collect(),
-        toggle: false,
-        file_handler: false,
-        citation: true,
-        icon: None,
-        icon_url: None,
-        actions: Vec::new(),
-        specs: Vec::new(),
-        valves_spec: Value::Null,
-        user_valves_spec: Value::Null,
-        has_user_valves: false,
-        priority: 0.0,
-        targets: None,
-        pipes: Pipes::None,
-        warnings: Vec::new(),
+        native: frontmatter::native(source),
         not_loaded: Some(why.to_owned()),
+        ..Learnt::of(kind)
+    }
+}
+
+/// What stands for a function that could not be read, for the reason `why`; `kind` is what it is known to be. It has
+/// every handler by which a request could pass it.
+pub(super) fn unreadable(
+    id: &FunctionId,
+    kind: Option<FunctionKind>,
+    source: &str,
+    why: &str,
+) -> Learnt {
+    let guessed = learnt(id, source, why);
+    let kind = kind.unwrap_or(guessed.kind);
+    let handlers: &[&str] = match kind {
+        FunctionKind::Filter => &["inlet", "stream", "outlet"],
+        FunctionKind::Pipe => &["pipe"],
+        FunctionKind::Action => &["action"],
+        FunctionKind::Tools | FunctionKind::Event => &[],
+    };
+    let is_pipeline = frontmatter::is_pipeline(source);
+    Learnt {
+        kind,
+        handlers: handlers
+            .iter()
+            .map(|&handler| (handler.to_owned(), Value::Null))
+            .collect(),
+        // Which models it is for is not known: all.
+        targets: is_pipeline.then(|| vec![EVERY_MODEL.to_owned()]),
+        is_unreadable: true,
+        ..guessed
     }
 }
 
 /// Whether the text has a class that makes it a function.
-pub(super) fn is_function(source: &str) -> bool {
+#[must_use]
+pub fn is_function(source: &str) -> bool {
     class_of(source).is_some()
 }
 

@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 
 pub use self::form::PresetForm;
 
-use super::FunctionId;
 use super::access::{Access, Permission};
 use crate::store::{ModelRow, ids};
 use crate::wire::json::Document;
@@ -44,6 +43,7 @@ pub struct Preset {
     filter_ids: Vec<String>,
     action_ids: Vec<String>,
     tool_ids: Vec<String>,
+    unreadable: Option<String>,
 }
 
 impl Preset {
@@ -92,6 +92,32 @@ impl Preset {
         Self::build(form, row.user_id, (row.created_at, row.updated_at))
     }
 
+    /// What stands for a row that cannot be read for the reason `why`: nobody may use the model, because nobody knows
+    /// which filters and which access list it had.
+    pub(super) fn unreadable(row: ModelRow, why: String) -> Self {
+        let form = PresetForm {
+            id: row.id,
+            base_model_id: row.base_model_id,
+            name: row.name,
+            params: Map::new(),
+            meta: Map::new(),
+            access: Some(Access::closed()),
+            is_active: row.is_active,
+        };
+        Self {
+            access: Access::closed(),
+            user_id: row.user_id,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            applied: Vec::new(),
+            filter_ids: Vec::new(),
+            action_ids: Vec::new(),
+            tool_ids: Vec::new(),
+            unreadable: Some(why),
+            form,
+        }
+    }
+
     fn build(form: PresetForm, user_id: String, times: (i64, i64)) -> Result<Self, String> {
         let about = |error: String| format!("model `{}`: {error}", form.id);
         let applied = applied(form.params.clone()).map_err(about)?;
@@ -106,6 +132,7 @@ impl Preset {
             created_at: times.0,
             updated_at: times.1,
             form,
+            unreadable: None,
         })
     }
 
@@ -160,6 +187,12 @@ impl Preset {
         self.form.is_active
     }
 
+    /// Why its row cannot be read, if so: then it only stands in the way of its model.
+    #[must_use]
+    pub fn unreadable_because(&self) -> Option<&str> {
+        self.unreadable.as_deref()
+    }
+
     /// Filters that run on its requests.
     #[must_use]
     pub fn filter_ids(&self) -> &[String] {
@@ -176,12 +209,6 @@ impl Preset {
     #[must_use]
     pub fn tool_ids(&self) -> &[String] {
         &self.tool_ids
-    }
-
-    /// Whether a filter is attached to it.
-    #[must_use]
-    pub fn has_filter(&self, id: &FunctionId) -> bool {
-        self.filter_ids.iter().any(|filter| filter == id.as_str())
     }
 
     /// Its parameters, each with its JSON, as a model takes them.
@@ -216,7 +243,7 @@ impl Preset {
         for key in KNOWN_META {
             meta.entry(*key).or_insert(Value::Null);
         }
-        json!({
+        let mut shown = json!({
             "id": self.form.id,
             "user_id": self.user_id,
             "base_model_id": self.form.base_model_id,
@@ -228,11 +255,15 @@ impl Preset {
             "version_id": self.version_id(),
             "updated_at": self.updated_at,
             "created_at": self.created_at,
-        })
+        });
+        if let Some(why) = &self.unreadable {
+            shown["error"] = json!(why);
+        }
+        shown
     }
 
     /// Names this state of the row: equal for equal rows, after a restart, too.
-    fn version_id(&self) -> String {
+    pub(super) fn version_id(&self) -> String {
         let row = self.to_row();
         let mut hash = Sha256::new();
         for part in [

@@ -9,6 +9,7 @@ use tracing::error;
 
 use super::access::Access;
 use super::preset::{Preset, PresetForm};
+use super::revision::{Expected, Stale};
 use super::{Registry, State};
 use crate::store::StoreError;
 
@@ -24,6 +25,8 @@ pub enum PresetError {
     UnknownPreset,
     /// What was sent makes no sense.
     Refused(String),
+    /// The change was made for another state than the one that is.
+    Stale(Stale),
     /// The change could not be kept.
     Store(StoreError),
 }
@@ -36,6 +39,7 @@ impl fmt::Display for PresetError {
             ),
             Self::UnknownPreset => f.write_str("We could not find what you're looking for :/"),
             Self::Refused(reason) => f.write_str(reason),
+            Self::Stale(stale) => write!(f, "{stale}"),
             Self::Store(error) => write!(f, "{error}"),
         }
     }
@@ -47,6 +51,12 @@ impl std::error::Error for PresetError {
             Self::Store(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl From<Stale> for PresetError {
+    fn from(stale: Stale) -> Self {
+        Self::Stale(stale)
     }
 }
 
@@ -66,17 +76,18 @@ pub enum Others {
 }
 
 impl Registry {
-    /// Every preset of the store. A row that makes no sense is logged and left out.
+    /// Every preset of the store. A row that cannot be read is kept as one that nobody may use: the model must not be
+    /// had without its filters, or by others.
     pub(super) async fn read_presets(&self) -> Result<Presets, StoreError> {
         let mut presets = BTreeMap::new();
         for row in self.store.list_models().await? {
             let id = row.id.clone();
-            match Preset::from_row(row) {
-                Ok(preset) => drop(presets.insert(id, Arc::new(preset))),
-                Err(reason) => {
-                    error!(model = %id, reason, "stored preset makes no sense, left out");
-                }
-            }
+            let preset = Preset::from_row(row.clone()).unwrap_or_else(|reason| {
+                // Without the reason, which may quote a prompt; administrators see it in the list of models.
+                error!(model = %id, "stored preset cannot be read, its model refuses requests");
+                Preset::unreadable(row, reason)
+            });
+            presets.insert(id, Arc::new(preset));
         }
         Ok(Arc::new(presets))
     }
@@ -103,53 +114,66 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// If there is none of this id, or its parameters make no sense.
+    /// If there is none of this id, it is not as `expected`, or its parameters make no sense.
     pub async fn update_preset(
         &self,
         id: &str,
         form: PresetForm,
+        expected: &Expected,
     ) -> Result<Arc<Preset>, PresetError> {
-        self.alter_preset(id, |_| form).await
+        self.alter_preset(id, expected, |_| Ok(form)).await
     }
 
     /// Turns a preset on or off.
     ///
     /// # Errors
     ///
-    /// If there is none of this id.
-    pub async fn toggle_preset(&self, id: &str) -> Result<Arc<Preset>, PresetError> {
-        let toggled = |form: PresetForm| PresetForm {
-            is_active: !form.is_active,
-            ..form
+    /// If there is none of this id, or it is not as `expected`.
+    pub async fn toggle_preset(
+        &self,
+        id: &str,
+        expected: &Expected,
+    ) -> Result<Arc<Preset>, PresetError> {
+        let toggled = |known: &Preset| {
+            let form = readable_form(known)?;
+            Ok(PresetForm {
+                is_active: !form.is_active,
+                ..form
+            })
         };
-        self.alter_preset(id, toggled).await
+        self.alter_preset(id, expected, toggled).await
     }
 
     /// Gives a preset another access list.
     ///
     /// # Errors
     ///
-    /// If there is none of this id.
+    /// If there is none of this id, or it is not as `expected`.
     pub async fn set_preset_access(
         &self,
         id: &str,
         access: Access,
+        expected: &Expected,
     ) -> Result<Arc<Preset>, PresetError> {
-        let granted = |form: PresetForm| PresetForm {
-            access: Some(access),
-            ..form
+        let granted = |known: &Preset| {
+            Ok(PresetForm {
+                access: Some(access),
+                ..readable_form(known)?
+            })
         };
-        self.alter_preset(id, granted).await
+        self.alter_preset(id, expected, granted).await
     }
 
     /// Removes a preset; whether there was one.
     ///
     /// # Errors
     ///
-    /// If the store fails.
-    pub async fn delete_preset(&self, id: &str) -> Result<bool, PresetError> {
+    /// If it is not as `expected`, or the store fails.
+    pub async fn delete_preset(&self, id: &str, expected: &Expected) -> Result<bool, PresetError> {
         let state = self.state.lock().await;
-        if !state.presets.contains_key(id) {
+        let known = state.presets.get(id);
+        expected.check(|| known.map(|known| self.preset_revision(known)))?;
+        if known.is_none() {
             return Ok(false);
         }
         let mut presets = BTreeMap::clone(&state.presets);
@@ -188,11 +212,13 @@ impl Registry {
     async fn alter_preset(
         &self,
         id: &str,
-        change: impl FnOnce(PresetForm) -> PresetForm,
+        expected: &Expected,
+        change: impl FnOnce(&Preset) -> Result<PresetForm, PresetError>,
     ) -> Result<Arc<Preset>, PresetError> {
         let state = self.state.lock().await;
         let known = state.presets.get(id).ok_or(PresetError::UnknownPreset)?;
-        let preset = known.updated(change(known.form()));
+        expected.check(|| Some(self.preset_revision(known)))?;
+        let preset = known.updated(change(known)?);
         let preset = preset.map_err(PresetError::Refused)?;
         self.keep_preset(state, preset).await
     }
@@ -216,13 +242,13 @@ impl Registry {
         presets: BTreeMap<String, Arc<Preset>>,
     ) -> Result<(), PresetError> {
         let known = &state.presets;
-        let is_kept = |(id, preset): &(&String, &Arc<Preset>)| {
-            known
-                .get(*id)
-                .is_some_and(|known| Arc::ptr_eq(known, preset))
+        let is_new = |preset: &Arc<Preset>| {
+            let known = known.get(preset.id());
+            known.is_none_or(|known| !Arc::ptr_eq(known, preset))
         };
-        let written = presets.iter().filter(|entry| !is_kept(entry));
-        let written = written.map(|(_, preset)| preset.to_row()).collect();
+        ensure_no_chain(&presets, is_new)?;
+        let written = presets.values().filter(|preset| is_new(preset));
+        let written = written.map(|preset| preset.to_row()).collect();
         let gone = known.keys().filter(|id| !presets.contains_key(*id));
         let gone = gone.cloned().collect();
         self.store.replace_models(written, gone).await?;
@@ -230,4 +256,36 @@ impl Registry {
         self.publish(&mut state);
         Ok(())
     }
+}
+
+/// What a preset was made from, to change a part of it. What cannot be read is not to be written over by accident.
+fn readable_form(preset: &Preset) -> Result<PresetForm, PresetError> {
+    match preset.unreadable_because() {
+        None => Ok(preset.form()),
+        Some(why) => Err(PresetError::Refused(format!(
+            "model `{}` cannot be read from the store: {why}\nhint: make it anew by an update, or delete it",
+            preset.id()
+        ))),
+    }
+}
+
+/// Refuses a preset on a preset, which no request could follow. What was there before is left alone.
+fn ensure_no_chain(
+    presets: &BTreeMap<String, Arc<Preset>>,
+    is_new: impl Fn(&Arc<Preset>) -> bool,
+) -> Result<(), PresetError> {
+    for preset in presets.values() {
+        let base = preset.base_model_id().and_then(|id| presets.get(id));
+        let Some(base) = base.filter(|base| base.base_model_id().is_some()) else {
+            continue;
+        };
+        if is_new(preset) || is_new(base) {
+            return Err(PresetError::Refused(format!(
+                "model `{}`: its base `{}` is a preset itself\nhint: take a model of a model server or of a pipe",
+                preset.id(),
+                base.id()
+            )));
+        }
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::attached::Attached;
 use super::function::{Function, FunctionId, FunctionKind};
 use super::preset::Preset;
 use super::presets::Presets;
@@ -14,7 +15,9 @@ pub struct Snapshot {
     pub generation: u64,
     functions: BTreeMap<FunctionId, Arc<Function>>,
     filters: Vec<Arc<Function>>,
+    attached: Attached,
     pipes: Vec<Arc<Function>>,
+    actions: Vec<Arc<Function>>,
     presets: Presets,
 }
 
@@ -30,10 +33,13 @@ impl Snapshot {
         // Stable, and the functions come ordered by id: ties are broken by id (ruling R9).
         filters.sort_by(|one, other| one.valves.priority.total_cmp(&other.valves.priority));
         let pipes = active(FunctionKind::Pipe).collect();
+        let actions = active(FunctionKind::Action).collect();
         Self {
             generation,
+            attached: Attached::of(&filters),
             filters,
             pipes,
+            actions,
             functions,
             presets: Presets::default(),
         }
@@ -75,16 +81,27 @@ impl Snapshot {
         self.functions.get(id)
     }
 
-    /// The active filters in the order in which they run.
-    #[must_use]
-    pub fn filters(&self) -> &[Arc<Function>] {
-        &self.filters
+    /// The active filters that are attached to one of these models or named by these ids, in the order in which they
+    /// run.
+    pub fn filters_of(
+        &self,
+        models: [&str; 2],
+        named: &[String],
+    ) -> impl Iterator<Item = &Arc<Function>> {
+        let places = self.attached.places(models, named).into_iter();
+        places.filter_map(|place| self.filters.get(place))
     }
 
     /// The active pipes, by id.
     #[must_use]
     pub fn pipes(&self) -> &[Arc<Function>] {
         &self.pipes
+    }
+
+    /// The active actions, by id.
+    #[must_use]
+    pub fn actions(&self) -> &[Arc<Function>] {
+        &self.actions
     }
 
     /// The preset of this id, or the overlay on the model of this id; active or not.

@@ -1,6 +1,7 @@
 //! The way to the end: from the first signal to the last connection.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -26,6 +27,18 @@ pub enum Phase {
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     phase: Arc<watch::Sender<Phase>>,
+    handover: Arc<Handover>,
+}
+
+/// That another process serves in place of this one.
+#[derive(Debug, Default)]
+struct Handover {
+    is_done: AtomicBool,
+    keeps_listener: AtomicBool,
+    /// Whether the signal after it is still to come: it is the first one.
+    awaits_signal: AtomicBool,
+    /// Becomes true when nothing is accepted here any more.
+    is_closed: watch::Sender<bool>,
 }
 
 impl Default for Shutdown {
@@ -40,11 +53,54 @@ impl Shutdown {
     pub fn new() -> Self {
         Self {
             phase: Arc::new(watch::Sender::new(Phase::Running)),
+            handover: Arc::default(),
         }
+    }
+
+    /// Begins to drain because another process serves in place of this one, on the same listening socket or on another:
+    /// those who are connected get to send their request.
+    pub fn hand_over(&self, keeps_listener: bool) {
+        let Handover {
+            is_done,
+            keeps_listener: keeps,
+            awaits_signal,
+            ..
+        } = &*self.handover;
+        keeps.store(keeps_listener, Ordering::Release);
+        awaits_signal.store(self.phase() == Phase::Running, Ordering::Release);
+        is_done.store(true, Ordering::Release);
+        self.advance(Phase::Draining);
+    }
+
+    /// Whether another process serves in place of this one.
+    #[must_use]
+    pub fn is_handed_over(&self) -> bool {
+        self.handover.is_done.load(Ordering::Acquire)
+    }
+
+    /// Whether another process accepts on the same listening socket.
+    #[must_use]
+    pub fn is_listener_kept(&self) -> bool {
+        self.handover.keeps_listener.load(Ordering::Acquire)
+    }
+
+    /// Notes that nothing is accepted any more.
+    pub(super) fn note_closed(&self) {
+        self.handover.is_closed.send_replace(true);
+    }
+
+    /// Waits until nothing is accepted any more. Cancel safe.
+    pub async fn closed(&self) {
+        let mut is_closed = self.handover.is_closed.subscribe();
+        // Fails only without a sender, and `self` holds it.
+        let _ = is_closed.wait_for(|is_closed| *is_closed).await;
     }
 
     /// Takes a signal: the first begins to drain, a second one ends at once.
     pub fn signal(&self) {
+        if self.handover.awaits_signal.swap(false, Ordering::AcqRel) {
+            return;
+        }
         self.phase.send_modify(|phase| {
             *phase = match *phase {
                 Phase::Running => Phase::Draining,
@@ -119,6 +175,17 @@ mod tests {
         shutdown.cut().await;
         assert!(start.elapsed() >= Duration::from_secs(60) + LAST_WORDS);
         count_down.await.expect("counted down");
+    }
+
+    #[tokio::test]
+    async fn the_first_signal_after_a_hand_over_lets_requests_finish() {
+        let shutdown = Shutdown::new();
+        shutdown.hand_over(true);
+        shutdown.draining().await;
+        shutdown.signal();
+        assert_eq!(shutdown.phase(), Phase::Draining);
+        shutdown.signal();
+        assert_eq!(shutdown.phase(), Phase::Cut);
     }
 
     #[tokio::test]

@@ -16,11 +16,13 @@ use tokio::time::Instant;
 use super::head::{HeadCheck, Phase, Verdict};
 
 mod activity;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod timer;
 
 pub(super) use activity::{Activity, Ticket};
+pub(super) use socket::Socket;
 use timer::Timer;
 
 /// Stands in for refused bytes. Invalid wherever a head or a chunk may break off, so that hyper
@@ -108,7 +110,7 @@ pub(super) struct Guard<S> {
     timer: Timer,
 }
 
-impl<S> Guard<S> {
+impl<S: Socket> Guard<S> {
     /// Guards `stream`, whose requests are counted in `activity`.
     pub(super) fn new(
         stream: S,
@@ -175,7 +177,10 @@ impl<S> Guard<S> {
             self.write_deadline = None;
             return written;
         }
-        self.activity.note_blocked();
+        if self.activity.note_blocked(cx) {
+            self.stream.reset_on_close();
+            return Poll::Ready(Err(let_go()));
+        }
         let limit = self.limits.write;
         let deadline = *self
             .write_deadline
@@ -184,13 +189,19 @@ impl<S> Guard<S> {
         Poll::Ready(Err(timed_out("the client takes no bytes")))
     }
 
+    fn note_written(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.activity.note_written(*bytes);
+        }
+    }
+
     /// Whether the client may still be sending what nobody will read.
     fn has_unread_input(&self) -> bool {
         matches!(self.input, Input::Refused(_)) || self.head.phase() != Phase::BetweenMessages
     }
 }
 
-impl<S: AsyncWrite + Unpin> Guard<S> {
+impl<S: Socket> Guard<S> {
     /// Bounds the wait for bytes, which has begun or goes on.
     fn poll_read_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(waiting) = self.waiting() else {
@@ -223,7 +234,7 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Guard<S> {
+impl<S: Socket> Guard<S> {
     /// Reads and forgets until the client has ended too: closing before would reset the
     /// connection, and the client might lose the answer.
     fn poll_linger(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<io::Result<()>> {
@@ -242,7 +253,7 @@ impl<S: AsyncRead + Unpin> Guard<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
+impl<S: Socket> AsyncRead for Guard<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -266,7 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+impl<S: Socket> AsyncWrite for Guard<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -274,6 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.note_written(&written);
         this.poll_write_limit(cx, written)
     }
 
@@ -284,6 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.note_written(&written);
         this.poll_write_limit(cx, written)
     }
 
@@ -321,6 +334,11 @@ fn hand_out<'a>(bytes: &'a [u8], buffer: &mut ReadBuf<'_>) -> &'a [u8] {
     let (now, later) = bytes.split_at(bytes.len().min(buffer.remaining()));
     buffer.put_slice(now);
     later
+}
+
+fn let_go() -> io::Error {
+    let what = "the client takes no bytes, and memory is critical";
+    io::Error::new(io::ErrorKind::ConnectionAborted, what)
 }
 
 fn timed_out(what: &'static str) -> io::Error {

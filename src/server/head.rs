@@ -27,7 +27,7 @@ const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0";
 
 /// What is to be done with bytes that were fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// They may be passed on.
     Pass,
     /// Those before `at` may be passed on; nothing from there on, now or later.
@@ -39,7 +39,7 @@ pub(super) enum Verdict {
 
 /// Where in a message a connection stands, which decides how long it may stay there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub enum Phase {
     /// No byte of a request has come, or the last request came completely.
     BetweenMessages,
     /// A head has begun and not ended.
@@ -69,7 +69,7 @@ enum State {
 
 /// Follows the requests of one connection, one after the other.
 #[derive(Debug)]
-pub(super) struct HeadCheck {
+pub struct HeadCheck {
     state: State,
     /// The beginning of a line that has not ended.
     line: Vec<u8>,
@@ -88,7 +88,7 @@ impl Default for HeadCheck {
 impl HeadCheck {
     /// A check for a connection on which nothing has come.
     #[must_use]
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             state: State::RequestLine { after_blank: false },
             line: Vec::new(),
@@ -99,7 +99,7 @@ impl HeadCheck {
     }
 
     /// Judges the next bytes of the connection.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Verdict {
+    pub fn feed(&mut self, bytes: &[u8]) -> Verdict {
         let mut start = 0;
         while start < bytes.len() {
             match self.step(&bytes[start..]) {
@@ -115,7 +115,7 @@ impl HeadCheck {
 
     /// Where in a message the connection stands.
     #[must_use]
-    pub(super) fn phase(&self) -> Phase {
+    pub fn phase(&self) -> Phase {
         match self.state {
             State::RequestLine { .. } if self.line.is_empty() => Phase::BetweenMessages,
             State::Http2 | State::Refused => Phase::BetweenMessages,
@@ -126,13 +126,13 @@ impl HeadCheck {
 
     /// How many messages have come completely.
     #[must_use]
-    pub(super) fn messages(&self) -> u64 {
+    pub fn messages(&self) -> u64 {
         self.messages
     }
 
     /// Whether the connection speaks HTTP/2, which is not judged here.
     #[must_use]
-    pub(super) fn is_http2(&self) -> bool {
+    pub fn is_http2(&self) -> bool {
         matches!(self.state, State::Http2)
     }
 

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use crate::body::Body;
 use crate::config::Networks;
 
+use super::Pressure;
 use super::drain::Shutdown;
 pub use super::guard::{HalfClose, Limits};
 
@@ -52,6 +53,8 @@ pub struct Settings {
     pub trusted_proxies: Networks,
     /// What the end of a client's input means.
     pub half_close: HalfClose,
+    /// How short memory is.
+    pub pressure: Pressure,
     /// How long requests may take to finish after the first signal.
     pub drain: Duration,
 }
@@ -104,7 +107,15 @@ impl Server {
     ///
     /// An address that cannot be bound, or no resources for a thread.
     pub fn bind(settings: &Settings) -> io::Result<Self> {
-        let listener = TcpListener::bind(settings.listen)?;
+        Self::new(settings, TcpListener::bind(settings.listen)?)
+    }
+
+    /// The same on a socket that is bound already.
+    ///
+    /// # Errors
+    ///
+    /// A socket that does not listen, or no resources for a thread.
+    pub fn new(settings: &Settings, listener: TcpListener) -> io::Result<Self> {
         // Listening again is how the standard library's backlog of 128 is raised.
         rustix::net::listen(&listener, BACKLOG)?;
         listener.set_nonblocking(true)?;
@@ -123,6 +134,15 @@ impl Server {
     /// Whatever the system says when asked.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The listening socket, for the process that goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no descriptor left.
+    pub fn listener(&self) -> io::Result<TcpListener> {
+        self.listener.try_clone()
     }
 
     /// The runtimes of the threads, in order. Tasks spawned there run from now on and are dropped

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::budget::Budget;
+use super::pressure::Pressure;
 use crate::error::{Error, Kind, Result};
 
 /// What a body may take.
@@ -23,6 +24,8 @@ pub struct BodyLimits {
     pub stall: Duration,
     /// What it shares with all others.
     pub budget: Budget,
+    /// How short memory is.
+    pub pressure: Pressure,
 }
 
 impl BodyLimits {
@@ -32,6 +35,7 @@ impl BodyLimits {
             bytes,
             stall: self.stall,
             budget: Budget::new(bytes),
+            pressure: Pressure::default(),
         }
     }
 }
@@ -40,9 +44,18 @@ impl BodyLimits {
 ///
 /// # Errors
 ///
-/// If it is longer than its limit, or all bodies together are, or it does not come whole, or stalls. The guard sees
-/// stalls of a connection; this sees those of one stream among others.
-pub(super) async fn body(mut body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
+/// If it is longer than its limit, or all bodies together are, or memory is short before it is there, or it does not
+/// come whole.
+pub(super) async fn body(body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
+    tokio::select! {
+        biased;
+        () = limits.pressure.shortage() => Err(Pressure::refusal()),
+        body = whole(body, limits) => body,
+    }
+}
+
+/// The guard sees stalls of a connection; this sees those of one stream among others.
+async fn whole(mut body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
     // A length that is announced is refused before it is sent.
     if body.size_hint().lower() > limits.bytes as u64 {
         return Err(too_large(limits.bytes));

@@ -142,6 +142,11 @@ impl App {
         body: IncomingBody,
     ) -> Result<Response<Body>> {
         match route {
+            Route::Chat(Contract::OpenAi)
+                if self.passthrough.lists_stored_chats(incoming.method) =>
+            {
+                self.forward(incoming, body).await
+            }
             Route::Chat(_) => {
                 expect_method(incoming.method, "POST")?;
                 receive::expect_json(incoming.headers)?;
@@ -170,6 +175,9 @@ impl App {
                 let refresh = query.contains("refresh=true");
                 Ok(self.models.answer_list(&snapshot, incoming, refresh).await)
             }
+            Route::Model(id) if self.passthrough.deletes_models(incoming.method) => {
+                self.passthrough.delete_model(incoming, id).await
+            }
             Route::Model(id) => {
                 expect_method(incoming.method, "GET")?;
                 let snapshot = self.chat.snapshot(incoming);
@@ -189,11 +197,7 @@ impl App {
     async fn pass(&self, incoming: &Incoming<'_>, body: IncomingBody) -> Result<Response<Body>> {
         let path = incoming.uri.path();
         match self.passthrough.access(path) {
-            Access::Open => {
-                receive::expect_identity(incoming.headers)?;
-                let body = receive::body(body, &self.body_limits).await?;
-                self.passthrough.pass(incoming, body).await
-            }
+            Access::Open => self.forward(incoming, body).await,
             Access::Shut => {
                 let message = format!(
                     "`{path}` is shut because no filters run on it; use `/v1/chat/completions`"
@@ -205,6 +209,12 @@ impl App {
                 format!("there is no route `{path}`"),
             )),
         }
+    }
+
+    async fn forward(&self, incoming: &Incoming<'_>, body: IncomingBody) -> Result<Response<Body>> {
+        receive::expect_identity(incoming.headers)?;
+        let body = receive::body(body, &self.body_limits).await?;
+        self.passthrough.pass(incoming, body).await
     }
 
     /// Management runs on the control runtime, to its end even if the client leaves: what was begun is finished.

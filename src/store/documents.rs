@@ -70,6 +70,9 @@ impl Store {
     }
 
     /// Keeps a document in place of an earlier one; the row as it is now.
+    ///
+    /// No process has documents in memory, so requests that are still answered by one that has
+    /// handed the database over may write them too.
     pub async fn put_document(
         &self,
         kind: String,
@@ -77,7 +80,7 @@ impl Store {
         user_id: String,
         data: String,
     ) -> Result<DocumentRow, StoreError> {
-        self.write(move |connection| {
+        self.write_shared(move |connection| {
             let params = named_params! {
                 ":kind": kind, ":id": id, ":user_id": user_id, ":data": data,
                 ":now": ids::unix_seconds(),
@@ -91,7 +94,9 @@ impl Store {
     /// Removes a document; whether there was one.
     pub async fn delete_document(&self, kind: String, id: String) -> Result<bool, StoreError> {
         let sql = "DELETE FROM documents WHERE kind = ?1 AND id = ?2";
-        self.write(move |connection| Ok(sql::change(connection, sql, params![kind, id])? > 0))
-            .await
+        self.write_shared(
+            move |connection| Ok(sql::change(connection, sql, params![kind, id])? > 0),
+        )
+        .await
     }
 }

@@ -1,12 +1,16 @@
 //! What can go wrong with the store.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 use std::{fmt, io};
 
 use http::StatusCode;
 use rusqlite::ffi;
 
 use crate::error::{Error, Kind};
+
+/// When to ask again after a hand-over: the new process answers then.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub enum StoreErrorKind {
     NewerSchema,
     /// Another process has the data folder.
     Locked,
+    /// A new process of this gateway takes the data folder over, or has done so.
+    HandedOver,
     /// There is no such row.
     NotFound,
     /// A row of this id or value is there already.
@@ -60,6 +66,12 @@ impl StoreError {
             _ => StoreErrorKind::Other,
         };
         Self::new(kind, doing).with_source(source)
+    }
+
+    /// Nothing may be written here: a new process takes over, or has done so.
+    pub(super) fn handed_over() -> Self {
+        let message = "a new process of this gateway takes over: try again";
+        Self::new(StoreErrorKind::HandedOver, message)
     }
 
     /// The work panicked, or the runtime is ending.
@@ -151,6 +163,10 @@ impl From<StoreError> for Error {
             StoreErrorKind::Conflict => (Kind::Conflict, None),
             StoreErrorKind::Busy => (Kind::Internal, Some(StatusCode::SERVICE_UNAVAILABLE)),
             StoreErrorKind::Full => (Kind::Internal, Some(StatusCode::INSUFFICIENT_STORAGE)),
+            StoreErrorKind::HandedOver => {
+                let answer = Self::new(Kind::ShuttingDown, error.message.clone());
+                return answer.with_retry_after(RETRY_AFTER).with_source(error);
+            }
             _ => return Self::internal(error),
         };
         let answer = Self::new(kind, error.message.clone()).with_source(error);
@@ -169,6 +185,7 @@ mod tests {
     fn busy_and_full_have_a_status_of_their_own() {
         let status = |kind| Error::from(StoreError::new(kind, "x")).status().as_u16();
         assert_eq!(status(StoreErrorKind::Busy), 503);
+        assert_eq!(status(StoreErrorKind::HandedOver), 503);
         assert_eq!(status(StoreErrorKind::Full), 507);
         assert_eq!(status(StoreErrorKind::NotFound), 404);
         assert_eq!(status(StoreErrorKind::Conflict), 409);

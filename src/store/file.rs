@@ -12,7 +12,7 @@ use super::error::{StoreError, StoreErrorKind};
 use super::{check, copy, migrations};
 
 /// How long a statement waits for another process (a backup, a shell) to let go of the database.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The database file of a data folder.
 pub(super) fn path(folder: &Path) -> PathBuf {
@@ -67,13 +67,28 @@ fn open_sound(folder: &Path) -> Result<Connection, StoreError> {
     let path = path(folder);
     ensure_not_lost(folder, &path)?;
     make_private(&path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(&path, flags)?;
-    let mode = configure(&connection).map_err(StoreError::unreadable)?;
-    ensure_wal(&mode)?;
+    let mut connection = connect(&path)?;
     check::structure(&connection)?;
     migrations::run(&mut connection)?;
     check::texts(&connection)?;
+    Ok(connection)
+}
+
+/// Opens the database that another process has open, and changes nothing: neither its schema, nor a
+/// damaged one.
+pub(super) fn join(folder: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(&path(folder))?;
+    check::structure(&connection)?;
+    migrations::is_outdated(&connection)?;
+    check::texts(&connection)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    let mode = configure(&connection).map_err(StoreError::unreadable)?;
+    ensure_wal(&mode)?;
     Ok(connection)
 }
 

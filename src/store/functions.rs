@@ -1,8 +1,10 @@
 //! Table `functions`: what was uploaded and how it is set up now.
 
-use rusqlite::{Connection, Row, named_params};
+use std::path::Path;
 
-use super::{Store, StoreError, function_versions, sql};
+use rusqlite::{Connection, OpenFlags, Row, named_params};
+
+use super::{Store, StoreError, file, function_versions, sql};
 
 /// A function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +155,22 @@ impl Store {
     pub async fn delete_function(&self, id: String) -> Result<bool, StoreError> {
         self.write(move |connection| delete(connection, &id)).await
     }
+}
+
+/// The ids of the functions in a data folder that may be another process's. Nothing is written; blocks.
+///
+/// # Errors
+///
+/// If the database cannot be read.
+pub fn function_ids(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let path = file::path(folder);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    sql::all(&connection, "SELECT id FROM functions", [], |row| {
+        row.get(0)
+    })
 }
 
 fn delete(connection: &Connection, id: &str) -> Result<bool, StoreError> {

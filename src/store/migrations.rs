@@ -19,6 +19,20 @@ pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {
     ensure_ours(connection)
 }
 
+/// Whether there are steps to take.
+///
+/// # Errors
+///
+/// If a newer version took more than are known here.
+pub(super) fn is_outdated(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(taken(connection, STEPS)? < STEPS.len())
+}
+
+/// A schema that a newer version made while this process had the database open is not written to.
+pub(super) fn ensure_not_newer(connection: &Connection) -> Result<(), StoreError> {
+    taken(connection, STEPS).map(drop)
+}
+
 /// Damage in the schema's own text passes SQLite's check: a column may have another name. Compares
 /// with a new database. What an operator has added, an index perhaps, is no damage.
 fn ensure_ours(connection: &Connection) -> Result<(), StoreError> {
@@ -39,19 +53,24 @@ fn schema(connection: &Connection) -> Result<BTreeSet<(String, Option<String>)>,
 }
 
 fn take(connection: &mut Connection, steps: &[&str]) -> Result<(), StoreError> {
+    let taken = taken(connection, steps)?;
+    for (number, step) in (1..).zip(steps).skip(taken) {
+        sql::atomically(connection, TransactionBehavior::Immediate, |connection| {
+            connection.execute_batch(step)?;
+            Ok(connection.pragma_update(None, "user_version", number)?)
+        })?;
+    }
+    Ok(())
+}
+
+/// How many of `steps` were taken.
+fn taken(connection: &Connection, steps: &[&str]) -> Result<usize, StoreError> {
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     // A number that we never write, a negative one too, is somebody else's.
     let taken = usize::try_from(version)
         .ok()
         .filter(|taken| *taken <= steps.len());
-    let taken = taken.ok_or_else(|| newer(version, steps.len()))?;
-    for (number, step) in (1..).zip(steps).skip(taken) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "user_version", number)?;
-        transaction.commit()?;
-    }
-    Ok(())
+    taken.ok_or_else(|| newer(version, steps.len()))
 }
 
 fn newer(version: i32, known: usize) -> StoreError {

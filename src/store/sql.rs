@@ -1,8 +1,26 @@
 //! The few shapes that our statements have.
 
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use rusqlite::{Connection, OptionalExtension, Params, Row, TransactionBehavior};
 
 use super::error::StoreError;
+
+/// Runs `work` as a whole or not at all: in a transaction of its own, or as a part of the one that is open.
+pub(super) fn atomically<T>(
+    connection: &mut Connection,
+    behavior: TransactionBehavior,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    if connection.is_autocommit() {
+        let transaction = connection.transaction_with_behavior(behavior)?;
+        let result = work(&transaction)?;
+        transaction.commit()?;
+        return Ok(result);
+    }
+    let savepoint = connection.savepoint()?;
+    let result = work(&savepoint)?;
+    savepoint.commit()?;
+    Ok(result)
+}
 
 /// Every row of a query.
 pub(super) fn all<T, C: FromIterator<T>>(

@@ -61,6 +61,32 @@ pub enum WorkerEnd {
     Replaced,
 }
 
+/// What a worker process has used up when it is replaced in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recycling {
+    /// Its requests.
+    Calls,
+    /// Its address space.
+    Memory,
+    /// Its descriptors.
+    Descriptors,
+    /// Its threads.
+    Threads,
+}
+
+impl Recycling {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Memory => "memory",
+            Self::Descriptors => "descriptors",
+            Self::Threads => "threads",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabels {
     route: &'static str,
@@ -106,8 +132,19 @@ struct Metrics {
     call_seconds: Family<HookLabels, Histogram, fn() -> Histogram>,
     workers: Gauge,
     worker_ends: Family<ReasonLabel, Counter>,
+    recycled: Family<ReasonLabel, Counter>,
     generation: Gauge,
     events: Counter,
+    memory: Memory,
+}
+
+/// What the watch over memory tells.
+#[derive(Default)]
+struct Memory {
+    used: Gauge,
+    resident: Gauge,
+    level: Gauge,
+    readers_let_go: Counter,
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -140,8 +177,10 @@ impl Metrics {
             call_seconds: Family::new_with_constructor(call_seconds),
             workers: Gauge::default(),
             worker_ends: Family::default(),
+            recycled: Family::default(),
             generation: Gauge::default(),
             events: Counter::default(),
+            memory: Memory::default(),
             registry,
         };
         metrics.registered()
@@ -162,8 +201,12 @@ impl Metrics {
         registry.register("workers", help, self.workers.clone());
         let help = "Worker processes that ended before their time";
         registry.register("worker_failures", help, self.worker_ends.clone());
+        let help =
+            "Worker processes that were replaced before they could fail, by what they had used up";
+        registry.register("workers_recycled", help, self.recycled.clone());
         let help = "The generation that new requests get; it rises with every change";
         registry.register("generation", help, self.generation.clone());
+        self.memory.register(registry);
         self
     }
 
@@ -195,6 +238,21 @@ impl Metrics {
             }
         };
         Route::ALL.into_iter().map(of_route).collect()
+    }
+}
+
+impl Memory {
+    fn register(&self, registry: &mut Registry) {
+        let help = "Memory that the gateway has for itself, its functions' processes aside";
+        registry.register_with_unit("memory", help, Unit::Bytes, self.used.clone());
+        let help = "All of the gateway that is in memory, the program's files included";
+        let resident = self.resident.clone();
+        registry.register_with_unit("resident_memory", help, Unit::Bytes, resident);
+        let help = "How short memory is: 0 ample, 1 tight, 2 new chats are refused, 3 slow readers are let go";
+        registry.register("memory_level", help, self.level.clone());
+        let help =
+            "Connections that ended since their clients took nothing and memory was critical";
+        registry.register("readers_let_go", help, self.readers_let_go.clone());
     }
 }
 
@@ -296,11 +354,39 @@ pub fn worker_failed(end: WorkerEnd) {
         .inc();
 }
 
+/// Counts a worker process that was replaced before it could fail.
+pub fn worker_recycled(reason: Recycling) {
+    let reason = reason.as_str();
+    METRICS
+        .recycled
+        .get_or_create(&ReasonLabel { reason })
+        .inc();
+}
+
 /// Notes the generation that new requests get.
 pub fn set_generation(generation: u64) {
-    METRICS
-        .generation
-        .set(i64::try_from(generation).unwrap_or(i64::MAX));
+    METRICS.generation.set(saturated(generation));
+}
+
+/// Notes how many bytes the process has for itself, and how many of it are in memory.
+pub fn set_memory(used_bytes: u64, resident_bytes: u64) {
+    let memory = &METRICS.memory;
+    memory.used.set(saturated(used_bytes));
+    memory.resident.set(saturated(resident_bytes));
+}
+
+/// Notes how short memory is.
+pub fn set_memory_level(level: i64) {
+    METRICS.memory.level.set(level);
+}
+
+/// Counts connections that ended for the sake of memory.
+pub fn readers_let_go(count: u64) {
+    METRICS.memory.readers_let_go.inc_by(count);
+}
+
+fn saturated(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Everything that is counted, as OpenMetrics text.

@@ -1,34 +1,29 @@
 //! One thread's HTTP client: a pool of HTTP/1.1 connections, a member for each request, one safe
 //! second try.
 
-use std::fmt;
-use std::time::Duration;
-
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::header::HOST;
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-use super::connect::{Connector, Served};
+use super::base::Base;
+use super::connect::Connector;
+use super::connection::Connection;
 use super::directory::{Directory, Limits, Upstream};
-use super::failure;
+use super::failure::{self, Unanswered};
 use super::groups::Lease;
-use super::incoming::Arriving;
-
-/// Longer than most servers keep an idle connection; those that close earlier are noticed.
-const POOL_IDLE: Duration = Duration::from_secs(60);
-/// The longest head of an answer, and the most that one connection reads ahead of its consumer.
-const READ_BUFFER_BYTES: usize = 32 << 10;
+use super::incoming::{Arriving, Exchange};
+use super::pool::Pool;
 
 /// One thread's connections to all upstreams. Clones share them.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
-    http: legacy::Client<Connector, Full<Bytes>>,
+    connector: Connector,
+    idle: Pool,
     limits: Limits,
 }
 
@@ -46,17 +41,19 @@ pub(super) struct Call<'a> {
 /// The head of an answer, and the body as it comes.
 pub(super) type Arrived = Response<Arriving>;
 
+/// The head of an answer, and the connection over which the rest comes.
+type Head = (Response<Incoming>, Connection);
+
 impl Client {
     /// A client with an empty pool, for the thread that calls.
     pub(super) fn new(directory: &Directory) -> Self {
         let limits = directory.limits;
         let connector = Connector::new(directory.tls.clone(), limits.connect);
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .http1_max_buf_size(READ_BUFFER_BYTES)
-            .build(connector);
-        Self { http, limits }
+        Self {
+            connector,
+            idle: Pool::default(),
+            limits,
+        }
     }
 
     /// Sends `call` to a member of `upstream`; if that one got nothing of it, to another.
@@ -76,12 +73,14 @@ impl Client {
 
     async fn attempt(&self, call: &Call<'_>, mut lease: Lease) -> Result<Arrived> {
         match self.head(call, &lease).await {
-            Ok(response) => {
+            Ok((response, connection)) => {
                 if is_gateway_failure(&response) {
                     lease.fail();
                 }
-                let idle = self.limits.idle;
-                Ok(response.map(|incoming| Arriving::new(incoming, lease, idle)))
+                let (parts, incoming) = response.into_parts();
+                let exchange = Exchange::new(incoming, connection, &self.idle, lease.base());
+                let arriving = Arriving::new(exchange, lease, self.limits.idle);
+                Ok(Response::from_parts(parts, arriving))
             }
             Err(error) => {
                 lease.fail();
@@ -90,10 +89,9 @@ impl Client {
         }
     }
 
-    async fn head(&self, call: &Call<'_>, lease: &Lease) -> Result<Response<Incoming>> {
+    async fn head(&self, call: &Call<'_>, lease: &Lease) -> Result<Head> {
         let name = lease.upstream_name();
-        let uri = lease.base().join(call.path).map_err(Error::internal)?;
-        timeout(self.limits.head, self.replay_if_stale(call, &uri))
+        timeout(self.limits.head, self.replay_if_stale(call, lease.base()))
             .await
             .map_err(|_| failure::late_head(name, self.limits.head))?
             .map_err(|error| failure::of_request(name, error))
@@ -104,41 +102,39 @@ impl Client {
     async fn replay_if_stale(
         &self,
         call: &Call<'_>,
-        uri: &Uri,
-    ) -> std::result::Result<Response<Incoming>, legacy::Error> {
-        let response = match self.http.request(call.request(uri)).await {
-            Err(error) if is_stale(&error) => self.http.request(call.request(uri)).await?,
-            outcome => outcome?,
-        };
-        if let Some(served) = response.extensions().get::<Served>() {
-            served.set();
+        base: &Base,
+    ) -> std::result::Result<Head, Unanswered> {
+        if let Some(connection) = self.idle.take(base.origin()) {
+            match exchange(call, base, connection).await {
+                Err(Unanswered::Broken(error)) if failure::is_broken_off(&error) => {}
+                outcome => return outcome,
+            }
         }
-        Ok(response)
+        let uri = base.origin().uri()?;
+        let socket = self.connector.connect(&uri).await?;
+        exchange(call, base, Connection::open(socket).await?).await
     }
 }
 
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").finish_non_exhaustive()
-    }
+async fn exchange(
+    call: &Call<'_>,
+    base: &Base,
+    mut connection: Connection,
+) -> std::result::Result<Head, Unanswered> {
+    let response = connection.send(call.request(base)?).await?;
+    Ok((response, connection))
 }
 
 impl Call<'_> {
-    fn request(&self, uri: &Uri) -> Request<Full<Bytes>> {
+    fn request(&self, base: &Base) -> std::result::Result<Request<Full<Bytes>>, http::Error> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri.clone();
+        *request.uri_mut() = base.target(self.path)?;
         *request.headers_mut() = self.headers.clone();
-        request
+        let host = base.host_field().clone();
+        request.headers_mut().entry(HOST).or_insert(host);
+        Ok(request)
     }
-}
-
-fn is_stale(error: &legacy::Error) -> bool {
-    let mut extras = http::Extensions::new();
-    if let Some(connection) = error.connect_info() {
-        connection.get_extras(&mut extras);
-    }
-    extras.get::<Served>().is_some_and(Served::get) && failure::is_broken_off(error)
 }
 
 /// The statuses with which a proxy in front of a dead server answers; 500 is one request's own

@@ -1,21 +1,18 @@
-//! Connections to model servers: TCP, TLS where the address says so, and whether one has served
-//! before.
+//! Ways to model servers: TCP, and TLS where the address says so.
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -76,19 +73,20 @@ impl Connector {
         }
     }
 
-    async fn connect(mut self, uri: Uri) -> Result<Socket, ConnectFailure> {
-        let tcp = timeout(self.limit, self.tcp.call(uri.clone()))
+    /// A way to the host and port of `uri`.
+    pub(super) async fn connect(&self, uri: &Uri) -> Result<Socket, ConnectFailure> {
+        let tcp = timeout(self.limit, self.tcp.clone().call(uri.clone()))
             .await
             .map_err(|late| ConnectFailure::Unreachable(late.into()))?
             .map_err(|error| ConnectFailure::Unreachable(error.into()))?;
         if uri.scheme() != Some(&Scheme::HTTPS) {
-            return Ok(Socket::new(Transport::Plain(tcp)));
+            return Ok(Socket::Plain(tcp));
         }
-        let tls = timeout(self.limit, self.handshake(&uri, tcp.into_inner()))
+        let tls = timeout(self.limit, self.handshake(uri, tcp.into_inner()))
             .await
             .map_err(|late| ConnectFailure::Tls(late.into()))?
             .map_err(|error| ConnectFailure::Tls(error.into()))?;
-        Ok(Socket::new(Transport::Tls(Box::new(TokioIo::new(tls)))))
+        Ok(Socket::Tls(Box::new(TokioIo::new(tls))))
     }
 
     async fn handshake(&self, uri: &Uri, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
@@ -98,60 +96,16 @@ impl Connector {
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = Socket;
-    type Error = ConnectFailure;
-    type Future = Pin<Box<dyn Future<Output = Result<Socket, ConnectFailure>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(uri))
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
     }
 }
 
-/// Whether a connection has given an answer before. It travels with every answer and every failure.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Served(Arc<AtomicBool>);
-
-impl Served {
-    /// The connection has given an answer.
-    pub(super) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it has.
-    pub(super) fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// One connection.
-pub(super) struct Socket {
-    transport: Transport,
-    served: Served,
-}
-
-enum Transport {
+/// The two ends of one connection, in plain text or not.
+pub(super) enum Socket {
     Plain(TokioIo<TcpStream>),
     Tls(Box<TokioIo<TlsStream<TcpStream>>>),
-}
-
-impl Socket {
-    fn new(transport: Transport) -> Self {
-        Self {
-            transport,
-            served: Served::default(),
-        }
-    }
-}
-
-impl Connection for Socket {
-    fn connected(&self) -> Connected {
-        Connected::new().extra(self.served.clone())
-    }
 }
 
 impl Read for Socket {
@@ -160,9 +114,9 @@ impl Read for Socket {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(io) => Pin::new(io).poll_read(context, buffer),
-            Transport::Tls(io) => Pin::new(io).poll_read(context, buffer),
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_read(context, buffer),
+            Self::Tls(io) => Pin::new(io).poll_read(context, buffer),
         }
     }
 }
@@ -173,30 +127,30 @@ impl Write for Socket {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(io) => Pin::new(io).poll_write(context, buffer),
-            Transport::Tls(io) => Pin::new(io).poll_write(context, buffer),
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write(context, buffer),
+            Self::Tls(io) => Pin::new(io).poll_write(context, buffer),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(io) => Pin::new(io).poll_flush(context),
-            Transport::Tls(io) => Pin::new(io).poll_flush(context),
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_flush(context),
+            Self::Tls(io) => Pin::new(io).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(io) => Pin::new(io).poll_shutdown(context),
-            Transport::Tls(io) => Pin::new(io).poll_shutdown(context),
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_shutdown(context),
+            Self::Tls(io) => Pin::new(io).poll_shutdown(context),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.transport {
-            Transport::Plain(io) => io.is_write_vectored(),
-            Transport::Tls(io) => io.is_write_vectored(),
+        match self {
+            Self::Plain(io) => io.is_write_vectored(),
+            Self::Tls(io) => io.is_write_vectored(),
         }
     }
 
@@ -205,9 +159,9 @@ impl Write for Socket {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(io) => Pin::new(io).poll_write_vectored(context, buffers),
-            Transport::Tls(io) => Pin::new(io).poll_write_vectored(context, buffers),
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write_vectored(context, buffers),
+            Self::Tls(io) => Pin::new(io).poll_write_vectored(context, buffers),
         }
     }
 }

@@ -6,8 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::ClientConfig;
 
 use crate::config::{
@@ -15,6 +14,7 @@ use crate::config::{
 };
 use crate::error::Result;
 
+use super::base::Base;
 use super::fetch::Fetcher;
 use super::groups::{Group, Rules};
 use super::{connect, unknown_index};
@@ -224,7 +224,7 @@ impl Upstream {
 
     fn has_tls(&self) -> bool {
         let mut bases = self.group.bases().into_iter();
-        bases.any(|base| base.scheme == Scheme::HTTPS)
+        bases.any(|base| base.is_https())
     }
 
     /// OpenAI's own list has models that cannot chat; they are left out, as in Open WebUI.
@@ -242,7 +242,7 @@ impl Upstream {
 
     /// Whether it is OpenAI's own server.
     fn is_openais(&self) -> bool {
-        let is_theirs = |base: &Base| base.authority.host() == "api.openai.com";
+        let is_theirs = |base: &Base| base.host() == "api.openai.com";
         self.group.bases().into_iter().any(is_theirs)
     }
 
@@ -278,53 +278,6 @@ impl Upstream {
     }
 }
 
-/// The text in front of every path of a member: `https://host:port/v1`.
-#[derive(Clone, Debug)]
-pub(super) struct Base {
-    scheme: Scheme,
-    authority: Authority,
-    path: String,
-}
-
-impl Base {
-    /// Reads an address; a slash at its end is dropped.
-    pub(super) fn parse(url: &str) -> std::result::Result<Self, String> {
-        let uri: Uri = url
-            .parse()
-            .map_err(|_| "base_url is not a URL".to_owned())?;
-        let parts = uri.into_parts();
-        let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
-        let authority = parts.authority.ok_or("base_url has no host")?;
-        if authority.as_str().contains('@') {
-            return Err("base_url must not name a user; use api_key or headers".to_owned());
-        }
-        Ok(Self {
-            path: path.trim_end_matches('/').to_owned(),
-            scheme: parts
-                .scheme
-                .filter(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS)
-                .ok_or("base_url must begin with `http://` or `https://`")?,
-            authority,
-        })
-    }
-
-    /// The address of `path`, which begins with a slash.
-    pub(super) fn join(&self, path: &str) -> std::result::Result<Uri, http::Error> {
-        let path = PathAndQuery::try_from([&self.path, path].concat())?;
-        Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(path)
-            .build()
-    }
-}
-
-impl fmt::Display for Base {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.authority, self.path)
-    }
-}
-
 /// Marked sensitive, so that no debug output of a request shows it.
 fn authorization(key: &str) -> std::result::Result<HeaderValue, String> {
     let mut value = HeaderValue::try_from(format!("Bearer {key}"))
@@ -349,34 +302,6 @@ fn configured_headers(pairs: &[(String, String)]) -> std::result::Result<HeaderM
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_base_is_put_before_a_path_whatever_its_end() {
-        for (url, joined) in [
-            ("http://host", "http://host/models"),
-            ("http://host/", "http://host/models"),
-            ("https://host:8443/v1", "https://host:8443/v1/models"),
-            ("http://[::1]:9/a/b/", "http://[::1]:9/a/b/models"),
-        ] {
-            let base = Base::parse(url).unwrap();
-            assert_eq!(base.join("/models").unwrap().to_string(), joined);
-        }
-    }
-
-    #[test]
-    fn what_is_no_http_address_is_refused() {
-        for url in [
-            "",
-            "host",
-            "/v1",
-            "ftp://host/",
-            "http://",
-            "http://a b/",
-            "http://me:pw@host/",
-        ] {
-            assert!(Base::parse(url).is_err(), "{url}");
-        }
-    }
 
     #[test]
     fn keys_are_not_in_debug_output() {

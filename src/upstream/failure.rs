@@ -5,22 +5,53 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
-use hyper_util::client::legacy;
-
 use crate::error::{Error, Kind};
 
 use super::connect::ConnectFailure;
 
+/// Why a request got no answer's head.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// No connection came about.
+    Unconnected(ConnectFailure),
+    /// Something else than an answer came, or nothing.
+    Broken(hyper::Error),
+    /// It was never sent: its address is none.
+    Unsendable(http::Error),
+}
+
+impl From<ConnectFailure> for Unanswered {
+    fn from(failure: ConnectFailure) -> Self {
+        Self::Unconnected(failure)
+    }
+}
+
+impl From<http::Error> for Unanswered {
+    fn from(error: http::Error) -> Self {
+        Self::Unsendable(error)
+    }
+}
+
+impl From<hyper::Error> for Unanswered {
+    fn from(error: hyper::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
 /// A request that got no answer's head.
-pub(super) fn of_request(upstream: &str, error: legacy::Error) -> Error {
-    match cause::<ConnectFailure>(&error) {
-        Some(ConnectFailure::Unreachable(_)) => unreachable(upstream).with_source(error),
-        Some(ConnectFailure::Tls(_)) => tls(upstream).with_source(error),
-        None if error.is_connect() => unreachable(upstream).with_source(error),
-        None if cause::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse) => {
+pub(super) fn of_request(upstream: &str, why: Unanswered) -> Error {
+    match why {
+        Unanswered::Unconnected(failure @ ConnectFailure::Unreachable(_)) => {
+            unreachable(upstream).with_source(failure)
+        }
+        Unanswered::Unconnected(failure @ ConnectFailure::Tls(_)) => {
+            tls(upstream).with_source(failure)
+        }
+        Unanswered::Broken(error) if error.is_parse() => {
             invalid(upstream, "its answer is not HTTP").with_source(error)
         }
-        None => cut(upstream, "before it answered").with_source(error),
+        Unanswered::Broken(error) => cut(upstream, "before it answered").with_source(error),
+        Unanswered::Unsendable(error) => Error::internal(error),
     }
 }
 
@@ -73,12 +104,10 @@ pub(super) fn busy(upstream: &str) -> Error {
     Error::new(Kind::UpstreamBusy, message).with_retry_after(Duration::from_secs(1))
 }
 
-/// Whether a connection that had served before was closed under the request, before a byte came
-/// back.
-pub(super) fn is_broken_off(error: &legacy::Error) -> bool {
-    let by_http = cause::<hyper::Error>(error)
-        .is_some_and(|error| error.is_incomplete_message() || error.is_canceled());
-    by_http || cause::<io::Error>(error).is_some_and(is_closed)
+/// Whether a connection was closed under a request, before a byte came back.
+pub(super) fn is_broken_off(error: &hyper::Error) -> bool {
+    let by_system = error.source().and_then(|source| source.downcast_ref());
+    error.is_incomplete_message() || error.is_canceled() || by_system.is_some_and(is_closed)
 }
 
 fn is_closed(error: &io::Error) -> bool {
@@ -89,16 +118,4 @@ fn is_closed(error: &io::Error) -> bool {
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::NotConnected
     )
-}
-
-/// The first error of type `T` below `error`.
-fn cause<T: StdError + 'static>(error: &legacy::Error) -> Option<&T> {
-    let mut next = error.source();
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }

@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::config::UpstreamKind;
 use crate::wire::ollama;
 
-use super::directory::{Base, Directory, SetupError, Upstream};
+use super::base::Base;
+use super::directory::{Directory, SetupError, Upstream};
 
 /// How long a server may take to list its models.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -23,9 +23,6 @@ pub(super) struct Gather<S> {
     joined: BytesMut,
     /// The end, or an error, that follows what was joined.
     after: Option<Next>,
-    /// Whether the task behind `pieces` had its turn since the last piece. A connection hands over one piece each
-    /// time it runs.
-    had_turn: bool,
 }
 
 impl<S> Gather<S> {
@@ -36,12 +33,10 @@ impl<S> Gather<S> {
             first: Bytes::new(),
             joined: BytesMut::new(),
             after: None,
-            had_turn: false,
         }
     }
 
     fn add(&mut self, piece: Bytes) {
-        self.had_turn = false;
         if self.first.is_empty() {
             self.first = piece;
             return;
@@ -54,7 +49,6 @@ impl<S> Gather<S> {
 
     /// What was gathered; a piece that came alone is not copied.
     fn take(&mut self) -> Bytes {
-        self.had_turn = false;
         let first = std::mem::take(&mut self.first);
         if self.joined.is_empty() {
             first
@@ -81,12 +75,7 @@ impl<S: Stream<Item = Result<Bytes>> + Unpin> Stream for Gather<S> {
                     break;
                 }
                 Poll::Pending if this.first.is_empty() => return Poll::Pending,
-                Poll::Pending if this.had_turn => break,
-                Poll::Pending => {
-                    this.had_turn = true;
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                Poll::Pending => break,
             }
         }
         Poll::Ready(Some(Ok(this.take())))

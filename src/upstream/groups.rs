@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::directory::Base;
+use super::base::Base;
 
 /// When a member is full and when it is ejected.
 #[derive(Clone, Copy, Debug)]

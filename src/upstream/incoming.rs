@@ -8,29 +8,94 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::Body as _;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::Body;
 use crate::error::{Error, Result};
 
+use super::base::{Base, Origin};
+use super::connection::{Connection, unwoken};
 use super::failure;
 use super::groups::Lease;
+use super::pool::Pool;
+
+/// An answer's body and the connection that brings it, which goes back to the pool after the last byte.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    incoming: Incoming,
+    /// `None` after the end.
+    connection: Option<Connection>,
+    pool: Pool,
+    origin: Origin,
+}
+
+impl Exchange {
+    /// The exchange whose head has come over `connection`.
+    pub(super) fn new(
+        incoming: Incoming,
+        connection: Connection,
+        pool: &Pool,
+        base: &Base,
+    ) -> Self {
+        let mut exchange = Self {
+            incoming,
+            connection: Some(connection),
+            pool: pool.clone(),
+            origin: base.origin().clone(),
+        };
+        exchange.release_at_end();
+        exchange
+    }
+
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let mut frame = self.poll_arrived();
+        if let (Poll::Pending, Some(connection)) = (&frame, &mut self.connection) {
+            connection.drive(context);
+            frame = self.poll_arrived();
+        }
+        match frame {
+            Poll::Ready(None) => self.release(),
+            Poll::Ready(_) => self.release_at_end(),
+            Poll::Pending => {}
+        }
+        frame
+    }
+
+    fn poll_arrived(&mut self) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.incoming).poll_frame(&mut unwoken())
+    }
+
+    fn release_at_end(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        if let Some(connection) = self.connection.take_if(Connection::is_idle) {
+            self.pool.put(&self.origin, connection);
+        }
+    }
+}
 
 /// A body on its way. Dropping it before its end closes the connection, which tells the server to
 /// stop.
 #[derive(Debug)]
 pub(super) struct Arriving {
-    incoming: Incoming,
+    exchange: Exchange,
     lease: Lease,
     silence: Silence,
     ended: bool,
 }
 
 impl Arriving {
-    pub(super) fn new(incoming: Incoming, lease: Lease, idle: Duration) -> Self {
+    pub(super) fn new(exchange: Exchange, lease: Lease, idle: Duration) -> Self {
         Self {
-            incoming,
+            exchange,
             lease,
             silence: Silence::new(idle),
             ended: false,
@@ -72,7 +137,7 @@ impl Stream for Arriving {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         while !this.ended {
-            match Pin::new(&mut this.incoming).poll_frame(context) {
+            match this.exchange.poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     this.silence.end();
                     // Trailers are of no use to anybody behind us.

@@ -56,6 +56,8 @@ pub enum Reason {
     ControlCharacter,
     /// The same key twice in one object.
     DuplicateKey,
+    /// A key that a reader of ours takes for a mark of its own.
+    ReservedKey,
     /// Nested deeper than [`MAX_DEPTH`].
     TooDeep,
     /// Something follows the end of the value.
@@ -80,6 +82,7 @@ impl Reason {
             Self::LoneSurrogate => "lone surrogate",
             Self::ControlCharacter => "control character in string",
             Self::DuplicateKey => "duplicate key",
+            Self::ReservedKey => "reserved key",
             Self::TooDeep => "nested too deep",
             Self::TrailingData => "trailing data",
             Self::TooLong => "too long",

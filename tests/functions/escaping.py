@@ -106,8 +106,8 @@ def ask_admin(port):
 
 
 def processes(at):
-    gateway, parent = at["gateway"], os.getppid()
-    for name, pid in (("gateway", gateway), ("zygote", parent)):
+    for name in ("gateway", "zygote"):
+        pid = at[name]
         yield f"kill {name}", lambda pid=pid: os.kill(pid, signal.SIGKILL)
         yield f"stop {name} by its handle", lambda pid=pid: signal.pidfd_send_signal(os.pidfd_open(pid), signal.SIGSTOP)
         yield f"read memory of {name}", lambda pid=pid: read(f"/proc/{pid}/mem")
@@ -121,6 +121,18 @@ def processes(at):
     yield "kill everybody", lambda: os.kill(-1, signal.SIGKILL)
     yield "kill the group", lambda: os.killpg(0, signal.SIGKILL)
     yield "list processes", lambda: os.listdir("/proc")
+
+
+def find(pid):
+    os.close(os.pidfd_open(pid))
+
+
+def numbers(at):
+    yield "its own", os.getpid
+    yield "its parent", os.getppid
+    yield "its own in /proc", lambda: os.readlink("/proc/self")
+    for name in ("gateway", "zygote"):
+        yield f"find {name}", lambda pid=at[name]: find(pid)
 
 
 def programs(_):
@@ -208,6 +220,7 @@ def usual(_):
 
 SETS = {
     "processes": processes,
+    "numbers": numbers,
     "programs": programs,
     "files": files,
     "modes": modes,
@@ -226,12 +239,12 @@ def environment(_):
 
 def attempt(deed):
     try:
-        deed()
+        told = deed()
     except PermissionError as error:
         return f"refused: {error}"
     except BaseException as error:
         return f"failed: {type(error).__name__}: {error}"
-    return "done"
+    return str(told) if isinstance(told, int | str) else "done"
 
 
 class Pipe:

@@ -3,10 +3,13 @@
 
 mod client;
 mod configuration;
+mod durability;
 mod functions;
 mod http2;
+mod memory;
 mod process;
 mod rig;
 mod security;
 mod soak;
+mod upgrade;
 mod upstream;

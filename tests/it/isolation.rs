@@ -3,17 +3,18 @@
 //! Each test runs deeds of `tests/functions/escaping.py` and asserts that they are refused and that nothing has come
 //! of them. What the kernel cannot hold is skipped with a word.
 
+mod hosts;
+mod machine;
+
 use std::collections::BTreeMap;
-use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::PATIENCE;
 use crate::support::{
-    Answer, FakeUpstream, Process, TestGateway, answer_of, chat, eventually, python, say, source,
+    Answer, FakeUpstream, Process, TestGateway, answer_of, chat, eventually, say, source,
 };
 
 const SECRET: &str = "canary-of-the-tests-4711";
@@ -93,6 +94,7 @@ impl Scene {
         let at = json!({
             "deeds": deeds,
             "gateway": self.gateway.process().0,
+            "zygote": self.processes().first().expect("Python runs").0,
             "port": self.gateway.address.port(),
             "data_dir": data_dir,
             "config": self.config(),
@@ -116,6 +118,9 @@ impl Scene {
         assert!(!outcomes.is_empty());
         for (deed, outcome) in &outcomes {
             let is_refused = outcome.starts_with("refused: ")
+                // In numbers of its own there is nobody of that number.
+                || deeds == "processes" && outcome.starts_with("failed: ProcessLookupError")
+                || deeds == "processes" && outcome.starts_with("failed: FileNotFoundError")
                 // Making a link across the border of what may be written has an error of its own.
                 || outcome.starts_with("failed: OSError: [Errno 18]");
             assert!(is_refused, "{deed}: {outcome}");
@@ -145,6 +150,55 @@ async fn p07_other_processes_are_out_of_reach() {
         assert!(process.is_running());
         assert_eq!(limits_of(process), limits, "its limits are its own");
     }
+}
+
+#[tokio::test]
+async fn p07_a_function_sees_no_process_but_its_own() {
+    let scene = Scene::start().await;
+    if !scene.has("processes") {
+        return;
+    }
+    let outcomes = scene.attempt("escaping", "numbers").await;
+    assert_eq!(outcomes["its own"], "2", "beside the one that guards it");
+    assert_eq!(outcomes["its parent"], "0", "which is outside");
+    assert_eq!(outcomes["its own in /proc"], "2");
+    for name in ["gateway", "zygote"] {
+        let outcome = &outcomes[&format!("find {name}")];
+        assert!(
+            outcome.starts_with("failed: ProcessLookupError"),
+            "{name}: {outcome}"
+        );
+    }
+    scene.neighbours_go_on().await;
+}
+
+#[tokio::test]
+async fn p07_the_end_of_the_process_that_guards_a_worker_is_the_end_of_both() {
+    let scene = Scene::start().await;
+    if !scene.has("processes") {
+        return;
+    }
+    let guards = scene.processes().into_iter();
+    let guards: Vec<Process> = guards.filter(|process| process.is_guard()).collect();
+    assert!(!guards.is_empty());
+    for guard in &guards {
+        let id = rustix::process::Pid::from_raw(i32::try_from(guard.0).unwrap()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+    }
+    let are_gone = async || {
+        let left = scene.processes();
+        guards
+            .iter()
+            .all(|guard| !left.contains(guard))
+            .then_some(())
+    };
+    eventually(PATIENCE, "the end of the guards", are_gone).await;
+    let serves = async || {
+        let answer = scene.gateway.user().chat(&chat("single", "hi")).await;
+        (answer.status == 200).then_some(())
+    };
+    eventually(PATIENCE, "an answer of the next process", serves).await;
+    scene.neighbours_go_on().await;
 }
 
 #[tokio::test]
@@ -197,7 +251,7 @@ async fn p08_programs_run_where_they_are_allowed_and_end_with_the_worker() {
         assert_eq!(ask("stop").await, "-9");
     }
     assert_eq!(ask("detach").await, "detached");
-    let is_sleeping = |process: &Process| name_of(*process) == "sleep";
+    let is_sleeping = |process: &Process| process.name() == "sleep";
     eventually(PATIENCE, "the program that stays", async || {
         scene.processes().iter().any(is_sleeping).then_some(())
     })
@@ -238,11 +292,6 @@ fn folders_in(folder: &Path) -> Vec<PathBuf> {
 
 fn limits_of(process: Process) -> String {
     std::fs::read_to_string(format!("/proc/{}/limits", process.0)).unwrap()
-}
-
-fn name_of(process: Process) -> String {
-    let name = std::fs::read_to_string(format!("/proc/{}/comm", process.0));
-    name.unwrap_or_default().trim().to_owned()
 }
 
 #[tokio::test]
@@ -383,87 +432,4 @@ async fn p20_a_reload_that_closes_the_network_replaces_the_process() {
         let outcomes = scene.attempt("escaping", "network").await;
         assert!(outcomes["connect"].starts_with("refused: "));
     }
-}
-
-/// Landlock's system calls, the same on all machines.
-const LANDLOCK: &str = "444,445,446";
-
-const BINARY: &str = env!("CARGO_BIN_EXE_sluicegate");
-
-/// What `check` says of a folder with one function on a kernel without some system calls, and its status.
-fn check_without(calls: &str, table: &str, isolation: &str) -> (String, Option<i32>) {
-    let launcher = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/without_calls.py");
-    let mut check = Command::new(python());
-    check.arg(launcher).args([calls, BINARY]);
-    let settings = format!(
-        "{table}\n[python]\ninterpreter = \"{}\"\nbase = false\nisolation = \"{isolation}\"",
-        python().display()
-    );
-    run_check(check, &settings, &source("single"))
-}
-
-/// Runs `check` on a folder with one function, which others may pass.
-fn run_check(mut check: Command, settings: &str, code: &str) -> (String, Option<i32>) {
-    let home = tempfile::tempdir().unwrap();
-    let data_dir = home.path().join("data");
-    std::fs::create_dir_all(data_dir.join("functions")).unwrap();
-    std::fs::set_permissions(home.path(), Permissions::from_mode(0o711)).unwrap();
-    std::fs::write(data_dir.join("functions/single.py"), code).unwrap();
-    let config = home.path().join("gate.toml");
-    let text = format!("data_dir = \"{}\"\n{settings}\n", data_dir.display());
-    std::fs::write(&config, text).unwrap();
-    let output = check.args(["check", "--config"]).arg(config).output();
-    let output = output.unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (
-        String::from_utf8_lossy(&said).into_owned(),
-        output.status.code(),
-    )
-}
-
-#[test]
-fn p20_under_root_a_function_is_a_user_of_its_own() {
-    // Nobody else may pass through root's home, where the interpreter of the tests may be.
-    let settings = "[python]\ninterpreter = \"/usr/bin/python3\"\nbase = false";
-    let code = "import os\nopen('data/kept', 'w').close()\n\
-        raise RuntimeError(f'user {os.getuid()}, keeps for {os.stat(\"data/kept\").st_uid}')";
-    let (said, _) = run_check(Command::new(BINARY), settings, code);
-    if !said.contains("ok: isolation: own user") {
-        return say("isolation: skipped, not in force here: own user");
-    }
-    let told = said.split("does not load: user ").nth(1).unwrap_or(&said);
-    let (user, kept) = told.split_once(", keeps for ").unwrap_or((told, ""));
-    let user: u32 = user.parse().expect(&said);
-    assert!(user >= 0x7000_0000, "{said}");
-    assert!(kept.starts_with(&user.to_string()), "{said}");
-}
-
-#[test]
-fn a_kernel_without_landlock_is_told_of_and_refused_where_it_is_required() {
-    let (said, status) = check_without(LANDLOCK, "", "best_effort");
-    let missing = "warning: isolation is not in force: files (this kernel has no Landlock";
-    assert!(said.contains(missing), "{said}");
-    assert!(said.contains("ok: function `single`"), "{said}");
-    assert_eq!(status, Some(0));
-    let (said, status) = check_without(LANDLOCK, "", "required");
-    assert!(said.contains("function `single` does not load"), "{said}");
-    assert!(said.contains("this machine lacks: files"), "{said}");
-    assert_eq!(status, Some(64));
-}
-
-#[test]
-fn a_kernel_without_seccomp_runs_no_function_whose_network_is_closed() {
-    let seccomp = match std::env::consts::ARCH {
-        "x86_64" => "317",
-        _ => "277",
-    };
-    let (said, status) = check_without(seccomp, "", "best_effort");
-    let missing = "warning: isolation is not in force: system calls (seccomp";
-    assert!(said.contains(missing), "{said}");
-    assert_eq!(status, Some(0));
-    let closed = "[function.single]\nnetwork = \"none\"";
-    let (said, status) = check_without(seccomp, closed, "best_effort");
-    let refused = "its network is `none`, which this machine cannot hold";
-    assert!(said.contains(refused), "{said}");
-    assert_eq!(status, Some(64));
 }

@@ -15,14 +15,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("wire", &[]),
     ("telemetry", &[]),
+    ("native", &["wire"]),
     ("body", &["error"]),
-    ("config", &["error"]),
+    ("config", &["error", "native"]),
     ("store", &["error", "config"]),
-    ("auth", &["error", "config", "store"]),
+    ("auth", &["error", "config", "store", "wire"]),
     ("registry", &["error", "config", "store", "wire"]),
+    ("egress", &["config"]),
     (
         "host",
-        &["error", "config", "registry", "wire", "telemetry"],
+        &[
+            "error",
+            "config",
+            "native",
+            "registry",
+            "wire",
+            "telemetry",
+            "egress",
+        ],
     ),
     ("upstream", &["error", "body", "config", "wire"]),
     (
@@ -32,6 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "body",
             "config",
             "auth",
+            "native",
             "registry",
             "host",
             "upstream",
@@ -98,10 +109,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "error", "body", "config", "auth", "registry", "store", "host", "wire", "download",
+            "error", "body", "config", "auth", "native", "registry", "store", "host", "wire",
+            "download",
         ],
     ),
-    ("download", &[]),
+    ("download", &["config", "egress"]),
     (
         "server",
         &[
@@ -139,6 +151,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("toml", &["config"]),
     ("frames", &["host"]),
+    ("heap", &["server"]),
     ("pingora_ketama", &["upstream"]),
     ("rustls", &["server", "upstream", "main"]),
     ("tokio_rustls", &["server", "upstream"]),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, FakeUpstream, TestGateway, chat, source, source_with};
+use crate::support::{Client, FakeUpstream, TestGateway, Web, chat, source, source_with};
 
 const MISSING: &str = "We could not find what you're looking for :/";
 
@@ -167,10 +167,13 @@ async fn files_are_fetched_from_the_web_only_if_the_operator_wants_it() {
             .unwrap()
             .contains("functions.load_url")
     );
-    let gateway = TestGateway::setup()
-        .tables("[functions]\nload_url = true")
-        .start()
-        .await;
+    let place = upstream.base_url();
+    let place = place.trim_start_matches("http://").split('/').next();
+    let tables = format!(
+        "[functions]\nload_url = true\nload_url_hosts = [{:?}]",
+        place.unwrap()
+    );
+    let gateway = TestGateway::setup().tables(&tables).start().await;
     let management = gateway.management();
     let file = json!({"url": "file:///etc/hostname"});
     management.post_all("load/url", &file).await.expect(422);
@@ -180,4 +183,43 @@ async fn files_are_fetched_from_the_web_only_if_the_operator_wants_it() {
     let fetched = fetched.expect(200).json();
     assert_eq!(fetched["name"], "models");
     assert!(fetched["content"].as_str().unwrap().contains("echo"));
+}
+
+#[tokio::test]
+async fn x13_private_addresses_are_fetched_from_only_if_they_are_named() {
+    let hidden = Web::saying("secret").await;
+    let leading = Web::leading_to(&format!("http://{}/", hidden.place())).await;
+    let tables = format!(
+        "[functions]\nload_url = true\nload_url_hosts = [\"{}\"]",
+        leading.place()
+    );
+    let gateway = TestGateway::setup().tables(&tables).start().await;
+    let port = hidden.port;
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "0.0.0.0",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "169.254.169.254",
+        "100.64.0.1",
+    ] {
+        let url = json!({"url": format!("http://{host}:{port}/x.py")});
+        let answer = gateway.management().post_all("load/url", &url).await;
+        let answer = answer.expect(500).text();
+        assert!(
+            answer.contains("the server is not asked"),
+            "{host}: {answer}"
+        );
+        assert!(answer.contains("load_url_hosts"), "{host}: {answer}");
+    }
+    // One that is named leads to one that is not.
+    let url = json!({"url": format!("http://{}/x.py", leading.place())});
+    let answer = gateway.management().post_all("load/url", &url).await;
+    let answer = answer.expect(500).text();
+    assert!(answer.contains("the server is not asked"), "{answer}");
 }

@@ -475,3 +475,33 @@ async fn a_toggle_of_a_preset_shows_in_its_menu_and_waits_to_be_turned_on() {
     let on = gateway.user().chat(&body).await.expect(200).content();
     assert_ne!(on, off);
 }
+
+#[tokio::test]
+async fn a_preset_on_a_preset_is_refused_whichever_comes_first() {
+    let upstream = FakeUpstream::echo().await;
+    let gateway = gateway_with(&upstream).await;
+    let form = |id: &str, base: Value| json!({"id": id, "name": "N", "base_model_id": base});
+    for (id, base) in [
+        ("echo", Value::Null),
+        ("one", json!("echo")),
+        ("late", json!("soon")),
+    ] {
+        let created = manage(&gateway, "create", form(id, base)).await;
+        created.expect(200);
+    }
+    for (what, refused) in [
+        ("create", form("two", json!("one"))),
+        ("create", form("soon", json!("echo"))),
+        ("model/update", form("one", json!("late"))),
+        ("model/update", form("echo", json!("other"))),
+        ("import", json!([form("two", json!("one"))])),
+    ] {
+        let answer = manage(&gateway, what, refused).await.expect(400);
+        assert!(
+            answer.text().contains("is a preset itself"),
+            "{}",
+            answer.text()
+        );
+    }
+    assert_eq!(listed(&gateway.user()).await, ["echo", "one"]);
+}

@@ -233,3 +233,43 @@ async fn a_stream_ends_in_the_version_in_which_it_began_even_if_its_function_is_
     events.extend(stream.rest().await);
     assert_eq!(version_of_stream(events), "7:0");
 }
+
+/// How many versions there are before one goes back.
+const UPLOADS: usize = 12;
+
+#[tokio::test]
+async fn g07_one_call_goes_back_one_version_or_ten_and_no_request_fails() {
+    let upstream = FakeUpstream::start(repeat_stamp).await;
+    let setup = TestGateway::setup().python();
+    let gateway = setup.upstream("fake", &upstream.base_url()).start().await;
+    let management = gateway.management();
+    let code = |number: usize| source_with("stamp", &[("CODE", &number.to_string())]);
+    management.install_filter("stamp", &code(1)).await;
+    for number in 2..=UPLOADS {
+        management.update("stamp", &code(number)).await.expect(200);
+    }
+    let history = management.get("stamp", "history").await.expect(200).json();
+    let done = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let versions = Arc::new(AtomicUsize::new(0));
+        let (user, done) = (gateway.user(), Arc::clone(&done));
+        clients.spawn(call_on(user, client % 2 == 0, done, versions));
+    }
+    for back in [1, 10] {
+        let version = json!({"version_id": history[back]["id"]});
+        let began = tokio::time::Instant::now();
+        let restored = management.post("stamp", "update/version", &version).await;
+        let took = began.elapsed();
+        restored.expect(200);
+        // The answer leaves once it serves.
+        let seen = ask(&gateway.user(), false).await;
+        assert_eq!(seen, format!("{}:0", UPLOADS - back));
+        say(&format!(
+            "swap: g07: {back} versions back under load in {took:?}"
+        ));
+    }
+    done.store(true, Ordering::Relaxed);
+    let counts = clients.join_all().await;
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+}

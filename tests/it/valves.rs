@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Client, FakeUpstream, TestGateway, chat, source};
+use crate::support::{Client, Door, FakeUpstream, TestGateway, chat, source};
 
 async fn gateway_with(upstream: &FakeUpstream) -> TestGateway {
     TestGateway::setup()
@@ -104,4 +104,57 @@ async fn each_user_has_their_own_valves() {
         .set_user_valves("tone", &json!({"tone": {}}))
         .await
         .expect(400);
+}
+
+/// Knocks at a door while values are checked, and takes numbers from a least one on.
+const CHECKED_AT_LEISURE: &str = r#"
+import socket
+
+from pydantic import BaseModel, field_validator
+
+LEAST = 0
+PORT = 0
+
+
+class Filter:
+    class UserValves(BaseModel):
+        number: int = 100
+
+        @field_validator("number")
+        @classmethod
+        def large_enough(cls, value):
+            if PORT:
+                with socket.create_connection(("127.0.0.1", PORT)) as door:
+                    door.sendall(b"checking\n")
+                    door.recv(1)
+            if value < LEAST:
+                raise ValueError(f"at least {LEAST}")
+            return value
+
+    def inlet(self, body):
+        return body
+"#;
+
+#[tokio::test]
+async fn user_valves_are_for_the_code_that_serves_when_they_are_stored() {
+    let gateway = TestGateway::setup().python().start().await;
+    let (management, door) = (gateway.management(), Door::start().await);
+    let code = |port: u16, least: u16| {
+        let code = CHECKED_AT_LEISURE.replace("PORT = 0", &format!("PORT = {port}"));
+        code.replace("LEAST = 0", &format!("LEAST = {least}"))
+    };
+    management.install("slow", &code(door.port, 0)).await;
+    let user = gateway.user();
+    let setting =
+        tokio::spawn(async move { user.set_user_valves("slow", &json!({"number": 5})).await });
+    let waiting = door.expect("checking").await;
+    management.update("slow", &code(0, 10)).await.expect(200);
+    drop(waiting);
+    let refused = setting.await.unwrap().expect(400);
+    assert!(refused.text().contains("at least 10"), "{}", refused.text());
+    let kept = gateway
+        .user()
+        .get("/api/v1/functions/id/slow/valves/user")
+        .await;
+    assert_eq!(kept.expect(200).json(), json!({}));
 }

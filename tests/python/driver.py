@@ -121,21 +121,30 @@ class Zygote:
         data, descriptors, _, _ = socket.recv_fds(self.control, 65536, 4)
         return json.loads(data), descriptors
 
-    def spawn(self, memory_mib: int = 0, confined: bool = True, **orders: Any) -> Worker:
-        """A new worker, confined as `orders` say or told nothing yet."""
+    def spawn(self, memory_mib: int = 0, confined: bool = True, apart: bool = False, **orders: Any) -> Worker:
+        """A new worker, confined as `orders` say or told nothing yet; `apart` gives it process numbers of its own."""
         ours, theirs = socket.socketpair()
+        handover, their_handover = socket.socketpair()
         self.spawns += 1
-        message = {"spawn": self.spawns, "memory_mib": memory_mib, "name": "test-worker"}
-        socket.send_fds(self.control, [json.dumps(message).encode()], [theirs.fileno()])
+        message = {"spawn": self.spawns, "memory_mib": memory_mib, "name": "test-worker", "apart": apart}
+        descriptors = [theirs.fileno(), their_handover.fileno()]
+        socket.send_fds(self.control, [json.dumps(message).encode()], descriptors)
         theirs.close()
+        their_handover.close()
         while True:
             answer, descriptors = self.receive()
             if answer.get("spawned") == self.spawns:
                 worker = Worker(ours, answer["pid"], descriptors[0], self.spawns)
+                worker.guard = answer["guard"]
+                if orders.get("egress"):
+                    worker.handover = handover
+                else:
+                    handover.close()
                 worker.protections = worker.confine(**orders) if confined else []
                 return worker
             if answer.get("spawn_failed") == self.spawns:
                 ours.close()
+                handover.close()
                 raise SpawnFailed(answer["error"])
 
     def wait_exit(self, worker: Worker) -> int:
@@ -163,11 +172,15 @@ class Worker:
         self.spawn = spawn
         self.received: list[Frame] = []
         self.protections: list[dict[str, Any]] = []
+        self.guard: int | None = None
+        self.handover: socket.socket | None = None
         self._ids = 0
 
     def close(self) -> None:
         """Ends the worker as the gateway does: by closing its socket."""
         self.connection.close()
+        if self.handover is not None:
+            self.handover.close()
         os.close(self.pidfd)
 
     def next_id(self) -> int:

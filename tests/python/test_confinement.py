@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -114,6 +117,62 @@ def test_another_user_owns_what_he_keeps(zygote: Zygote, tmp_path: Path) -> None
     skip_unless(worker, "own user")
     assert evaluate(worker, "os.getuid()") == {"result": 1_900_000_000}
     assert evaluate(worker, "read('data/inner/file')") == {"result": "of before"}
+    worker.close()
+
+
+def ends(pidfd: int) -> bool:
+    """Whether a process ends."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(30_000))
+
+
+def test_a_worker_with_numbers_of_its_own_sees_no_other(zygote: Zygote) -> None:
+    worker = zygote.spawn(apart=True)
+    skip_unless(worker, "processes")
+    assert evaluate(worker, "(os.getpid(), os.getppid())") == {"result": [2, 0]}
+    assert evaluate(worker, "os.readlink('/proc/self')") == {"result": "2"}
+    assert evaluate(worker, f"os.pidfd_open({zygote.process.pid})")["error"] == "ProcessLookupError"
+    assert evaluate(worker, "os.kill(1, 9)")["error"] == "PermissionError"
+    worker.close()
+
+
+def test_the_end_of_a_worker_with_numbers_of_its_own_is_reported_and_ends_its_guard(zygote: Zygote) -> None:
+    worker = zygote.spawn(apart=True)
+    skip_unless(worker, "processes")
+    guard = os.pidfd_open(worker.guard or 0)
+    signal.pidfd_send_signal(worker.pidfd, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(zygote.wait_exit(worker)) == -signal.SIGKILL
+    assert ends(guard)
+    os.close(guard)
+    worker.close()
+
+
+def test_what_a_worker_leaves_behind_ends_with_it(zygote: Zygote) -> None:
+    worker = zygote.spawn(apart=True, subprocesses=True)
+    skip_unless(worker, "processes")
+    what = "subprocess.run('setsid sleep 1000 > /dev/null 2>&1 & echo $!', shell=True, capture_output=True, text=True).stdout.strip()"
+    number = int(evaluate(worker, what)["result"])
+    assert evaluate(worker, f"os.kill({number}, 0)") == {"result": None}
+    with open(f"/proc/{worker.guard}/task/{worker.guard}/children", encoding="ascii") as file:
+        left = os.pidfd_open(int(file.read().split()[0]))
+    worker.close()
+    assert ends(left)
+    os.close(left)
+
+
+def test_a_worker_in_an_empty_network_hands_its_listener_over(zygote: Zygote) -> None:
+    worker = zygote.spawn(egress=True)
+    skip_unless(worker, "hosts")
+    assert worker.handover is not None
+    _, descriptors, _, _ = socket.recv_fds(worker.handover, 64, 1)
+    with socket.socket(fileno=descriptors[0]) as listener:
+        listener.settimeout(30)
+        what = "[socket.create_connection(('127.0.0.1', 3128)).close(), os.environ['https_proxy']][1]"
+        assert evaluate(worker, what) == {"result": "http://127.0.0.1:3128"}
+        listener.accept()[0].close()
+    told = evaluate(worker, "socket.create_connection(('192.0.2.1', 80))")
+    assert (told["error"], "unreachable" in told["text"]) == ("OSError", True)
     worker.close()
 
 

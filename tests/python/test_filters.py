@@ -188,7 +188,9 @@ def test_wrong_return_says_what_to_return(worker: Worker, value: str, kind: str)
 def test_unserialisable_body_is_an_error(worker: Worker) -> None:
     request = worker.open(worker.load("class Filter:\n    def inlet(self, body): return {'a': {1, 2}}\n"))
     failure = worker.failure(Handler.INLET, request=request, body={})
-    assert (failure["type"], failure["message"]) == ("TypeError", "Object of type set is not JSON serializable")
+    assert failure["type"] == "WrongReturn"
+    expected = "filter under_test: inlet returned no JSON: Object of type set is not JSON serializable"
+    assert failure["message"] == expected
 
 
 @pytest.mark.parametrize("prefix", ["def", "async def"])

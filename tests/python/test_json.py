@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from driver import Handler, Worker
 
+#: How the message for a body begins that cannot be written.
+NO_JSON = "filter under_test: inlet returned no JSON: "
+
 
 def returned(worker: Worker, expression: str, imports: str = "") -> Any:
     """What becomes of a value in a body that a function returns."""
@@ -70,9 +73,9 @@ class Point:
 @pytest.mark.parametrize(
     ("expression", "kind", "message"),
     [
-        ("[{'b': float('nan')}]", "ValueError", "float value is not JSON compliant: NaN at `value.body.x[0].b`"),
-        ("object()", "TypeError", "Object of type object is not JSON serializable"),
-        ("{(1,): 1}", "TypeError", "keys must be str, int, float, bool or None, not tuple"),
+        ("[{'b': float('nan')}]", "WrongReturn", NO_JSON + "float value is not JSON compliant: NaN at `value.body.x[0].b`"),
+        ("object()", "WrongReturn", NO_JSON + "Object of type object is not JSON serializable"),
+        ("{(1,): 1}", "WrongReturn", NO_JSON + "keys must be str, int, float, bool or None, not tuple"),
         ("circle()", "RecursionError", "value is circular or nested deeper than 512 levels"),
         ("Shrinking()", "RuntimeError", "dictionary changed size during iteration"),
     ],

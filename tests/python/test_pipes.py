@@ -170,6 +170,24 @@ def test_a_stream_waits_for_credit(worker: Worker, prefix: str) -> None:
     assert (len(chunks), last.kind) == (36, Kind.END)
 
 
+def test_long_items_take_more_of_the_credit(worker: Worker) -> None:
+    source = pipe("self.n = 0\nwhile self.n < 9:\n    self.n += 1\n    yield 'x' * (1 << 20)")
+    source += "    def pipes(self):\n        return [{'id': str(self.n), 'name': ''}]\n"
+    slot = worker.load(source)
+    call = worker.start(Handler.PIPE, request=worker.open(slot), body={}, stream=True)
+    # Each takes 17 of the 64.
+    for _ in range(4):
+        worker.wait(Kind.CHUNK, id=call)
+    worker.result(Handler.PIPES, slot=slot, valves=0)
+    assert not [frame for frame in worker.received if frame.kind == Kind.CHUNK]
+    worker.send(Kind.CREDIT, call, struct.pack("<I", 4 * 17 + 1))
+    for _ in range(4):
+        worker.wait(Kind.CHUNK, id=call)
+    worker.send(Kind.CREDIT, call, struct.pack("<I", 4 * 17))
+    chunks, last = worker.stream(call)
+    assert (len(chunks), last.kind) == (1, Kind.END)
+
+
 def test_items_leave_one_by_one_while_the_generator_blocks(worker: Worker) -> None:
     source = """
 import os

@@ -32,8 +32,18 @@ pub const HEADER_BYTES: usize = 12;
 /// Longest payload either side accepts, in bytes; a longer one ends the connection.
 pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
 
-/// Chunks a pipe call may send before it needs a `Credit` frame.
+/// Credit a pipe call has before it needs a `Credit` frame. It may send while it has any; [`chunk_cost`] says what a
+/// chunk takes of it.
 pub const INITIAL_CREDIT: u32 = 64;
+
+/// Bytes of a chunk that take one more of the credit.
+pub const CREDIT_BYTES: usize = 64 * 1024;
+
+/// How much credit a chunk with so many bytes of payload takes: long ones must not fill the gateway's memory.
+#[must_use]
+pub fn chunk_cost(payload_bytes: usize) -> u32 {
+    u32::try_from(payload_bytes / CREDIT_BYTES).map_or(u32::MAX, |more| more.saturating_add(1))
+}
 
 /// Flags of a `Callback` whose answer is not wanted any more.
 pub const GIVEN_UP: u8 = 1;
@@ -89,7 +99,7 @@ wire_enum! {
         /// Stop a call: cancel its task, close its generator. Id: call. No payload. The call is still answered
         /// (by an `Error` of type `CancelledError` where the cancel took effect).
         Cancel = 7,
-        /// The gateway can take more chunks of a pipe call. Id: call. Payload: their number, a `u32`, not JSON.
+        /// The gateway can take more chunks of a pipe call. Id: call. Payload: the credit, a `u32`, not JSON.
         Credit = 8,
         /// Are you there? Id: any, repeated in `Pong`.
         Ping = 9,

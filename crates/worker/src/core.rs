@@ -61,7 +61,7 @@ impl Core {
         frames.collect::<PyResult<Vec<_>>>().map(Some)
     }
 
-    /// Queues a frame whose payload is `value` as JSON.
+    /// Queues a frame whose payload is `value` as JSON; gives the length of that.
     fn send(
         &self,
         kind: u8,
@@ -69,13 +69,13 @@ impl Core {
         flags: u8,
         handler: u16,
         value: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
+    ) -> PyResult<usize> {
         let mut payload = BytesMut::with_capacity(256);
         encode::write(value, &mut payload)?;
         self.queue((kind, id, flags, handler), &payload)
     }
 
-    /// Queues a frame whose payload is the bytes, or the UTF-8 of the string, as they are.
+    /// Queues a frame whose payload is the bytes, or the UTF-8 of the string, as they are; gives their number.
     fn send_raw(
         &self,
         kind: u8,
@@ -83,7 +83,7 @@ impl Core {
         flags: u8,
         handler: u16,
         payload: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
+    ) -> PyResult<usize> {
         let header = (kind, id, flags, handler);
         if let Ok(bytes) = payload.cast::<PyBytes>() {
             return self.queue(header, bytes.as_bytes());
@@ -115,7 +115,7 @@ impl Core {
         Ok((frames, ended))
     }
 
-    fn queue(&self, (kind, id, flags, handler): Header, payload: &[u8]) -> PyResult<()> {
+    fn queue(&self, (kind, id, flags, handler): Header, payload: &[u8]) -> PyResult<usize> {
         if payload.len() > MAX_PAYLOAD_BYTES {
             return Err(PyValueError::new_err(format!(
                 "result of {} bytes is over the limit of {MAX_PAYLOAD_BYTES} bytes",
@@ -131,7 +131,7 @@ impl Core {
         out.put_u8(flags);
         out.put_u16_le(handler);
         out.put_slice(payload);
-        Ok(())
+        Ok(payload.len())
     }
 }
 

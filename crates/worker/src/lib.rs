@@ -3,7 +3,8 @@
 //! [`core`] moves frames over the worker's socket, [`encode`] writes Python values as JSON (reading it is
 //! jiter's work), [`members`] reads only what is asked for, [`socket`] makes the system calls, [`usage`] tells what
 //! a thread has used, [`watch`] ends a worker whose gateway is gone.
-//! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`].
+//! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`]. [`namespaces`] are what it
+//! has for itself instead.
 //! The code that acts on the frames is `python/sluicegate_worker`.
 
 mod confine;
@@ -12,6 +13,7 @@ mod encode;
 mod files;
 mod keys;
 mod members;
+mod namespaces;
 mod privileges;
 mod refused;
 mod socket;
@@ -20,7 +22,7 @@ mod text;
 mod usage;
 mod watch;
 
-use frames::{GIVEN_UP, Handler, INITIAL_CREDIT, Item, Kind, Source};
+use frames::{CREDIT_BYTES, GIVEN_UP, Handler, INITIAL_CREDIT, Item, Kind, Source};
 use pyo3::prelude::*;
 
 const KINDS: [(&str, Kind); 22] = [
@@ -81,6 +83,11 @@ fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<core::Core>()?;
     module.add_class::<members::Members>()?;
     module.add_function(wrap_pyfunction!(confine::confine, module)?)?;
+    module.add_function(wrap_pyfunction!(namespaces::separate_processes, module)?)?;
+    module.add_function(wrap_pyfunction!(namespaces::rejoin_processes, module)?)?;
+    module.add_function(wrap_pyfunction!(namespaces::fork_guard, module)?)?;
+    module.add_function(wrap_pyfunction!(namespaces::show_own_processes, module)?)?;
+    module.add_function(wrap_pyfunction!(namespaces::separate_network, module)?)?;
     module.add_function(wrap_pyfunction!(privileges::hide_process, module)?)?;
     module.add_function(wrap_pyfunction!(privileges::adopt_orphans, module)?)?;
     module.add_function(wrap_pyfunction!(encode::dumps, module)?)?;
@@ -88,6 +95,7 @@ fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(watch::watch, module)?)?;
     module.add_function(wrap_pyfunction!(watch::name_process, module)?)?;
     module.add("INITIAL_CREDIT", INITIAL_CREDIT)?;
+    module.add("CREDIT_BYTES", CREDIT_BYTES)?;
     module.add("GIVEN_UP", GIVEN_UP)?;
     for (name, kind) in KINDS {
         module.add(name, kind.code())?;

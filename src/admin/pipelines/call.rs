@@ -14,6 +14,7 @@ use crate::admin::reply::{Administrator, Answer, Form, Refusal};
 use crate::auth::Caller;
 use crate::host::{Alone, Context, Failure, Hook, Host, Metadata};
 use crate::registry::{Function, FunctionKind, Registry};
+use crate::store::ids;
 
 /// What a filter is called with.
 #[derive(Debug, Deserialize)]
@@ -87,7 +88,7 @@ async fn pass(
     body: &Bytes,
     metadata: &Metadata,
 ) -> Result<(Bytes, Bytes), Failure> {
-    let mut session = host.open(function, context, metadata).await?;
+    let mut session = host.open_filter(function, context, metadata).await?;
     session.call_hook(hook, body, metadata).await
 }
 
@@ -110,6 +111,7 @@ fn context(caller: &Caller, form: &FilterForm) -> Context {
         model: json!({"id": model, "name": model}).to_string().into(),
         http: http.to_string().into(),
         callbacks: Arc::new(Alone),
+        now: ids::unix_seconds().unsigned_abs(),
     }
 }
 

@@ -4,18 +4,20 @@ use bytes::Bytes;
 use tracing::{info, warn};
 
 use super::filtered::STREAM;
-use crate::chat::chain::Link;
 use crate::chat::failure;
-use crate::chat::request::ChatRequest;
+use crate::chat::link::{Asked, Link};
 use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
-use crate::host::{Context, Host, StreamResult};
 use crate::telemetry::{Outcome, RequestLog};
 use crate::wire::json;
-use crate::wire::sse::Event;
+use crate::wire::sse::{self, Event};
 
 /// Events in order.
-pub(super) struct Batch(Vec<Passing>);
+pub(super) struct Batch {
+    events: Vec<Passing>,
+    /// Whether no other will come.
+    is_last: bool,
+}
 
 /// One event on its way.
 pub(super) struct Passing {
@@ -38,12 +40,23 @@ enum Sight {
 
 impl Batch {
     pub(super) fn new(events: impl IntoIterator<Item = Event>) -> Self {
-        Self(events.into_iter().map(Passing::new).collect())
+        Self {
+            events: events.into_iter().map(Passing::new).collect(),
+            is_last: false,
+        }
+    }
+
+    /// What comes at the end of a stream: what was left of an event that was not ended.
+    pub(super) fn last(rest: impl IntoIterator<Item = Event>) -> Self {
+        Self {
+            is_last: true,
+            ..Self::new(rest)
+        }
     }
 
     /// What is left of the events after the filters.
     pub(super) fn into_rest(self) -> impl Iterator<Item = Passing> {
-        self.0
+        self.events
             .into_iter()
             .filter(|passing| !matches!(passing.sight, Sight::Dropped))
     }
@@ -52,9 +65,7 @@ impl Batch {
     /// those behind it are gone.
     pub(super) async fn pass(
         &mut self,
-        host: &Host,
-        context: &Context,
-        request: &ChatRequest,
+        asked: Asked<'_>,
         link: &mut Link,
         log: &RequestLog,
     ) -> Result<()> {
@@ -62,36 +73,60 @@ impl Batch {
         let opaque = self.cut_at_opaque(link);
         let (places, events) = self.visible();
         if !events.is_empty() {
-            let result = call(host, context, request, link, &events).await;
-            let done = result.events.len();
-            let outcome = self.apply(&places, result.events);
-            log.function_ran(link.function.id.as_str(), STREAM, outcome);
-            if let Some(failure) = result.failure {
-                let error =
-                    failure::of_answer_hook(request.contract, &link.function.id, STREAM, &failure);
-                if let Err(error) = forgive(link, error, log) {
-                    self.0
-                        .truncate(places.get(done).copied().unwrap_or(self.0.len()));
-                    return Err(error);
-                }
+            let streamed = link.call_stream(asked, &events).await;
+            let done = streamed.events.len();
+            let outcome = self.apply(&places, streamed.events);
+            log.function_ran(link.id(), STREAM, outcome);
+            if let Some(error) = streamed.error
+                && let Err(error) = forgive(link, error, log)
+            {
+                let length = self.events.len();
+                self.events
+                    .truncate(places.get(done).copied().unwrap_or(length));
+                return Err(error);
             }
         }
-        opaque
+        opaque?;
+        self.add_rest(asked, link, log)
+    }
+
+    /// Puts what the filter held back before the end marker, or behind everything if the stream ends without one.
+    fn add_rest(&mut self, asked: Asked<'_>, link: &mut Link, log: &RequestLog) -> Result<()> {
+        let marker = self.events.iter().position(Passing::is_done);
+        let Some(place) = marker.or(self.is_last.then_some(self.events.len())) else {
+            return Ok(());
+        };
+        match link.rest_of_stream(asked.contract) {
+            Ok(None) => Ok(()),
+            Ok(Some(rest)) => {
+                let event = Event::parse(sse::encode_data(&rest));
+                self.events.insert(place, Passing::new(event));
+                log.function_ran(link.id(), STREAM, Outcome::Changed);
+                Ok(())
+            }
+            Err(error) => {
+                let forgiven = forgive(link, error, log);
+                if forgiven.is_err() {
+                    self.events.truncate(place);
+                }
+                forgiven
+            }
+        }
     }
 
     /// Data that is no JSON object can be seen by no filter. It passes only by one that lets errors pass: nothing else
     /// may get round a filter (ruling R11).
     fn cut_at_opaque(&mut self, link: &Link) -> Result<()> {
         let is_opaque = |passing: &Passing| matches!(passing.sight, Sight::Opaque);
-        let Some(at) = self.0.iter().position(is_opaque) else {
+        let Some(at) = self.events.iter().position(is_opaque) else {
             return Ok(());
         };
-        let id = &link.function.id;
-        if link.function.settings.on_error == Closing::Open {
+        let id = link.id();
+        if link.on_error() == Closing::Open {
             info!(function.id = %id, "an event is no JSON object, the stream filter does not see it");
             return Ok(());
         }
-        self.0.truncate(at);
+        self.events.truncate(at);
         let message = format!(
             "an event of the upstream is no JSON object, so that function `{id}` cannot see it"
         );
@@ -100,7 +135,7 @@ impl Batch {
 
     /// The events that filters see, with their places.
     fn visible(&self) -> (Vec<usize>, Vec<Bytes>) {
-        let places = self.0.iter().enumerate();
+        let places = self.events.iter().enumerate();
         places
             .filter_map(|(place, passing)| Some((place, passing.data()?.clone())))
             .unzip()
@@ -110,7 +145,7 @@ impl Batch {
     fn apply(&mut self, places: &[usize], events: Vec<Option<Bytes>>) -> Outcome {
         let mut outcome = Outcome::Passed;
         for (place, event) in places.iter().zip(events) {
-            if self.0[*place].replace(event) {
+            if self.events[*place].replace(event) {
                 outcome = Outcome::Changed;
             }
         }
@@ -173,34 +208,14 @@ impl Passing {
     }
 }
 
-async fn call(
-    host: &Host,
-    context: &Context,
-    request: &ChatRequest,
-    link: &mut Link,
-    events: &[Bytes],
-) -> StreamResult {
-    let metadata = request
-        .metadata
-        .as_ref()
-        .expect("a chain with filters has metadata");
-    match link.session(host, context, metadata).await {
-        Ok(session) => session.call_stream(events, metadata).await,
-        Err(failure) => StreamResult {
-            events: Vec::new(),
-            failure: Some(failure),
-        },
-    }
-}
-
 /// Lets the events go on unchanged in spite of a failure, or not.
 fn forgive(link: &Link, error: Error, log: &RequestLog) -> Result<()> {
-    let id = &link.function.id;
-    log.function_ran(id.as_str(), STREAM, failure::outcome(&error));
-    if link.function.settings.on_error == Closing::Closed || error.kind() == Kind::FunctionRefused {
+    let id = link.id();
+    log.function_ran(id, STREAM, failure::outcome(&error));
+    if link.on_error() == Closing::Closed || error.kind() == Kind::FunctionRefused {
         return Err(error);
     }
     warn!(function.id = %id, %error, "stream filter failed, events go on unchanged");
-    log.function_error(id.as_str());
+    log.function_error(id);
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::batch::Batch;
 use super::unfinished;
 use crate::body::Body;
 use crate::chat::chain::Chain;
+use crate::chat::link::Asked;
 use crate::chat::outlet::{Effect, Talk};
 use crate::chat::request::ChatRequest;
 use crate::error::{Error, Kind, Result};
@@ -95,11 +96,17 @@ impl Filtered {
     /// The clean end of the upstream's stream.
     async fn end(&mut self) -> Result<()> {
         self.is_over = true;
-        if let Some(rest) = self.decoder.finish() {
-            self.pass(Batch::new([rest])).await?;
-        }
+        // Lines of one unfinished event may be several.
+        let first = self.decoder.finish();
+        let rest: Vec<_> = first
+            .into_iter()
+            .chain(std::iter::from_fn(|| self.decoder.next_event()))
+            .collect();
+        self.pass(Batch::last(rest)).await?;
         let is_finished = self.saw_done || self.answer.finish_reason().is_some();
         if let Some(error) = unfinished(self.request.contract, is_finished) {
+            // Half an event, which would swallow the error that comes after it.
+            self.ready.clear();
             return Err(error);
         }
         self.observe().await
@@ -114,17 +121,15 @@ impl Filtered {
             log,
             ..
         } = &mut self.chain;
-        let context = context
-            .as_ref()
-            .expect("a chain with filters has a context");
+        let asked = Asked {
+            host: &self.host,
+            context: context.as_ref(),
+            metadata: self.request.metadata.as_ref(),
+            contract: self.request.contract,
+        };
         let mut failed = None;
-        for link in links
-            .iter_mut()
-            .filter(|link| link.function.handles(STREAM))
-        {
-            let passed = batch
-                .pass(&self.host, context, &self.request, link, log)
-                .await;
+        for link in links.iter_mut().filter(|link| link.handles(STREAM)) {
+            let passed = batch.pass(asked, link, log).await;
             failed = passed.err().or(failed);
         }
         self.queue(batch).await?;
@@ -172,7 +177,7 @@ impl Filtered {
             &self.chain.log,
             self.answer.assistant_message(),
         );
-        talk.decide(&self.host, &mut self.chain, &self.request, Effect::IfHeld)
+        talk.decide(&self.host, &mut self.chain, Effect::IfHeld)
             .await?;
         Ok(())
     }

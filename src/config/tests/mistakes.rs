@@ -114,9 +114,26 @@ const BAD_LINES: &[(&str, &str)] = &[
     ),
     ("function.a.group = \"A B\"", "`group` must be of"),
     ("function.a.models = [\"\"]", "`models` has an empty name"),
+    ("function.a.hosts = []", "`hosts` must name a host"),
     (
-        "function.a.hosts = [\"a.test\"]",
-        "`hosts` is not available yet",
+        "function.a.hosts = [\"a.test\", \"http://b.test\"]",
+        "`hosts` must list hosts: `http://b.test` is none",
+    ),
+    (
+        "[function.a]\nhosts = [\"a.test\"]\nnetwork = \"none\"",
+        "gate.toml:2: `hosts` and `network` cannot both be set",
+    ),
+    (
+        "python.isolation = \"off\"\nfunction.a.hosts = [\"a.test\"]",
+        "`hosts` needs isolation, and `python.isolation` is off",
+    ),
+    (
+        "[function.a]\ngroup = \"g\"\nhosts = [\"a.test\"]\n[function.b]\ngroup = \"g\"",
+        "differ in `hosts`",
+    ),
+    (
+        "functions.load_url_hosts = [\"a.test\", \"*\"]",
+        "`functions.load_url_hosts` must list hosts: item 2 is none",
     ),
     (
         "[function.a]\ngroup = \"g\"\n[function.b]\ngroup = \"g\"\nsubprocesses = true",

@@ -87,6 +87,7 @@ fn kind_in_guide(kind: Kind) -> String {
     match kind {
         Kind::Seconds { least: 0.0 } => "seconds, also 0".to_owned(),
         Kind::Seconds { .. } => "seconds".to_owned(),
+        Kind::AutoInteger { most } => format!("`auto` or 0 to {most}"),
         Kind::Integer { least, most } => format!("{least} to {most}"),
         kind => kind.to_string(),
     }

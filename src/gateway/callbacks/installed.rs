@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Desk, store_failed};
 use crate::host::Refusal;
-use crate::registry::{Function, FunctionId, FunctionKind};
+use crate::registry::{Expected, Function, FunctionId, FunctionKind};
 
 #[derive(Deserialize)]
 pub(super) struct Named {
@@ -83,8 +83,11 @@ impl Desk {
         let found = self.on_shelf(shelf, &new.id);
         let found = found.ok_or_else(|| Refusal::new(format!("there is no `{}`", new.id)))?;
         let registry = &self.reception.registry;
-        let set = registry.set_valves(found.id.as_str(), new.values).await;
-        set.map_err(|error| Refusal::new(error.to_string()))
+        let set = registry
+            .set_valves(found.id.as_str(), new.values, &Expected::Any)
+            .await;
+        set.map(|stored| stored.shown)
+            .map_err(|error| Refusal::new(error.to_string()))
     }
 
     fn on_shelf(&self, shelf: Shelf, id: &str) -> Option<Arc<Function>> {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{Answer, Desk, described};
 use crate::host::{Context, Failure, Metadata, Refusal};
 use crate::registry::FunctionId;
+use crate::store::ids;
 use crate::tools::{self, CallError, Told};
 
 #[derive(Deserialize)]
@@ -62,6 +63,7 @@ impl Desk {
                 model: self.asking.model.clone(),
                 http: self.asking.http.clone(),
                 callbacks: Arc::new(self),
+                now: ids::unix_seconds().unsigned_abs(),
             },
             metadata: Metadata {
                 json: metadata.into(),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::registry::loader::LoadError;
+use crate::registry::revision::Stale;
 use crate::registry::secrets::LooseMask;
 use crate::store::StoreError;
 
@@ -27,6 +28,8 @@ pub enum ChangeError {
     NotLoaded(String),
     /// A mask was sent for a value that is not stored; this is its field.
     LooseMask(String),
+    /// The change was made for another state than the one that is.
+    Stale(Stale),
     /// The code or the values were refused.
     Refused(LoadError),
     /// The change could not be kept.
@@ -53,6 +56,7 @@ impl fmt::Display for ChangeError {
                 f,
                 "`{field}` holds the mask of a secret that is not stored: send the value itself"
             ),
+            Self::Stale(stale) => write!(f, "{stale}"),
             Self::NotLoaded(why) => f.write_str(why),
             Self::Refused(error) => write!(f, "{error}"),
             Self::Store(error) => write!(f, "{error}"),
@@ -79,6 +83,12 @@ impl From<StoreError> for ChangeError {
 impl From<LooseMask> for ChangeError {
     fn from(mask: LooseMask) -> Self {
         Self::LooseMask(mask.0)
+    }
+}
+
+impl From<Stale> for ChangeError {
+    fn from(stale: Stale) -> Self {
+        Self::Stale(stale)
     }
 }
 

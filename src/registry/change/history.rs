@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{ChangeError, Edit};
-use crate::registry::Registry;
 use crate::registry::function::{Function, Origin};
+use crate::registry::{Expected, Registry};
 use crate::store::FunctionVersionRow;
 
 impl Registry {
@@ -42,8 +42,14 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// If there is no such function or version, or its code no longer loads or does not take the valves that are stored.
-    pub async fn restore(&self, id: &str, version_id: &str) -> Result<Arc<Function>, ChangeError> {
+    /// If there is no such function or version, the function is not as `expected`, or the version's code no longer
+    /// loads or does not take the valves that are stored.
+    pub async fn restore(
+        &self,
+        id: &str,
+        version_id: &str,
+        expected: &Expected,
+    ) -> Result<Arc<Function>, ChangeError> {
         let version = self.version(id, version_id).await?;
         let function = self.stored_function(id)?;
         let edit = Edit {
@@ -52,7 +58,7 @@ impl Registry {
             meta: function.record.meta.clone(),
             user_id: version.user_id,
         };
-        self.replace(id, edit, version.version_id).await
+        self.replace(id, edit, version.version_id, expected).await
     }
 
     /// Forgets a version that does not serve; whether there was one.

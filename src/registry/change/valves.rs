@@ -9,22 +9,32 @@ use serde_json::{Map, Value};
 use super::{ChangeError, ensure_loaded};
 use crate::registry::function::{Function, FunctionSettings, FunctionVersion, Origin, Valves};
 use crate::registry::loader::{CheckedValves, LoadError};
-use crate::registry::{Registry, State, rows, secrets};
+use crate::registry::{Expected, Registry, Revision, State, rows, secrets};
+
+/// Values that were stored.
+#[derive(Clone, Debug)]
+pub struct StoredValues {
+    /// The explicitly given fields without nulls. The mask of a secret that was sent back is a mask here.
+    pub shown: Value,
+    /// The state in which they leave their function, or the user's valves of it.
+    pub revision: Revision,
+}
 
 impl Registry {
-    /// Stores valves; what was stored is returned: the explicitly given fields without nulls. The mask of a secret,
-    /// sent back, keeps what is stored and stays a mask in what is returned.
+    /// Stores valves. The mask of a secret, sent back, keeps what is stored.
     ///
     /// # Errors
     ///
-    /// If there is no such function, it has no valves, or the values do not fit.
+    /// If there is no such function or it is not as `expected`, it has no valves, or the values do not fit.
     pub async fn set_valves(
         &self,
         id: &str,
         values: Map<String, Value>,
-    ) -> Result<Value, ChangeError> {
+        expected: &Expected,
+    ) -> Result<StoredValues, ChangeError> {
         loop {
             let checked_with = self.function(id)?;
+            self.ensure_as(expected, &checked_with)?;
             ensure_loaded(&checked_with)?;
             if checked_with.version.learnt.valves_spec.is_null() {
                 return Err(ChangeError::NoValves);
@@ -35,6 +45,7 @@ impl Registry {
             let stored = Bytes::from(checked.stored.to_string());
             let mut state = self.state.lock().await;
             let current = self.function(id)?;
+            self.ensure_as(expected, &current)?;
             // Values are for the code that they were checked with, masks for the values that they hid.
             if current.version.number == checked_with.version.number
                 && current.valves.version == checked_with.valves.version
@@ -46,7 +57,10 @@ impl Registry {
                 self.keep_valves(&mut state, &function).await?;
                 let function = self.keep(&mut state, function);
                 let spec = &function.version.learnt.valves_spec;
-                return Ok(secrets::echo(&checked.stored, &values, spec));
+                return Ok(StoredValues {
+                    shown: secrets::echo(&checked.stored, &values, spec),
+                    revision: self.revision(&function),
+                });
             }
         }
     }
@@ -84,7 +98,8 @@ impl Registry {
         } else {
             &learnt.valves_spec
         };
-        if !has_listed_options(known) {
+        // What a filter in Rust has is what this gateway has, not the one that stored it.
+        if !has_listed_options(known) && learnt.native.is_none() {
             return Ok(secrets::mask_spec(known));
         }
         let spec = self
@@ -104,17 +119,46 @@ impl Registry {
             .await
     }
 
-    /// Stores a user's valves; what was stored is returned, as [`Registry::set_valves`] does.
+    /// Stores a user's valves, as [`Registry::set_valves`] does.
     ///
     /// # Errors
     ///
-    /// If there is no such function, it is inactive or has no user valves, or the values do not fit.
+    /// If there is no such function, it is inactive or has no user valves, those of this user are not as `expected`, or
+    /// the values do not fit.
     pub async fn set_user_valves(
         &self,
         id: &str,
         user_id: &str,
         values: Map<String, Value>,
-    ) -> Result<Value, ChangeError> {
+        expected: &Expected,
+    ) -> Result<StoredValues, ChangeError> {
+        loop {
+            let checked_with = self.function_with_user_valves(id)?;
+            let known = checked_with.stored_user_valves(user_id);
+            let unmasked = without_nulls(secrets::unmask(values.clone(), &known)?);
+            let checked = self.check(&checked_with, &unmasked, true).await?;
+            let mut state = self.state.lock().await;
+            let current = self.function_with_user_valves(id)?;
+            expected.check(|| Some(self.user_valves_revision(&current, user_id)))?;
+            // Values are for the code that they were checked with, masks for the values that they hid.
+            if current.version.number == checked_with.version.number
+                && current.stored_user_valves(user_id) == known
+            {
+                let stored = checked.stored.to_string();
+                let function = self
+                    .keep_user_valves(&mut state, &current, user_id, stored)
+                    .await?;
+                let spec = &function.version.learnt.user_valves_spec;
+                return Ok(StoredValues {
+                    shown: secrets::echo(&checked.stored, &values, spec),
+                    revision: self.user_valves_revision(&function, user_id),
+                });
+            }
+        }
+    }
+
+    /// An active function that has user valves.
+    fn function_with_user_valves(&self, id: &str) -> Result<Arc<Function>, ChangeError> {
         let function = self.function(id)?;
         if !function.is_active {
             return Err(ChangeError::Inactive);
@@ -122,21 +166,27 @@ impl Registry {
         if !function.version.learnt.has_user_valves {
             return Err(ChangeError::NoValves);
         }
-        let known = function.stored_user_valves(user_id);
-        let unmasked = without_nulls(secrets::unmask(values.clone(), &known)?);
-        let checked = self.check(&function, &unmasked, true).await?;
-        let stored = checked.stored.to_string();
-        let mut state = self.state.lock().await;
-        let mut function = Function::clone(&*self.function(id)?);
+        Ok(function)
+    }
+
+    async fn keep_user_valves(
+        &self,
+        state: &mut State,
+        function: &Function,
+        user_id: &str,
+        stored: String,
+    ) -> Result<Arc<Function>, ChangeError> {
+        let id = function.id.as_str().to_owned();
         self.store
-            .set_user_valves(id.to_owned(), user_id.to_owned(), stored.clone())
+            .set_user_valves(id, user_id.to_owned(), stored.clone())
             .await?;
         let mut by_user = HashMap::clone(&function.user_valves);
         by_user.insert(user_id.to_owned(), stored.into());
-        function.user_valves = Arc::new(by_user);
-        let function = self.keep(&mut state, function);
-        let spec = &function.version.learnt.user_valves_spec;
-        Ok(secrets::echo(&checked.stored, &values, spec))
+        let function = Function {
+            user_valves: Arc::new(by_user),
+            ..Function::clone(function)
+        };
+        Ok(self.keep(state, function))
     }
 
     /// The order of a new version under the valves that are stored.

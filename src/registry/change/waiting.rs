@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{ChangeError, complete_meta};
 use crate::registry::function::{Function, FunctionId, FunctionVersion, Record};
 use crate::registry::loader::{Candidate, LoadError, LoadFault};
-use crate::registry::{Registry, guess, rows};
+use crate::registry::{Expected, Registry, guess, rows};
 use crate::store::ids;
 
 impl Registry {
@@ -38,6 +38,7 @@ impl Registry {
     pub(super) async fn load_and_activate(
         &self,
         mut known: Arc<Function>,
+        expected: &Expected,
     ) -> Result<Arc<Function>, ChangeError> {
         loop {
             let version = Arc::new(self.try_out(&known.id, &known.version.source).await?);
@@ -47,6 +48,7 @@ impl Registry {
                 .await?;
             let mut state = self.state.lock().await;
             let current = self.stored_function(known.id.as_str())?;
+            self.ensure_as(expected, &current)?;
             let is_known = current.version.number == known.version.number
                 && current.valves.version == valves.version;
             if !is_known {

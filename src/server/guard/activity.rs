@@ -1,17 +1,25 @@
 //! What a connection's socket and its requests know of each other.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
+
+use crate::server::pressure::Place;
 
 /// Shared by the [`Guard`](super::Guard) of one connection and the answers on it, all on one
 /// thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Activity {
     in_flight: Cell<usize>,
     started: Cell<u64>,
     flushes: Cell<u64>,
     is_blocked: Cell<bool>,
+    /// What hyper was given and the socket has not taken. Framing makes it a little less than it is.
+    held_bytes: Cell<u64>,
+    place: Place,
+    /// Who waits for the next request to begin.
+    next: RefCell<Option<Waker>>,
     /// The reader, while it hides the end of the input from hyper.
     reader: RefCell<Option<Waker>>,
     /// Answers that wait for what they wrote to leave.
@@ -19,12 +27,42 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
+    /// A connection that nothing has happened on, with its place among the readers.
+    pub(crate) fn new(place: Place) -> Self {
+        Self {
+            in_flight: Cell::default(),
+            started: Cell::default(),
+            flushes: Cell::default(),
+            is_blocked: Cell::default(),
+            held_bytes: Cell::default(),
+            place,
+            next: RefCell::default(),
+            reader: RefCell::default(),
+            flush_waiters: RefCell::default(),
+        }
+    }
+
     /// Counts a request until the ticket is dropped, which is when its answer has ended.
     #[must_use]
     pub(crate) fn begin(self: &Rc<Self>) -> Ticket {
         self.in_flight.set(self.in_flight.get() + 1);
         self.started.set(self.started.get() + 1);
+        if let Some(waiter) = self.next.borrow_mut().take() {
+            waiter.wake();
+        }
         Ticket(Rc::clone(self))
+    }
+
+    /// Waits until a request has begun after the first `started`. Cancel safe; one may wait at a time.
+    pub(crate) async fn begun_after(&self, started: u64) {
+        poll_fn(|cx| {
+            if self.started.get() > started {
+                return Poll::Ready(());
+            }
+            *self.next.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// How many requests have not ended.
@@ -34,7 +72,7 @@ impl Activity {
     }
 
     /// How many requests have begun.
-    pub(super) fn started(&self) -> u64 {
+    pub(crate) fn started(&self) -> u64 {
         self.started.get()
     }
 
@@ -50,14 +88,25 @@ impl Activity {
         }
     }
 
-    /// The socket takes no bytes now.
-    pub(super) fn note_blocked(&self) {
+    /// The socket takes no bytes now. Whether the connection is to end for it, since memory is needed.
+    pub(super) fn note_blocked(&self, context: &Context<'_>) -> bool {
         self.is_blocked.set(true);
+        self.place.stands_still(self.held_bytes.get());
+        self.place.is_let_go(context)
+    }
+
+    /// The socket has taken so many bytes.
+    pub(super) fn note_written(&self, bytes: usize) {
+        let held = self.held_bytes.get().saturating_sub(bytes as u64);
+        self.held_bytes.set(held);
+        self.place.moves();
     }
 
     /// Everything that hyper had written has left.
     pub(super) fn note_flushed(&self) {
         self.is_blocked.set(false);
+        self.held_bytes.set(0);
+        self.place.moves();
         self.flushes.set(self.flushes.get() + 1);
         for waiter in self.flush_waiters.borrow_mut().drain(..) {
             waiter.wake();
@@ -70,6 +119,12 @@ impl Activity {
 pub(crate) struct Ticket(Rc<Activity>);
 
 impl Ticket {
+    /// hyper has been given so many bytes of an answer.
+    pub(crate) fn note_given(&self, bytes: usize) {
+        let held = &self.0.held_bytes;
+        held.set(held.get() + bytes as u64);
+    }
+
     /// How often the connection has been flushed, to be given to [`Ticket::is_flushed_since`].
     #[must_use]
     pub(crate) fn flushes(&self) -> u64 {

@@ -4,8 +4,13 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
+use crate::server::pressure::Readers;
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n";
+
+impl Socket for DuplexStream {
+    fn reset_on_close(&self) {}
+}
 
 struct Fixture {
     guard: Guard<DuplexStream>,
@@ -15,7 +20,7 @@ struct Fixture {
 
 fn fixture(half_close: HalfClose) -> Fixture {
     let (client, server) = duplex(1024);
-    let activity = Rc::new(Activity::default());
+    let activity = Rc::new(Activity::new(Readers::default().enter()));
     let limits = Rc::new(Limits::default());
     let guard = Guard::new(server, Rc::clone(&activity), limits, half_close);
     Fixture {

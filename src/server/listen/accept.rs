@@ -166,7 +166,8 @@ impl Acceptor {
         Ok(Self { listener, dealer })
     }
 
-    /// Accepts until the first signal, then what has queued up until now, and closes the listener.
+    /// Accepts until the first signal, then what has queued up until now, and closes the listener. What has queued up
+    /// for a process that took the listener over is its.
     pub(super) async fn run(mut self, shutdown: &Shutdown) {
         tokio::select! {
             biased;
@@ -177,7 +178,12 @@ impl Acceptor {
             listener,
             mut dealer,
         } = self;
-        accept_queued(listener, &mut dealer);
+        if shutdown.is_listener_kept() {
+            drop(listener);
+        } else {
+            accept_queued(listener, &mut dealer);
+        }
+        shutdown.note_closed();
         dealer.finish().await;
     }
 

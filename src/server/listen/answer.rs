@@ -66,6 +66,12 @@ impl Source {
         self.ticket.borrow().as_ref().map_or(0, Ticket::flushes)
     }
 
+    fn note_given(&self, bytes: usize) {
+        if let Some(ticket) = &*self.ticket.borrow() {
+            ticket.note_given(bytes);
+        }
+    }
+
     fn is_blocked(&self, waiter: &Waker) -> bool {
         let ticket = self.ticket.borrow();
         ticket
@@ -197,6 +203,7 @@ impl http_body::Body for Answer {
             this.source.given_at.set(Some(Instant::now()));
         }
         this.is_given = true;
+        this.source.note_given(piece.len());
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

@@ -1,20 +1,21 @@
 //! One connection, from its arrival in a thread to its end.
 
 use std::convert::Infallible;
+use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::TcpStream;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper_util::server::conn::auto;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinSet, spawn_local, yield_now};
 use tokio::time::timeout;
@@ -22,8 +23,9 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use crate::server::drain::Shutdown;
-use crate::server::guard::{Activity, Guard, HalfClose, Limits, Ticket};
+use crate::server::guard::{Activity, Guard, HalfClose, Limits, Socket, Ticket};
 use crate::server::head::HEAD_LIMIT_BYTES;
+use crate::server::pressure::Readers;
 
 use super::accept::{Arrival, to_tokio};
 use super::answer::{self, Answer};
@@ -31,6 +33,8 @@ use super::{Handler, Peer, Settings};
 
 /// What hyper may keep of one stream in memory, each way.
 const BUFFER_LIMIT_BYTES: usize = HEAD_LIMIT_BYTES;
+/// What a client that knows of HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const STREAM_LIMIT: u32 = 256;
 /// Streams that were reset and whose end hyper has not seen; more is a flood (CVE-2023-44487).
 const RESET_LIMIT: usize = 32;
@@ -38,15 +42,29 @@ const RESET_LIMIT: usize = 32;
 const LOCAL_RESET_LIMIT: usize = 256;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_LIMIT: Duration = Duration::from_secs(20);
+/// How long the next request of a connection is waited for after another process took over.
+const NEXT_REQUEST: Duration = Duration::from_secs(2);
 
 /// What the connections of one thread have in common.
 pub(super) struct Connections<H> {
     handler: Rc<H>,
-    http: Builder<LocalExecutor>,
+    http1: http1::Builder,
+    http2: auto::Builder<LocalExecutor>,
+    any: auto::Builder<LocalExecutor>,
     tls: Option<TlsAcceptor>,
     limits: Rc<Limits>,
     half_close: HalfClose,
+    readers: Readers,
     shutdown: Shutdown,
+}
+
+/// Which version of HTTP a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    Http1,
+    Http2,
+    /// What it sends will show it.
+    Either,
 }
 
 /// Runs the streams of HTTP/2 connections. They end when their connection is dropped, so the
@@ -73,10 +91,13 @@ impl<H: Handler> Connections<H> {
     pub(super) fn new(handler: H, settings: &Settings, shutdown: Shutdown) -> Self {
         Self {
             handler: Rc::new(handler),
-            http: http_builder(),
+            http1: http1_builder(),
+            http2: any_builder().http2_only(),
+            any: any_builder(),
             tls: settings.tls.clone().map(TlsAcceptor::from),
             limits: Rc::new(settings.limits),
             half_close: settings.half_close,
+            readers: settings.pressure.readers().clone(),
             shutdown,
         }
     }
@@ -110,29 +131,87 @@ impl<H: Handler> Connections<H> {
     async fn serve_stream(&self, stream: TcpStream, peer: Peer) -> io::Result<()> {
         let stream = to_tokio(stream)?;
         let Some(acceptor) = &self.tls else {
-            return self.serve_http(stream, peer).await;
+            let spoken = self.first_spoken(&stream).await?;
+            return self.serve_http(stream, peer, spoken).await;
         };
+        // Apart, or connections in the clear would have the size of encrypted ones.
+        Box::pin(self.serve_tls(acceptor, stream, peer)).await
+    }
+
+    async fn serve_tls(
+        &self,
+        acceptor: &TlsAcceptor,
+        stream: tokio::net::TcpStream,
+        peer: Peer,
+    ) -> io::Result<()> {
         let stream = tokio::select! {
             stream = timeout(self.limits.head, acceptor.accept(stream)) => stream,
             () = self.shutdown.cut() => return Err(cut_off()),
         };
-        self.serve_http(stream.map_err(io::Error::other)??, peer)
-            .await
+        let stream = stream.map_err(io::Error::other)??;
+        let spoken = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Spoken::Http2,
+            Some(b"http/1.1") => Spoken::Http1,
+            _ => Spoken::Either,
+        };
+        self.serve_http(stream, peer, spoken).await
     }
 
-    async fn serve_http<S>(&self, stream: S, peer: Peer) -> io::Result<()>
+    /// What the first bytes say, which are left where they are. A connection on which nothing has come yet has no buffers.
+    async fn first_spoken(&self, stream: &tokio::net::TcpStream) -> io::Result<Spoken> {
+        let mut first = [0; PREFACE.len()];
+        tokio::select! {
+            peeked = timeout(self.limits.idle, stream.peek(&mut first)) => {
+                let count = peeked??;
+                let is_http1 = first[..count] != PREFACE[..count];
+                Ok(if is_http1 { Spoken::Http1 } else { Spoken::Either })
+            }
+            () = self.shutdown.draining() => Ok(Spoken::Either),
+        }
+    }
+
+    async fn serve_http<S>(&self, stream: S, peer: Peer, spoken: Spoken) -> io::Result<()>
     where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
+        S: Socket + 'static,
     {
-        let activity = Rc::new(Activity::default());
+        let activity = Rc::new(Activity::new(self.readers.enter()));
+        let requests = Rc::clone(&activity);
         let limits = Rc::clone(&self.limits);
         let guard = Guard::new(stream, Rc::clone(&activity), limits, self.half_close);
         let write_limit = self.limits.write;
         let service = service_fn(move |request| {
             let (handler, ticket) = (Rc::clone(&self.handler), activity.begin());
-            respond(handler, request, peer, ticket, write_limit)
+            let is_last = self.shutdown.is_handed_over();
+            respond(handler, request, peer, ticket, write_limit, is_last)
         });
-        let connection = self.http.serve_connection(TokioIo::new(guard), service);
+        let io = TokioIo::new(guard);
+        let builder = match spoken {
+            // To find the version out would cost a connection a second buffer, which it then keeps.
+            Spoken::Http1 => {
+                let connection = self.http1.serve_connection(io, service);
+                return self
+                    .drive(connection, &requests, |it| it.graceful_shutdown())
+                    .await;
+            }
+            Spoken::Http2 => &self.http2,
+            Spoken::Either => &self.any,
+        };
+        // Apart, or connections of HTTP/1 would have the size of those of HTTP/2.
+        let connection = builder.serve_connection(io, service);
+        Box::pin(self.drive(connection, &requests, |it| it.graceful_shutdown())).await
+    }
+
+    /// Runs a connection to its end, which `end_soon` brings about after the requests that it has.
+    async fn drive<C, E>(
+        &self,
+        connection: C,
+        requests: &Activity,
+        end_soon: impl Fn(Pin<&mut C>),
+    ) -> io::Result<()>
+    where
+        C: Future<Output = Result<(), E>>,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
         let mut connection = pin!(connection);
         // The cut comes after the first signal, so until then one thing is watched, not two.
         tokio::select! {
@@ -146,11 +225,33 @@ impl<H: Handler> Connections<H> {
             // One turn of the reactor: a request that has arrived is seen before it is too late.
             () = yield_now() => {}
         }
-        connection.as_mut().graceful_shutdown();
+        if self.shutdown.is_handed_over() {
+            tokio::select! {
+                biased;
+                served = &mut connection => return served.map_err(io::Error::other),
+                () = self.last_request(requests) => {}
+                () = self.shutdown.cut() => return Err(cut_off()),
+            }
+        }
+        end_soon(connection.as_mut());
         tokio::select! {
             served = connection => served.map_err(io::Error::other),
             () = self.shutdown.cut() => Err(cut_off()),
         }
+    }
+
+    /// Waits for the request that may be on its way: who has just connected, or has just had an answer, cannot know
+    /// that another process took over.
+    async fn last_request(&self, requests: &Activity) {
+        if requests.in_flight() > 0 {
+            return;
+        }
+        let limit = match requests.started() {
+            0 => self.limits.head,
+            _ => NEXT_REQUEST,
+        };
+        // The connection is closed after it, whether a request came or not.
+        let _ = timeout(limit, requests.begun_after(requests.started())).await;
     }
 }
 
@@ -164,17 +265,35 @@ async fn respond<H: Handler>(
     peer: Peer,
     ticket: Ticket,
     write_limit: Duration,
+    is_last: bool,
 ) -> Result<Response<Answer>, Infallible> {
     let version = request.version();
-    let response = match answer::refuse(&request) {
+    let mut response = match answer::refuse(&request) {
         Some(refusal) => refusal,
-        None => answer::catch_panic(handler.handle(request, peer)).await,
+        // hyper keeps room for this whole function as long as the connection lives, and most streams are idle.
+        None => Box::pin(answer::catch_panic(handler.handle(request, peer))).await,
     };
+    // HTTP/2 has a frame for it.
+    if is_last && version < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     Ok(response.map(|body| Answer::new(body, version, ticket, write_limit)))
 }
 
-fn http_builder() -> Builder<LocalExecutor> {
-    let mut builder = Builder::new(LocalExecutor);
+/// HTTP/1 alone, set up as [`any_builder`] sets it up.
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .header_read_timeout(None)
+        .half_close(false)
+        .max_buf_size(BUFFER_LIMIT_BYTES);
+    builder
+}
+
+/// HTTP/1 and HTTP/2, by what the client's first bytes are.
+fn any_builder() -> auto::Builder<LocalExecutor> {
+    let mut builder = auto::Builder::new(LocalExecutor);
     builder
         .http1()
         // Time limits are the guard's business: one timer for all.

@@ -127,6 +127,7 @@ fn settings() -> Settings {
         connections_per_address: 0,
         trusted_proxies: Networks::default(),
         half_close: HalfClose::Leave,
+        pressure: Pressure::default(),
         drain: Duration::from_secs(60),
     }
 }

@@ -9,6 +9,9 @@ use super::{Span, strings};
 /// Up to this many keys, comparing all pairs is faster than sorting.
 const PAIRWISE_LIMIT: usize = 16;
 
+/// How `serde_json` begins the keys by which it hands numbers and unread values through its own data model.
+const RESERVED: &str = "$serde_json::private::";
+
 /// A key without its quotes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key {
@@ -36,6 +39,13 @@ impl Key {
             return self.text(bytes) == text;
         }
         self.raw(bytes) == text.as_bytes()
+    }
+
+    /// Whether a reader of ours takes the key for a mark of its own: it would make another value of the object.
+    pub(super) fn is_reserved(&self, bytes: &[u8]) -> bool {
+        // Nearly all keys are told by their first byte.
+        let may_be = matches!(self.raw(bytes).first(), Some(b'$' | b'\\'));
+        may_be && self.text(bytes).starts_with(RESERVED)
     }
 
     // The order of UTF-8 bytes is the order of the characters, so both ways of comparing agree.

@@ -146,7 +146,11 @@ impl<'a> Scanner<'a> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected());
         }
+        let start = self.at;
         let key = self.string()?;
+        if key.is_reserved(self.bytes) {
+            return Err(self.invalid_at(start, Reason::ReservedKey));
+        }
         self.skip_whitespace();
         if self.peek() != Some(b':') {
             return Err(self.unexpected());

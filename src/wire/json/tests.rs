@@ -43,7 +43,7 @@ fn valid_values_pass() {
 
 #[test]
 fn each_fault_is_told_with_its_offset() {
-    let cases: [(&[u8], usize, Reason); 44] = [
+    let cases: [(&[u8], usize, Reason); 46] = [
         (b"", 0, Reason::Empty),
         (b" \n", 0, Reason::Empty),
         (b"\xEF\xBB\xBF{}", 0, Reason::ByteOrderMark),
@@ -84,6 +84,16 @@ fn each_fault_is_told_with_its_offset() {
         (b"\"\\ud83d\"", 1, Reason::LoneSurrogate),
         (b"\"\\ud83d\\u0041\"", 1, Reason::LoneSurrogate),
         (b"\"x\\ude80\"", 2, Reason::LoneSurrogate),
+        (
+            b"{\"a\":{\"$serde_json::private::Number\":\"x\"}}",
+            6,
+            Reason::ReservedKey,
+        ),
+        (
+            b"{\"\\u0024serde_json::private::RawValue\":\"1\"}",
+            1,
+            Reason::ReservedKey,
+        ),
         (b"{} x", 3, Reason::TrailingData),
         (b"{}{}", 2, Reason::TrailingData),
         (b"{\"a\":1,\"b\":2,\"a\":3}", 13, Reason::DuplicateKey),

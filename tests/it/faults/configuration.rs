@@ -4,13 +4,17 @@ use std::fs;
 use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::PATIENCE;
 use crate::faults::rig::Rig;
 use crate::support::{
-    FakeUpstream, TestGateway, answer_of, eventually, source, source_with, streamed_chat,
+    FakeUpstream, TestGateway, answer_of, eventually, source, source_with, streamed_chat, within,
 };
+
+/// Where the gateway says how it is.
+const STATUS: &str = "/api/v1/status";
 
 /// Every so manieth byte is damaged. The catalogue asks for every one.
 const STEP: usize = 37;
@@ -51,6 +55,55 @@ async fn g01_a_damaged_configuration_changes_nothing_and_is_named() {
     reload(&rig.gateway);
     rig.chat().await.expect(200);
     rig.ends_unharmed("g01").await;
+}
+
+#[tokio::test]
+async fn g01_the_status_names_the_mistakes_of_the_last_reload_to_administrators() {
+    let gateway = TestGateway::setup().start().await;
+    let status = async || gateway.admin().get(STATUS).await.expect(200).json();
+    assert_eq!(status().await["reload"]["state"], "none");
+    let path = configuration_of(&gateway);
+    let good = fs::read(&path).unwrap();
+    let bad = [b"no_such_setting = 1\n", &good[..]].concat();
+    fs::write(&path, bad).unwrap();
+    reload(&gateway);
+    let has_failed = async || {
+        let status = status().await;
+        (status["reload"]["state"] == "failed").then_some(status)
+    };
+    let failed = eventually(PATIENCE, "the failed reload to be shown", has_failed).await;
+    let mistakes = failed["reload"]["mistakes"].to_string();
+    assert!(mistakes.contains("no_such_setting"), "{mistakes}");
+    gateway.user().get(STATUS).await.expect(401);
+    gateway.stranger().get(STATUS).await.expect(401);
+    fs::write(&path, &good).unwrap();
+    reload(&gateway);
+    let is_mended = async || (status().await["reload"]["state"] == "ok").then_some(());
+    eventually(PATIENCE, "the reload that works to be shown", is_mended).await;
+}
+
+#[tokio::test]
+async fn a_table_for_a_function_that_is_not_there_is_named_at_start_and_by_check() {
+    let setup = TestGateway::setup()
+        .python()
+        .function("calm", &source("calm"));
+    let tables = "[function.calmn]\non_error = \"open\"\n[function.stored]\nactive = true\n";
+    let gateway = setup.tables(tables).start().await;
+    gateway.logged("did you mean `calm`?").await;
+    assert!(gateway.log().contains("`[function.stored]`"));
+    gateway
+        .management()
+        .create("stored", &source("calm"))
+        .await
+        .expect(200);
+    let mut check = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
+    let check = check
+        .args(["check", "--config"])
+        .arg(configuration_of(&gateway));
+    let output = within(PATIENCE, "the check", check.output()).await.unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(said.contains("did you mean `calm`?"), "{said}");
+    assert!(!said.contains("[function.stored]"), "{said}");
 }
 
 #[tokio::test]

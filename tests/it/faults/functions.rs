@@ -1,9 +1,17 @@
 //! P: what functions do to a request, as far as no process has to be confined for it.
 
+mod deaths;
+mod generators;
+mod loops;
+mod packages;
+mod protocol;
+mod raising;
+mod results;
+mod starts;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::faults::rig::Rig;
 use crate::support::{FakeUpstream, TestGateway, chat, streamed_chat};
@@ -68,98 +76,11 @@ fn table(id: &str, model: &str) -> String {
     )
 }
 
-fn looping(hook: &str) -> String {
-    format!(
-        "class Filter:\n    def {hook}(self, body=None, event=None):\n        while True:\n            pass\n"
-    )
-}
-
-#[tokio::test]
-async fn p04_endless_loops_end_at_the_limit_wherever_they_are() {
-    let pipe = "class Pipe:\n    def pipe(self, body):\n        while True:\n            pass\n";
-    let setup = TestGateway::setup()
-        .python()
-        .tables("[functions]\nload_seconds = 1\npipe_first_seconds = 1")
-        .tables(&table("of_inlet", "echo"))
-        .tables(&table("of_stream", "calm"))
-        .tables(&table("of_outlet", "danger"));
-    let setup = setup
-        .function("of_inlet", &looping("inlet"))
-        .function(
-            "of_stream",
-            "class Filter:\n    def stream(self, event):\n        while True:\n            pass\n",
-        )
-        .function("of_outlet", &looping("outlet"))
-        .function("of_pipe", pipe);
-    let rig = Rig::with(setup, FakeUpstream::echo().await).await;
-    let calls = [
-        ("inlet", chat("echo", "hi")),
-        ("stream", streamed_chat("calm", "hi")),
-        ("outlet", chat("danger", "hi")),
-        ("pipe", chat("of_pipe", "hi")),
-        ("pipe, streamed", streamed_chat("of_pipe", "hi")),
-    ];
-    for (place, body) in calls {
-        let began = Instant::now();
-        let answer = rig.gateway.user().chat(&body).await.expect(504);
-        assert_eq!(
-            answer.json()["error"]["code"],
-            "function_timeout",
-            "{place}"
-        );
-        let took = began.elapsed();
-        crate::support::say(&format!(
-            "faults: p04: {place} was answered after {took:?}, with a limit of {LIMIT:?}"
-        ));
-        assert!(took < ANSWERED_WITHIN, "{place}: {took:?}");
-    }
-    let loads = [
-        ("import", "while True:\n    pass\n"),
-        (
-            "constructor",
-            "class Filter:\n    def __init__(self):\n        while True:\n            pass\n",
-        ),
-    ];
-    for (place, code) in loads {
-        let began = Instant::now();
-        let answer = rig.gateway.management().create("of_load", code).await;
-        assert_eq!(answer.status, 400, "{place}: {}", answer.text());
-        assert!(began.elapsed() < ANSWERED_WITHIN, "{place}");
-    }
-    rig.leaves_nothing_but_processes("p04").await;
-}
-
-#[tokio::test]
-async fn p06_every_death_of_a_process_is_a_bad_gateway_and_the_next_call_is_served() {
-    let code = "import ctypes\nimport os\nimport signal\n\n\nclass Filter:\n    def inlet(self, body):\n        deed = body[\"messages\"][-1][\"content\"]\n        if deed == \"exit\":\n            os._exit(0)\n        if deed == \"abort\":\n            os.abort()\n        if deed == \"segfault\":\n            ctypes.string_at(0)\n        if deed == \"kill\":\n            os.kill(os.getpid(), signal.SIGKILL)\n        return body\n";
-    let setup = TestGateway::setup().python().function("mortal", code);
-    let setup = setup.tables(&table("mortal", "echo"));
-    let rig = Rig::with(setup, FakeUpstream::echo().await).await;
-    // Four are below what quarantines a function.
-    for deed in ["exit", "abort", "segfault", "kill"] {
-        let answer = rig.gateway.user().chat(&chat("echo", deed)).await;
-        assert!(
-            matches!(answer.status, 500 | 502),
-            "{deed}: {} {}",
-            answer.status,
-            answer.text()
-        );
-        if deed != "kill" {
-            assert_eq!(answer.json()["error"]["code"], "function_crashed", "{deed}");
-        }
-        rig.gateway
-            .user()
-            .chat(&chat("echo", "nothing"))
-            .await
-            .expect(200);
-    }
-    rig.leaves_nothing_but_processes("p06").await;
-}
-
 #[tokio::test]
 async fn p12_whatever_is_raised_is_an_error_of_that_request_alone() {
-    let code = "import asyncio\n\n\nclass Mute(Exception):\n    def __str__(self):\n        raise ValueError(\"no words\")\n\n\nRAISED = {\n    \"Exception\": Exception(\"x\"),\n    \"BaseException\": BaseException(\"x\"),\n    \"SystemExit\": SystemExit(3),\n    \"KeyboardInterrupt\": KeyboardInterrupt(),\n    \"GeneratorExit\": GeneratorExit(),\n    \"StopIteration\": StopIteration(),\n    \"StopAsyncIteration\": StopAsyncIteration(),\n    \"CancelledError\": asyncio.CancelledError(),\n    \"MemoryError\": MemoryError(),\n    \"RecursionError\": RecursionError(),\n    \"Mute\": Mute(),\n    \"ExceptionGroup\": ExceptionGroup(\"x\", [ValueError(\"y\")]),\n}\n\n\nclass Filter:\n    def inlet(self, body):\n        self.name = body[\"messages\"][-1][\"content\"]\n        if not self.name.startswith(\"stream \") and self.name in RAISED:\n            raise RAISED[self.name]\n        return body\n\n    def stream(self, event):\n        name = self.name.removeprefix(\"stream \")\n        if name in RAISED:\n            raise RAISED[name]\n        return event\n";
-    let setup = TestGateway::setup().python().function("raising", code);
+    let class = "class Filter:\n    def inlet(self, body):\n        self.name = body[\"messages\"][-1][\"content\"]\n        if not self.name.startswith(\"stream \"):\n            maybe_raise(self.name)\n        return body\n\n    def stream(self, event):\n        maybe_raise(self.name.removeprefix(\"stream \"))\n        return event\n";
+    let code = crate::support::source("raised") + class;
+    let setup = TestGateway::setup().python().function("raising", &code);
     let setup = setup.tables(&table("raising", "echo"));
     let rig = Rig::with(setup, FakeUpstream::echo().await).await;
     let names = [

@@ -84,6 +84,11 @@ impl Rig {
         now.saturating_sub(self.before.rss_kib)
     }
 
+    /// Lets nobody ask anew beside the fault; the streams go on.
+    pub(super) async fn stop_calling(&mut self) {
+        self.neighbours.stop_calling().await;
+    }
+
     /// No neighbour has noticed anything, and nothing is left of the fault.
     pub(super) async fn ends_unharmed(self, row: &str) {
         self.ends_unharmed_within(row, residue::SLACK_KIB).await;
@@ -120,11 +125,15 @@ impl Rig {
     }
 
     /// The same where the fault is about functions, whose processes come and go.
-    pub(super) async fn leaves_nothing_but_processes(mut self, row: &str) {
-        const WORKERS: usize = 8;
-        self.before.processes += WORKERS;
+    pub(super) async fn leaves_nothing_but_processes(self, row: &str) {
+        self.leaves_nothing_but_processes_of(row, 8).await;
+    }
+
+    /// The same with so many of them.
+    pub(super) async fn leaves_nothing_but_processes_of(mut self, row: &str, workers: usize) {
+        self.before.processes += workers;
         // Each has a socket and a channel or two.
-        self.before.descriptors += 4 * WORKERS;
+        self.before.descriptors += 4 * workers;
         self.before.files += 1;
         self.ends_unharmed(row).await;
     }

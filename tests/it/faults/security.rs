@@ -2,4 +2,5 @@
 
 mod callers;
 mod paths;
+mod rights;
 mod secrets;

@@ -45,6 +45,15 @@ pub(crate) struct Answer {
     pub(crate) is_whole: bool,
 }
 
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Nobody took the connection: nothing was asked.
+    Unsent,
+    /// The gateway ended before it had answered: what was asked may have been done, or not.
+    Unanswered,
+}
+
 /// An answer whose head has come. Dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct Events {
@@ -110,10 +119,35 @@ impl Client {
         self.open(method, path, body).await.collect().await
     }
 
+    /// Any request to a gateway that may end meanwhile.
+    pub(crate) async fn attempt(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Answer, Lost> {
+        let stream = TcpStream::connect(self.address).await;
+        let stream = stream.map_err(|_| Lost::Unsent)?;
+        let answer = self.open_on(stream, method, path, body).await;
+        let answer = answer.map_err(|_| Lost::Unanswered)?.collect().await;
+        answer.is_whole.then_some(answer).ok_or(Lost::Unanswered)
+    }
+
     /// Any request; the head of the answer has come.
     pub(crate) async fn open(&self, method: Method, path: &str, body: Bytes) -> Events {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let events = self.open_on(stream, method, path, body).await;
+        events.expect("the gateway answers")
+    }
+
+    async fn open_on(
+        &self,
+        stream: TcpStream,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> hyper::Result<Events> {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = Connection(tokio::spawn(async move { drop(connection.await) }));
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
@@ -123,15 +157,15 @@ impl Client {
         request.headers_mut().insert(header::HOST, host);
         let what = format!("the head of the answer to {path}");
         let response = within(PATIENCE, &what, sender.send_request(request)).await;
-        let (head, body) = response.expect("the gateway answers").into_parts();
-        Events {
+        let (head, body) = response?.into_parts();
+        Ok(Events {
             status: head.status.as_u16(),
             headers: head.headers,
             body,
             buffer: Vec::new(),
             is_broken: false,
             _connection: connection,
-        }
+        })
     }
 
     /// Sends a chat and does not wait for its answer. Dropping the socket is leaving.

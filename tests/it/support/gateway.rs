@@ -18,6 +18,8 @@ use super::python::{python, uv};
 use super::wait::within;
 use crate::PATIENCE;
 
+mod successor;
+
 /// The key of the administrator.
 pub(crate) const ADMIN_KEY: &str = "sk-admin-of-the-tests-0000000000000001";
 
@@ -51,6 +53,7 @@ pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
     log: Log,
     home: Arc<TempDir>,
+    environment: Vec<(String, String)>,
 }
 
 /// What a gateway is to be like.
@@ -64,6 +67,7 @@ pub(crate) struct Setup {
     python_settings: String,
     approved: Vec<String>,
     pass_env: Vec<String>,
+    wrapper: Vec<String>,
 }
 
 impl TestGateway {
@@ -81,6 +85,7 @@ impl TestGateway {
             python_settings: String::new(),
             approved: Vec::new(),
             pass_env: Vec::new(),
+            wrapper: Vec::new(),
         }
     }
 
@@ -158,11 +163,25 @@ impl TestGateway {
         let text = std::fs::read_to_string(&config).unwrap();
         assert!(text.contains(before), "`{before}` is not in {text}");
         std::fs::write(&config, text.replace(before, after)).unwrap();
-        self.signal(rustix::process::Signal::HUP);
-        self.logged(" reloaded ").await;
+        self.reload().await;
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
+    /// Has it read its configuration again, and waits until it has.
+    pub(crate) async fn reload(&self) {
+        let before = self.log.0.borrow().len();
+        self.signal(rustix::process::Signal::HUP);
+        let mut log = self.log.0.clone();
+        let found = log.wait_for(|log| log[before..].contains(" reloaded "));
+        within(PATIENCE, "a reload", found).await.unwrap();
+    }
+
+    /// Kills it, which leaves it no time for anything, and waits for its end.
+    pub(crate) async fn kill(&mut self) {
+        self.signal(rustix::process::Signal::KILL);
+        self.ended().await;
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let id = i32::try_from(self.process().0).unwrap();
         let id = rustix::process::Pid::from_raw(id).unwrap();
         rustix::process::kill_process(id, signal).unwrap();
@@ -173,6 +192,34 @@ impl TestGateway {
         within(PATIENCE, "the end of the gateway", self.child.wait())
             .await
             .unwrap()
+    }
+}
+
+impl TestGateway {
+    fn run(
+        mut command: Command,
+        port: u16,
+        home: &Arc<TempDir>,
+        environment: &[(String, String)],
+    ) -> Self {
+        // What functions write beside them is not to stay.
+        command.current_dir(home.path());
+        command
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)));
+        let (stderr, theirs) = std::io::pipe().unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(theirs);
+        let child = command.kill_on_drop(true).spawn().unwrap();
+        Self {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            log: Log::of(stderr),
+            home: Arc::clone(home),
+            environment: environment.to_vec(),
+        }
     }
 }
 
@@ -223,6 +270,12 @@ impl Setup {
         self
     }
 
+    /// The same on another interpreter.
+    pub(crate) fn interpreter(mut self, path: &Path) -> Self {
+        self.python = Some(path.to_owned());
+        self
+    }
+
     /// Lines of TOML for the table `python`.
     pub(crate) fn python_settings(mut self, lines: &str) -> Self {
         self.python_settings += &format!("{lines}\n");
@@ -244,7 +297,11 @@ impl Setup {
         self.environment(name, value)
     }
 
-    /// A file in the functions folder.
+    /// The folder of everything that belongs to it.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Lets functions read a folder.
     pub(crate) fn readable(self, folder: &Path) -> Self {
         self.python_settings(&format!("read_paths = [{folder:?}]"))
@@ -264,6 +321,17 @@ impl Setup {
     pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Runs it by another program, which must become it.
+    pub(crate) fn under<'a>(
+        mut self,
+        program: &str,
+        options: impl IntoIterator<Item = &'a &'a str>,
+    ) -> Self {
+        let options = options.into_iter().map(|&option| option.to_owned());
+        self.wrapper = [program.to_owned()].into_iter().chain(options).collect();
         self
     }
 
@@ -303,25 +371,14 @@ impl Setup {
         let port = free_port();
         let config = config_path(self.home.path(), port);
         std::fs::write(&config, self.text(port)).unwrap();
-        let mut command = Command::new(BINARY);
-        command.arg("serve").arg("--config").arg(&config);
-        // What functions write beside them is not to stay.
-        command.current_dir(self.home.path());
+        let mut words = self.wrapper.iter().map(String::as_str).chain([BINARY]);
+        let mut command = Command::new(words.next().unwrap_or(BINARY));
         command
-            .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let (stderr, theirs) = std::io::pipe().unwrap();
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(theirs);
-        let child = command.kill_on_drop(true).spawn().unwrap();
-        TestGateway {
-            child,
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
-            log: Log::of(stderr),
-            home: Arc::clone(&self.home),
-        }
+            .args(words)
+            .arg("serve")
+            .arg("--config")
+            .arg(&config);
+        TestGateway::run(command, port, &self.home, &self.environment)
     }
 
     fn python_table(&self, python: &Path) -> String {

@@ -12,8 +12,17 @@ pub(crate) struct Process(pub(crate) u32);
 impl Process {
     /// Memory in use, in KiB.
     pub(crate) fn rss_kib(self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The part of it that belongs to no file.
+    pub(crate) fn anonymous_kib(self) -> u64 {
+        self.status_kib("RssAnon:")
+    }
+
+    fn status_kib(self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(name));
         let line = line.expect("a running process has memory");
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
@@ -39,6 +48,17 @@ impl Process {
             .take(2)
             .map(|text| text.parse::<u64>().unwrap());
         ticks.sum()
+    }
+
+    /// Its name, empty if it is gone.
+    pub(crate) fn name(self) -> String {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.0));
+        name.unwrap_or_default().trim().to_owned()
+    }
+
+    /// Whether it is number 1 of a worker's process numbers.
+    pub(crate) fn is_guard(self) -> bool {
+        self.name() == "sluicegate-init"
     }
 
     /// Its command line.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import inspect
@@ -27,6 +28,9 @@ SLOW_SECONDS = 0.002
 
 #: How long a burst of calls may go on before what the thread has used is looked at again.
 BURST_SECONDS = 0.000_2
+
+#: How long a cancelled piece on a thread may take to end before the gateway is told that it goes on.
+PIECE_SECONDS = 0.5
 
 #: Parameters that are filled only where the function has a `Valves` class.
 VALVES_NAMES = {"valves", "__valves__"}
@@ -235,8 +239,21 @@ async def unless_left_running(piece: Future[Any]) -> Any:
     try:
         return await asyncio.wrap_future(piece)
     except asyncio.CancelledError as error:
+        if piece.running():
+            await ended_or_late(piece)
         vars(error)["left_running"] = piece.running()
         raise
+
+
+async def ended_or_late(piece: Future[Any]) -> None:
+    """Waits for a piece that cannot be cancelled to end by itself, for a moment; further cancellations change nothing."""
+    deadline = perf_counter() + PIECE_SECONDS
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    piece.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
+    while not ended.is_set() and (left := deadline - perf_counter()) > 0:
+        with contextlib.suppress(asyncio.CancelledError, asyncio.TimeoutError):
+            await asyncio.wait_for(ended.wait(), left)
 
 
 class SyncSteps:
@@ -258,15 +275,36 @@ class SyncSteps:
         self._pending = self._lane.submit(self._context(), step)
         return await unless_left_running(self._pending)
 
-    def run_last(self, step: Callable[[], Any]) -> None:
-        """Runs a piece whose result nobody waits for, once those before it are done, also if they were cancelled."""
+    async def run_last(self, step: Callable[[], Any]) -> None:
+        """Runs a piece whose result nobody waits for, once those before it are done, also if they were cancelled.
+
+        One that does not end soon is as a call that cannot be cancelled: code may wait for ever as it is closed.
+        """
         if not self._lane.moved:
             step()
-        elif self._pending is None or self._pending.done():
-            self._lane.submit(self._context(), step)
+            return
+        if self._pending is None or self._pending.done():
+            last = self._lane.submit(self._context(), step)
         else:
-            context = self._context()
-            self._pending.add_done_callback(lambda _: context.run(step))
+            last = self._after_pending(step)
+        await ended_or_late(last)
+        if not last.done():
+            error = asyncio.CancelledError()
+            vars(error)["left_running"] = True
+            raise error
+
+    def _after_pending(self, step: Callable[[], Any]) -> Future[Any]:
+        context, last = self._context(), Future[Any]()
+
+        def run(_: Future[Any]) -> None:
+            try:
+                context.run(step)
+            finally:
+                last.set_result(None)
+
+        if self._pending is not None:
+            self._pending.add_done_callback(run)
+        return last
 
     def _context(self) -> contextvars.Context:
         # The task is inside its own context variables, which a thread cannot enter as well.
@@ -366,8 +404,15 @@ class BodyInvocation(Invocation):
             self.link.send(core.REPLY, self.call.id, {"body": body, "metadata": request.metadata})
         except (TypeError, ValueError, RecursionError):
             # Functions also keep things in the metadata that are no JSON. In the body that is an error.
-            travelling = request.travelling_metadata()
-            self.link.send(core.REPLY, self.call.id, {"body": body, "metadata": travelling})
+            self._reply_without(request.travelling_metadata(), body)
+
+    def _reply_without(self, metadata: dict[str, Any], body: dict[str, Any]) -> None:
+        try:
+            self.link.send(core.REPLY, self.call.id, {"body": body, "metadata": metadata})
+        except (TypeError, ValueError) as error:
+            slot = self.call.slot
+            text = f"{slot.function.kind} {slot.function_id}: {self.plan.name} returned no JSON: {error}"
+            raise WrongReturn(text) from error
 
 
 class StreamInvocation(Invocation):

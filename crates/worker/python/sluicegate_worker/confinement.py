@@ -6,6 +6,8 @@ The payload of a `Confine` frame, the first that a worker gets:
 - `data`: a folder that outlives the worker, or null; `protected`: paths that stay closed; `readable`, `writable`:
   further paths that may be read, or read and written
 - `subprocesses`, `network`: booleans; `uid`: the user to become, or null
+- `egress`: whether the network is an empty one, out of which only a proxy of the gateway's leads. The proxy's listener
+  is opened here and handed to the gateway before the answer
 
 The answer: `{"protections": [{"name", "in_force", "detail"}, …]}`.
 """
@@ -18,10 +20,12 @@ import functools
 import os
 import resource
 import site
+import socket
 import stat
 import sys
 import sysconfig
 import tempfile
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import sluicegate_core as core
@@ -66,10 +70,30 @@ MAX_THREADS = 1024
 #: Where `multiprocessing` keeps its locks, which only those need that may have processes.
 SHARED_MEMORY = "/dev/shm"
 
+#: Where the gateway's proxy listens in a network that has nothing else, and the variables that lead programs there.
+PROXY = ("127.0.0.1", 3128)
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+NO_PROXY_VARIABLES = ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY")
+
 NO_PROGRAMS = "this function may not start programs; hint: set `subprocesses = true` for it in the configuration"
 
 
-def confine(directory: str, orders: dict[str, Any]) -> list[dict[str, Any]]:
+@dataclass
+class Means:
+    """What a worker was born with: a socket over which it can hand something to the gateway, and its own numbers."""
+
+    handover: int | None = None
+    #: What came of having process numbers of its own, if that was asked for.
+    processes: tuple[bool, str] | None = None
+
+    def close(self) -> None:
+        """Lets go of the socket, which no function is to have."""
+        if self.handover is not None:
+            os.close(self.handover)
+            self.handover = None
+
+
+def confine(directory: str, orders: dict[str, Any], means: Means) -> list[dict[str, Any]]:
     """Carries a `Confine` frame out; tells which protections are in force."""
     data = orders.get("data")
     uid = orders.get("uid")
@@ -83,6 +107,7 @@ def confine(directory: str, orders: dict[str, Any]) -> list[dict[str, Any]]:
         folders.append(SHARED_MEMORY)
     else:
         explain_refusals()
+    network = leave_network(means) if orders.get("egress") else None
     told = core.confine(
         {
             "read": [*readable_paths(), *orders.get("readable", ())],
@@ -93,11 +118,28 @@ def confine(directory: str, orders: dict[str, Any]) -> list[dict[str, Any]]:
             "network": orders["network"],
         }
     )
+    told += [(name, *outcome) for name, outcome in (("processes", means.processes), ("hosts", network)) if outcome]
     protections = [{"name": name, "in_force": in_force, "detail": detail} for name, in_force, detail in told]
     if closed is not None:
         detail = f"`{closed}` is closed to other users; hint: `chmod o+x` it, or start the gateway as another user"
         protections.append({"name": "own user", "in_force": False, "detail": detail})
     return protections
+
+
+def leave_network(means: Means) -> tuple[bool, str]:
+    """Moves into an empty network and hands the gateway a listener there; tells whether that could be done, and how."""
+    if means.handover is None:
+        return False, "the gateway offers no way out"
+    try:
+        core.separate_network()
+        with socket.create_server(PROXY) as listener, socket.socket(fileno=os.dup(means.handover)) as gateway:
+            socket.send_fds(gateway, [b"listener"], [listener.fileno()])
+    except OSError as error:
+        return False, f"network namespace: {error.strerror}"
+    for name in NO_PROXY_VARIABLES:
+        os.environ.pop(name, None)
+    os.environ.update(dict.fromkeys(PROXY_VARIABLES, "http://{}:{}".format(*PROXY)))
+    return True, "network namespace, proxy"
 
 
 def settle_in(directory: str, data: str | None, uid: int | None) -> list[str]:

@@ -20,15 +20,17 @@ class Link:
         self._flush_planned = False
         self._waiting_for_room = False
 
-    def send(self, kind: int, id: int, payload: object, flags: int = 0) -> None:
-        """Sends a frame with `payload` as JSON; raises if that cannot be said in JSON."""
-        self.core.send(kind, id, flags, 0, payload)
+    def send(self, kind: int, id: int, payload: object, flags: int = 0) -> int:
+        """Sends a frame with `payload` as JSON, and gives its length; raises if that cannot be said in JSON."""
+        length = self.core.send(kind, id, flags, 0, payload)
         self._plan_flush()
+        return length
 
-    def send_raw(self, kind: int, id: int, payload: str | bytes, flags: int = 0) -> None:
-        """Sends a frame with these very bytes, or this text as UTF-8."""
-        self.core.send_raw(kind, id, flags, 0, payload)
+    def send_raw(self, kind: int, id: int, payload: str | bytes, flags: int = 0) -> int:
+        """Sends a frame with these very bytes, or this text as UTF-8, and gives its length."""
+        length = self.core.send_raw(kind, id, flags, 0, payload)
         self._plan_flush()
+        return length
 
     def hold(self) -> None:
         """Collects what is sent until `flush` is called, which the caller promises to do."""

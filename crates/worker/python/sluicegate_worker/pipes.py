@@ -37,9 +37,9 @@ class PipeCall:
         self._credit: int = core.INITIAL_CREDIT
         self._more_credit: asyncio.Event = asyncio.Event()
 
-    def add_credit(self, chunks: int) -> None:
+    def add_credit(self, credit: int) -> None:
         """The gateway takes more chunks."""
-        self._credit += chunks
+        self._credit += credit
         self._more_credit.set()
 
     async def run(self) -> None:
@@ -77,7 +77,7 @@ class PipeCall:
             while (item := await self.steps.run(lambda: next(iterator, _END))) is not _END:
                 yield item
         finally:
-            self.steps.run_last(lambda: close_sync(iterator))
+            await self.steps.run_last(lambda: close_sync(iterator))
 
     # The three forms of an answer.
 
@@ -151,15 +151,14 @@ class PipeCall:
             await response.background()
 
     async def _send_chunk(self, chunk: Chunk) -> None:
-        while self._credit == 0:
+        while self._credit <= 0:
             self._more_credit.clear()
             await self._more_credit.wait()
-        self._credit -= 1
         form, payload = chunk
-        if form in (core.ITEM_DATA, core.ITEM_HEAD):
-            self.link.send(core.CHUNK, self.call.id, payload, form)
-        else:
-            self.link.send_raw(core.CHUNK, self.call.id, payload, form)
+        send = self.link.send if form in (core.ITEM_DATA, core.ITEM_HEAD) else self.link.send_raw
+        length = send(core.CHUNK, self.call.id, payload, form)
+        # A long one counts for several, see `chunk_cost` of the frames.
+        self._credit -= 1 + length // core.CREDIT_BYTES
 
     def _end(self, flags: int) -> None:
         self.link.send_raw(core.END, self.call.id, b"", flags)

@@ -395,7 +395,7 @@ def let_signals_in() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
 
 
-def await_orders(connection: core.Core, directory: str) -> None:
+def await_orders(connection: core.Core, directory: str, means: confinement.Means) -> None:
     """Confines the process as the gateway's first frame says; the gateway waits for the answer with the next.
 
     Nothing may run before, not even a thread: what the process gives up, it must give up as a whole.
@@ -412,16 +412,17 @@ def await_orders(connection: core.Core, directory: str) -> None:
     if kind != core.CONFINE:
         raise RuntimeError(f"the gateway's first frame was of kind {kind}")
     try:
-        connection.send(core.REPLY, id, 0, 0, {"protections": confinement.confine(directory, orders)})
+        connection.send(core.REPLY, id, 0, 0, {"protections": confinement.confine(directory, orders, means)})
     except Exception as error:
         connection.send(core.ERROR, id, 0, 0, describe(error, directory))
     connection.flush()
+    means.close()
 
 
-def main(fd: int, directory: str) -> None:
+def main(fd: int, directory: str, means: confinement.Means) -> None:
     """Serves the gateway at the other end of `fd` until it closes the connection."""
     connection = core.Core(fd)
-    await_orders(connection, directory)
+    await_orders(connection, directory, means)
     silence_stderr()
     watched = core.watch(fd)
     loop = asyncio.new_event_loop()

@@ -3,14 +3,16 @@
 It talks to the gateway over descriptor 3, a SOCK_SEQPACKET socket with one JSON object per datagram:
 
 - out `{"ready", "python", "modules"}` once, when the imports are done;
-- in  `{"spawn": id, "memory_mib", "name"}` with the worker's end of its stream socket,
-- out `{"spawned": id, "pid"}` with a pidfd, or `{"spawn_failed": id, "error"}`,
+- in  `{"spawn": id, "memory_mib", "name", "apart"}` with the worker's end of its stream socket, and of one over which
+  it may hand a listener to the gateway; `apart` asks for process numbers of its own,
+- out `{"spawned": id, "pid", "guard"}` with a pidfd, or `{"spawn_failed": id, "error"}`,
 - out `{"exited": id, "pid", "status"}` for each child's end; `status` is as `waitpid` gives it.
 
 It stays single-threaded, because a forked child has only the thread that forked.
 """
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
@@ -29,7 +31,7 @@ from typing import Any, NoReturn
 
 import sluicegate_core
 
-from sluicegate_worker import confinement, worker
+from sluicegate_worker import apart, confinement, worker
 
 CONTROL_FD = 3
 MESSAGE_BYTES = 64 * 1024
@@ -55,7 +57,9 @@ class Zygote:
         self.control = control
         self.scratch = scratch
         self.children: dict[int, int] = {}
+        self.guards: set[int] = set()
         self.cleaners: set[int] = set()
+        self.forks = apart.Forks()
         self.selector = selectors.DefaultSelector()
         self.wakeup_read, self.wakeup_write = socket.socketpair()
 
@@ -98,7 +102,7 @@ class Zygote:
 
     def _serve(self) -> bool:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self.control, MESSAGE_BYTES, 1)
+            data, descriptors, _, _ = socket.recv_fds(self.control, MESSAGE_BYTES, 2)
         except ConnectionResetError:
             # The gateway has gone without reading our last messages.
             return False
@@ -106,23 +110,25 @@ class Zygote:
             return False
         message = json.loads(data)
         if "spawn" in message and descriptors:
-            self._spawn(message, descriptors[0])
+            self._spawn(message, descriptors)
         return True
 
-    def _spawn(self, message: dict[str, Any], fd: int) -> None:
+    def _spawn(self, message: dict[str, Any], descriptors: list[int]) -> None:
         spawn = message["spawn"]
         try:
-            pid = os.fork()
+            fork = self.forks.fork(bool(message.get("apart")))
         except OSError as error:
-            os.close(fd)
+            close_all(descriptors)
             self._send({"spawn_failed": spawn, "error": str(error)})
             return
-        if pid == 0:
+        if fork.pid == 0:
             self._forget_descriptors()
-            become_worker(message, fd, worker_directory(self.scratch, spawn))
-        os.close(fd)
-        self.children[pid] = spawn
-        self._announce(spawn, pid)
+            become_worker(message, descriptors, worker_directory(self.scratch, spawn), fork.protection)
+        close_all(descriptors)
+        if fork.guard is not None:
+            self.guards.add(fork.guard)
+        self.children[fork.pid] = spawn
+        self._announce(spawn, fork)
 
     def _forget_descriptors(self) -> None:
         # Their numbers are closed by range and soon used again: no destructor may close them later.
@@ -130,11 +136,11 @@ class Zygote:
         for own in (self.control, self.wakeup_read, self.wakeup_write):
             own.detach()
 
-    def _announce(self, spawn: int, pid: int) -> None:
+    def _announce(self, spawn: int, fork: apart.Fork) -> None:
         # The child cannot have been reaped yet, so its number is still its own.
-        pidfd = os.pidfd_open(pid)
+        pidfd = os.pidfd_open(fork.pid)
         try:
-            self._send({"spawned": spawn, "pid": pid}, [pidfd])
+            self._send({"spawned": spawn, "pid": fork.pid, "guard": fork.guard}, [pidfd])
         finally:
             os.close(pidfd)
 
@@ -148,6 +154,7 @@ class Zygote:
         while (ended := next_ended()) is not None:
             pid, status = ended
             self.cleaners.discard(pid)
+            self.guards.discard(pid)
             spawn = self.children.pop(pid, None)
             if spawn is not None:
                 self._send({"exited": spawn, "pid": pid, "status": status})
@@ -162,7 +169,7 @@ class Zygote:
         Their own children come to us with their end.
         """
         for pid in children():
-            if pid not in self.children and pid not in self.cleaners:
+            if pid not in self.children and pid not in self.cleaners and pid not in self.guards:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -236,10 +243,12 @@ def remove_tree(root: str) -> None:
     os.rmdir(root)
 
 
-def become_worker(message: dict[str, Any], fd: int, directory: str) -> NoReturn:
+def become_worker(
+    message: dict[str, Any], descriptors: list[int], directory: str, protection: apart.Protection | None
+) -> NoReturn:
     """Turns the forked child into a worker. It never comes back to the zygote's loop, whatever happens."""
     try:
-        fd = keep_only(fd)
+        fd, handover = keep_only(descriptors)
         reset_signals()
         limit_resources(message.get("memory_mib") or 0)
         sluicegate_core.name_process(str(message.get("name", "worker")))
@@ -247,21 +256,30 @@ def become_worker(message: dict[str, Any], fd: int, directory: str) -> NoReturn:
         # A body is hundreds of objects and no cycle: with the usual threshold every few calls would be searched for some.
         gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()
-        worker.main(fd, directory)
+        worker.main(fd, directory, confinement.Means(handover, protection))
     except BaseException:
         traceback.print_exc(file=sys.__stderr__)
     finally:
         os._exit(1)
 
 
-def keep_only(fd: int) -> int:
-    """Closes every descriptor but the first three and `fd`; returns the number `fd` has afterwards."""
-    os.dup2(fd, CONTROL_FD)
-    close_from(CONTROL_FD + 1)
+def keep_only(descriptors: list[int]) -> tuple[int, int | None]:
+    """Closes every descriptor but the first three and those of the worker; returns the numbers that those have then."""
+    # Above the numbers that they get, so that none is closed before it has moved.
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, CONTROL_FD + len(descriptors)) for fd in descriptors]
+    for number, fd in enumerate(moved, CONTROL_FD):
+        os.dup2(fd, number, inheritable=number == CONTROL_FD)
+    close_from(CONTROL_FD + len(moved))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    return CONTROL_FD
+    return CONTROL_FD, CONTROL_FD + 1 if len(moved) > 1 else None
+
+
+def close_all(descriptors: list[int]) -> None:
+    """Closes these descriptors."""
+    for fd in descriptors:
+        os.close(fd)
 
 
 def close_from(lowest: int) -> None:

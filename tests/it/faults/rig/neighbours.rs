@@ -74,6 +74,11 @@ impl Neighbours {
         }
     }
 
+    /// Ends the one that calls all the time: new requests are refused next.
+    pub(super) async fn stop_calling(&mut self) {
+        self.callers.shutdown().await;
+    }
+
     /// Drops the streams as they are.
     pub(super) fn give_up(self) -> FakeUpstream {
         self.healthy

@@ -1,0 +1,4 @@
+//! The target `edit` for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sluicegate_fuzz::targets::edit::check(bytes));

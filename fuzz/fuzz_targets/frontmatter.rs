@@ -1,0 +1,4 @@
+//! The target `frontmatter` for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sluicegate_fuzz::targets::frontmatter::check(bytes));

@@ -1,0 +1,233 @@
+//! How much of its limits a process has used up, as the kernel tells, and when it is time for another one.
+
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::registry::FunctionSettings;
+use crate::telemetry::metrics::Recycling;
+
+/// Requests between two looks. What was used up at the first look is what the function needs, lazy imports included.
+const ROUND: u64 = 16;
+
+/// A process that is younger is replaced for its memory only if it must be: what a function takes so early, such as a
+/// model that it loads late, the next process would take as well.
+const YOUTH: Duration = Duration::from_secs(10);
+
+/// Address space in KiB that comes and goes without anything leaking. It matters where there is little room.
+const SLACK: u64 = 16 * 1024;
+
+/// The most threads and descriptors that a process may have, as `confinement.py` sets them where it can.
+const THREADS: u64 = 1024;
+const DESCRIPTORS: u64 = 4096;
+
+/// What a process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Usage {
+    /// Address space in KiB, which is what the limit on memory counts.
+    memory: u64,
+    descriptors: u64,
+    threads: u64,
+}
+
+/// What is to become of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It goes on.
+    Fit,
+    /// It serves until another one is ready.
+    Worn(Recycling),
+    /// It is so near to a limit that new requests wait for the other one.
+    Spent(Recycling),
+}
+
+/// How a process has worn since it was loaded.
+#[derive(Debug)]
+pub(super) struct Wear {
+    began: Instant,
+    requests: AtomicU64,
+    /// What it used at the first look. Held for a look, which takes microseconds.
+    first: Mutex<Option<Usage>>,
+}
+
+impl Wear {
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            requests: AtomicU64::new(0),
+            first: Mutex::default(),
+        }
+    }
+
+    /// Counts a request to the process, and looks at it every few of them.
+    pub(super) fn count(&self, pid: i32, settings: &FunctionSettings) -> Verdict {
+        let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        if settings.recycle_calls > 0 && requests > settings.recycle_calls {
+            return Verdict::Worn(Recycling::Calls);
+        }
+        if settings.recycle_percent == 0 || !requests.is_multiple_of(ROUND) {
+            return Verdict::Fit;
+        }
+        // One that cannot be looked at has ended, or will fail at its limits as it did without all this.
+        let usage = Usage::of(pid);
+        usage.map_or(Verdict::Fit, |usage| self.judge(usage, settings))
+    }
+
+    /// Begins to count anew: there was no other process to be had.
+    pub(super) fn put_off(&self) {
+        self.requests.store(0, Ordering::Relaxed);
+    }
+
+    fn is_old_enough(&self, reason: Recycling) -> bool {
+        reason != Recycling::Memory || self.began.elapsed() >= YOUTH
+    }
+
+    fn judge(&self, now: Usage, settings: &FunctionSettings) -> Verdict {
+        let mut first = self
+            .first
+            .lock()
+            .expect("no code that holds this lock panics");
+        let first = *first.get_or_insert(now);
+        let percent = settings.recycle_percent;
+        let memory = settings.memory_mib.saturating_mul(1024);
+        let used = [
+            (
+                Recycling::Memory,
+                now.memory.saturating_sub(SLACK),
+                first.memory,
+                memory,
+            ),
+            (
+                Recycling::Descriptors,
+                now.descriptors,
+                first.descriptors,
+                most_descriptors(),
+            ),
+            (Recycling::Threads, now.threads, first.threads, THREADS),
+        ];
+        let shares = used.map(|(what, now, first, limit)| (used_up(now, first, limit), what));
+        match shares.into_iter().max_by_key(|(share, _)| *share) {
+            Some((share, reason)) if share >= (100 + percent) / 2 => Verdict::Spent(reason),
+            Some((share, reason)) if share >= percent && self.is_old_enough(reason) => {
+                Verdict::Worn(reason)
+            }
+            _ => Verdict::Fit,
+        }
+    }
+}
+
+impl Usage {
+    /// What a process uses now; `None` if it has ended.
+    fn of(pid: i32) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        // Another user's descriptors can be closed to us: then they are not what a process is replaced for.
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        Some(Self {
+            memory: number_of(&status, "VmSize:")?,
+            descriptors: u64::try_from(descriptors).unwrap_or(u64::MAX),
+            threads: number_of(&status, "Threads:")?,
+        })
+    }
+}
+
+/// How much of the room between what was used first and the limit is used up, in percent.
+fn used_up(now: u64, first: u64, limit: u64) -> u64 {
+    let room = limit.saturating_sub(first);
+    let grown = now.saturating_sub(first);
+    match (limit, room) {
+        (0, _) => 0,
+        (_, 0) => u64::from(grown > 0) * 100,
+        _ => grown.saturating_mul(100) / room,
+    }
+}
+
+fn most_descriptors() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit
+        .maximum
+        .map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS))
+}
+
+/// The number behind a word of `/proc/<pid>/status` and its like.
+fn number_of(text: &str, word: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(word))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The memory in KiB that processes and all that descends from them really have. Where that is more than `enough`, pages
+/// that several share are counted once, if the kernel tells.
+pub(super) fn memory_of_trees(roots: &[i32], enough: u64) -> u64 {
+    let mut pids = roots.to_vec();
+    let mut next = 0;
+    while let Some(pid) = pids.get(next) {
+        let children = children_of(*pid);
+        pids.extend(children);
+        next += 1;
+    }
+    let resident = |pid: &i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        number_of(&status, "VmRSS:")
+    };
+    let proportional = |pid: &i32| {
+        let told = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        number_of(&told, "Pss:")
+    };
+    let resident_in_all: u64 = pids.iter().filter_map(resident).sum();
+    if resident_in_all <= enough {
+        return resident_in_all;
+    }
+    let shares = pids
+        .iter()
+        .map(|pid| proportional(pid).or_else(|| resident(pid)));
+    shares.flatten().sum()
+}
+
+fn children_of(pid: i32) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    let children = children.flat_map(|line| {
+        let pids = line.split_whitespace().map(|pid| pid.parse().ok());
+        pids.collect::<Vec<Option<i32>>>()
+    });
+    children.flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_one_of_the_room_that_there_was_at_first() {
+        for (now, first, limit, expected) in [
+            (350, 350, 1024, 0),
+            (687, 350, 1024, 50),
+            (1024, 350, 1024, 100),
+            (300, 350, 1024, 0),
+            (900, 100, 0, 0),
+            (600, 600, 500, 0),
+            (601, 600, 500, 100),
+        ] {
+            assert_eq!(
+                used_up(now, first, limit),
+                expected,
+                "{now} {first} {limit}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_process_of_ones_own_can_be_looked_at() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let usage = Usage::of(own).unwrap();
+        assert!(usage.memory > 1024 && usage.threads > 0 && usage.descriptors > 2);
+        assert!(memory_of_trees(&[own], u64::MAX) > 1024);
+        assert!(memory_of_trees(&[own], 0) > 1024);
+        assert_eq!(Usage::of(i32::MAX), None);
+    }
+}
