@@ -17,11 +17,12 @@ import sluicegate_core as core
 
 from sluicegate_worker import confinement, loader, models, output
 from sluicegate_worker.callbacks import Callbacks
-from sluicegate_worker.calls import INVOCATIONS, STOPWATCH, Invocation, Plan, run_inline, run_threaded
+from sluicegate_worker.calls import INVOCATIONS, Invocation, Plan, run_inline, run_threaded
 from sluicegate_worker.compat.facade import GATEWAY
 from sluicegate_worker.context import Call, RequestContext
 from sluicegate_worker.failures import Failure, Unknown, describe
 from sluicegate_worker.inbox import Frame, give_up
+from sluicegate_worker.lane import STOPWATCH
 from sluicegate_worker.link import Link
 from sluicegate_worker.pipelines import Lifecycle
 from sluicegate_worker.pipes import FAILED_WHILE_READ, PipeCall
