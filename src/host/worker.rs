@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use frames::{Decoder, Frame, Handler, Kind};
@@ -34,6 +35,9 @@ use crate::wire::json;
 /// Questions of one worker's functions that are answered at once; more are refused. They do not wait: a completion
 /// that a function asked for may lead back to the same worker.
 const MAX_QUESTIONS: usize = 1024;
+
+/// How long a frame in no hurry waits for another to be written with. Each write of its own wakes two processes.
+const LINGER: Duration = Duration::from_millis(2);
 
 /// Answers that may wait in the outbox: a worker that goes on asking without reading would fill our memory.
 const MAX_UNREAD_REPLIES: usize = 16 * 1024;
@@ -68,6 +72,8 @@ pub(super) struct Connection {
     /// that would block is left to the writer task instead of waited for.
     outbox: Mutex<Outbox>,
     writable: Notify,
+    /// Something waits to be written that is in no hurry.
+    lingering: Notify,
     pub(super) callers: Callers,
     /// Whether we closed it, so that its end is no news.
     is_closed: AtomicBool,
@@ -102,6 +108,7 @@ impl Worker {
             stream,
             outbox: Mutex::default(),
             writable: Notify::new(),
+            lingering: Notify::new(),
             callers: Callers::default(),
             is_closed: AtomicBool::new(false),
             died: Notify::new(),
@@ -166,10 +173,10 @@ impl Worker {
         self.connection.queue(&Frame::new(kind, id, payload));
     }
 
-    /// As [`Worker::tell`], in no hurry: with what others send, or once the thread has nothing else to do.
+    /// As [`Worker::tell`], in no hurry: with what others send, or within [`LINGER`].
     pub(super) fn tell_soon(&self, kind: Kind, id: u32) {
         self.connection.queue(&Frame::new(kind, id, Bytes::new()));
-        self.connection.writable.notify_one();
+        self.connection.lingering.notify_one();
     }
 
     /// Sends a call, or another frame that is answered once, and returns where its answer comes.
@@ -333,12 +340,22 @@ impl Connection {
         loop {
             tokio::select! {
                 () = self.writable.notified() => {}
+                () = self.linger() => {}
                 () = self.died.notified() => return,
             }
             if self.callers.are_gone() || self.stream.writable().await.is_err() {
                 return;
             }
             self.flush(&mut self.outbox());
+        }
+    }
+
+    /// Resolves a while after a frame in no hurry was queued, or when another has to be written.
+    async fn linger(&self) {
+        self.lingering.notified().await;
+        tokio::select! {
+            () = self.writable.notified() => {}
+            () = tokio::time::sleep(LINGER) => {}
         }
     }
 

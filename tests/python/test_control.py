@@ -117,6 +117,30 @@ def test_closed_request_is_not_there_any_more(worker: Worker) -> None:
     assert worker.failure(Handler.INLET, request=request, body={})["type"] == "Unknown"
 
 
+@pytest.mark.parametrize("prefix", ["", "async "])
+def test_requests_that_are_over_leave_no_garbage(worker: Worker, prefix: str) -> None:
+    source = f"""
+import gc
+class Filter:
+    {prefix}def inlet(self, body, __user__, __request__, __metadata__):
+        return body
+    def outlet(self, body):
+        return {{"garbage": gc.collect()}}
+"""
+    slot = worker.load(source)
+
+    def look() -> int:
+        return int(worker.result(Handler.OUTLET, request=worker.open(slot), body={})["body"]["garbage"])
+
+    look()
+    for _ in range(50):
+        request = worker.open(slot)
+        worker.result(Handler.INLET, request=request, body={})
+        worker.send(Kind.CLOSE, request)
+    # Each of them was a circle, with the body of its request in it.
+    assert look() < 50
+
+
 def test_frames_split_anywhere_are_put_together(worker: Worker) -> None:
     request = worker.open(worker.load("class Filter:\n    def inlet(self, body): return body\n"))
     body = {"text": "x" * 3_000_000}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from driver import Handler, Kind, Worker
 
@@ -30,6 +34,43 @@ class Filter:
     for call in calls:
         answer = worker.wait(Kind.REPLY, Kind.ERROR, id=call)
         assert answer.json["body"] == {"inside": 1, "thread": False}
+
+
+def test_a_handler_that_others_keep_from_running_stays(worker: Worker) -> None:
+    # Shares one core with a busy program, beside which calls take many times what they compute.
+    source = """
+import threading
+class Filter:
+    def inlet(self, body):
+        for _ in range(10_000):
+            pass
+        return {"main": threading.current_thread() is threading.main_thread()}
+"""
+    slot = worker.load(source)
+    core = min(os.sched_getaffinity(worker.pid))
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            for pid in (worker.pid, busy.pid):
+                os.sched_setaffinity(pid, {core})
+            calls = [worker.start(Handler.INLET, request=worker.open(slot), body={}) for _ in range(200)]
+            answers = [worker.wait(Kind.REPLY, id=call).json["body"] for call in calls]
+        finally:
+            busy.kill()
+    assert answers == [{"main": True}] * 200
+
+
+def test_a_search_for_garbage_is_not_charged_to_a_handler(worker: Worker) -> None:
+    source = """
+import gc, threading
+KEPT = [[] for _ in range(300_000)]
+class Filter:
+    def inlet(self, body):
+        gc.collect()
+        return {"main": threading.current_thread() is threading.main_thread()}
+"""
+    slot = worker.load(source)
+    for _ in range(3):
+        assert worker.result(Handler.INLET, request=worker.open(slot), body={})["body"] == {"main": True}
 
 
 def test_source_that_needs_the_loop_never_moves(worker: Worker) -> None:

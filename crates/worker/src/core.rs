@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::encode;
+use crate::members::Members;
 use crate::socket::{self, Received};
 use crate::text::without_surrogates;
 
@@ -158,13 +159,19 @@ fn into_python<'py>(py: Python<'py>, frame: &Frame) -> PyResult<PythonFrame<'py>
     let payload = match frame.kind {
         _ if frame.payload.is_empty() => py.None().into_bound(py),
         Kind::Credit => PyBytes::new(py, &frame.payload).into_any(),
+        Kind::Open => Bound::new(py, Members::read(&frame.payload)?)?.into_any(),
         _ => parse(py, &frame.payload)?,
     };
     let header = (frame.kind.code(), frame.id, frame.flags, frame.handler);
     Ok((header.0, header.1, header.2, header.3, payload))
 }
 
-fn parse<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+/// The value that JSON text stands for, with names of members that are kept for the next text.
+///
+/// # Errors
+///
+/// If the text is no JSON.
+pub(crate) fn parse<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let parser = PythonParse {
         cache_mode: StringCacheMode::Keys,
         ..PythonParse::default()

@@ -1,7 +1,8 @@
 //! `sluicegate_core`: the part of a Python worker that is not Python.
 //!
 //! [`core`] moves frames over the worker's socket, [`encode`] writes Python values as JSON (reading it is
-//! jiter's work), [`socket`] makes the system calls, [`watch`] ends a worker whose gateway is gone.
+//! jiter's work), [`members`] reads only what is asked for, [`socket`] makes the system calls, [`usage`] tells what
+//! a thread has used, [`watch`] ends a worker whose gateway is gone.
 //! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`]. [`namespaces`] are what it
 //! has for itself instead.
 //! The code that acts on the frames is `python/sluicegate_worker`.
@@ -11,12 +12,14 @@ mod core;
 mod encode;
 mod files;
 mod keys;
+mod members;
 mod namespaces;
 mod privileges;
 mod refused;
 mod socket;
 mod syscalls;
 mod text;
+mod usage;
 mod watch;
 
 use frames::{CREDIT_BYTES, GIVEN_UP, Handler, INITIAL_CREDIT, Item, Kind, Source};
@@ -78,6 +81,7 @@ const SOURCES: [(&str, Source); 3] = [
 #[pymodule]
 fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<core::Core>()?;
+    module.add_class::<members::Members>()?;
     module.add_function(wrap_pyfunction!(confine::confine, module)?)?;
     module.add_function(wrap_pyfunction!(namespaces::separate_processes, module)?)?;
     module.add_function(wrap_pyfunction!(namespaces::rejoin_processes, module)?)?;
@@ -87,6 +91,7 @@ fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(privileges::hide_process, module)?)?;
     module.add_function(wrap_pyfunction!(privileges::adopt_orphans, module)?)?;
     module.add_function(wrap_pyfunction!(encode::dumps, module)?)?;
+    module.add_function(wrap_pyfunction!(usage::thread_usage, module)?)?;
     module.add_function(wrap_pyfunction!(watch::watch, module)?)?;
     module.add_function(wrap_pyfunction!(watch::name_process, module)?)?;
     module.add("INITIAL_CREDIT", INITIAL_CREDIT)?;

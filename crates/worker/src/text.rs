@@ -51,18 +51,46 @@ pub(crate) fn without_surrogates(text: &Bound<'_, PyString>) -> PyResult<String>
 pub(crate) fn write_str(text: &str, out: &mut BytesMut) {
     out.reserve(text.len() + 2);
     out.put_u8(b'"');
-    let bytes = text.as_bytes();
-    let mut written = 0;
-    for (position, byte) in bytes.iter().enumerate() {
-        if *byte >= b' ' && *byte != b'"' && *byte != b'\\' {
-            continue;
-        }
-        out.put_slice(&bytes[written..position]);
-        write_escape(*byte, out);
-        written = position + 1;
+    let mut rest = text.as_bytes();
+    while let Some(position) = find_special(rest) {
+        out.put_slice(&rest[..position]);
+        write_escape(rest[position], out);
+        rest = &rest[position + 1..];
     }
-    out.put_slice(&bytes[written..]);
+    out.put_slice(rest);
     out.put_u8(b'"');
+}
+
+/// Where the first byte stands that a JSON string cannot hold as it is.
+fn find_special(bytes: &[u8]) -> Option<usize> {
+    let mut words = bytes.chunks_exact(WORD_BYTES);
+    let mut passed = 0;
+    for word in &mut words {
+        let word: [u8; WORD_BYTES] = word.try_into().expect("chunks are of this length");
+        if has_special(u64::from_le_bytes(word)) {
+            break;
+        }
+        passed += WORD_BYTES;
+    }
+    let special = bytes[passed..].iter().position(|byte| is_special(*byte));
+    special.map(|position| passed + position)
+}
+
+fn is_special(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+/// Bytes looked at together: a body is mostly one long text without escapes.
+const WORD_BYTES: usize = 8;
+
+/// Whether any of the eight bytes may be special. Bytes above 127 never are; a borrow from one byte may make its neighbour
+/// look special, which costs a second look only.
+fn has_special(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES << 7;
+    let below = |limit: u8, word: u64| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
+    let equal = |byte: u8| below(1, word ^ (ONES * u64::from(byte)));
+    below(b' ', word) | equal(b'"') | equal(b'\\') != 0
 }
 
 fn write_escape(byte: u8, out: &mut BytesMut) {

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
 import inspect
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from resource import RUSAGE_THREAD, getrusage, struct_rusage
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import sluicegate_core as core
@@ -17,17 +12,12 @@ import sluicegate_core as core
 from sluicegate_worker import results
 from sluicegate_worker.context import CONTEXT_NAMES, SUPPLIERS, Call
 from sluicegate_worker.failures import WrongReturn
+from sluicegate_worker.lane import STOPWATCH, Lane, unless_left_running
 from sluicegate_worker.link import Link
 from sluicegate_worker.scope import CURRENT
 
 if TYPE_CHECKING:
     from sluicegate_worker.slots import Slot
-
-#: Sync code that takes longer moves to a thread of its own, for its next calls.
-SLOW_SECONDS = 0.002
-
-#: How long a cancelled piece on a thread may take to end before the gateway is told that it goes on.
-PIECE_SECONDS = 0.5
 
 #: Parameters that are filled only where the function has a `Valves` class.
 VALVES_NAMES = {"valves", "__valves__"}
@@ -112,152 +102,6 @@ def is_required(parameter: inspect.Parameter) -> bool:
     """Whether a call fails without this parameter."""
     open_ended = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     return parameter.default is inspect.Parameter.empty and parameter.kind not in open_ended
-
-
-class Lane:
-    """Where a function's sync code runs: on the loop's thread while it is fast, then on a thread of its own.
-
-    Either way one piece at a time, because many functions keep a request's values on `self`; `threads` above 1
-    is the operator's word that this one does not. Code that runs loops of its own is on its thread from the start.
-    """
-
-    def __init__(self, threads: int, movable: bool, runs_loops: bool = False) -> None:
-        self._threads = max(threads, 1)
-        self._movable = movable
-        self._call = with_event_loop if runs_loops else without_stop_iteration
-        self._pool: ThreadPoolExecutor | None = None
-        if threads > 1 or runs_loops:
-            self._move()
-
-    @property
-    def moved(self) -> bool:
-        """Whether sync code runs on threads of its own."""
-        return self._pool is not None
-
-    def note(self, seconds: float, before: struct_rusage) -> None:
-        """Learns how long a piece of sync code held the loop's thread, which had used `before` when it began."""
-        if seconds > SLOW_SECONDS and used_its_time(before):
-            self._move()
-
-    def submit(self, context: contextvars.Context, function: Callable[[], Any]) -> Future[Any]:
-        """Runs a piece on the lane's thread, after those before it."""
-        if self._pool is None:
-            raise RuntimeError("the lane has no thread yet")
-        return self._pool.submit(context.run, self._call, function)
-
-    def close(self) -> None:
-        """Lets the thread end once it is idle."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _move(self) -> None:
-        if self._movable and self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="function")
-
-
-def used_its_time(before: struct_rusage) -> bool:
-    """Whether this thread has waited or computed since `before`, and not just been kept from running by others."""
-    now = getrusage(RUSAGE_THREAD)
-    computed = now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime
-    return now.ru_nvcsw > before.ru_nvcsw or computed > SLOW_SECONDS
-
-
-def without_stop_iteration(function: Callable[[], Any]) -> Any:
-    """Calls the function. `StopIteration` cannot pass through a future, so it passes as another exception."""
-    try:
-        return function()
-    except StopIteration as error:
-        raise RuntimeError("function raised StopIteration") from error
-
-
-def with_event_loop(function: Callable[[], Any]) -> Any:
-    """Calls the function on a thread where `get_event_loop` gives a loop that does not run, as scripts expect."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    try:
-        return without_stop_iteration(function)
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
-
-
-async def unless_left_running(piece: Future[Any]) -> Any:
-    """The result of a piece on a thread. A cancellation says if the piece goes on: the gateway then ends the process."""
-    try:
-        return await asyncio.wrap_future(piece)
-    except asyncio.CancelledError as error:
-        if piece.running():
-            await ended_or_late(piece)
-        vars(error)["left_running"] = piece.running()
-        raise
-
-
-async def ended_or_late(piece: Future[Any]) -> None:
-    """Waits for a piece that cannot be cancelled to end by itself, for a moment; further cancellations change nothing."""
-    deadline = perf_counter() + PIECE_SECONDS
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    piece.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
-    while not ended.is_set() and (left := deadline - perf_counter()) > 0:
-        with contextlib.suppress(asyncio.CancelledError, asyncio.TimeoutError):
-            await asyncio.wait_for(ended.wait(), left)
-
-
-class SyncSteps:
-    """Pieces of sync code that belong to one task: inline, or on the lane's thread once that is slow."""
-
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
-        self._thread_context: contextvars.Context | None = None
-        self._pending: Future[Any] | None = None
-
-    async def run(self, step: Callable[[], Any]) -> Any:
-        """Runs one piece and gives its result."""
-        if not self._lane.moved:
-            before, started = getrusage(RUSAGE_THREAD), perf_counter()
-            try:
-                return step()
-            finally:
-                self._lane.note(perf_counter() - started, before)
-        self._pending = self._lane.submit(self._context(), step)
-        return await unless_left_running(self._pending)
-
-    async def run_last(self, step: Callable[[], Any]) -> None:
-        """Runs a piece whose result nobody waits for, once those before it are done, also if they were cancelled.
-
-        One that does not end soon is as a call that cannot be cancelled: code may wait for ever as it is closed.
-        """
-        if not self._lane.moved:
-            step()
-            return
-        if self._pending is None or self._pending.done():
-            last = self._lane.submit(self._context(), step)
-        else:
-            last = self._after_pending(step)
-        await ended_or_late(last)
-        if not last.done():
-            error = asyncio.CancelledError()
-            vars(error)["left_running"] = True
-            raise error
-
-    def _after_pending(self, step: Callable[[], Any]) -> Future[Any]:
-        context, last = self._context(), Future[Any]()
-
-        def run(_: Future[Any]) -> None:
-            try:
-                context.run(step)
-            finally:
-                last.set_result(None)
-
-        if self._pending is not None:
-            self._pending.add_done_callback(run)
-        return last
-
-    def _context(self) -> contextvars.Context:
-        # The task is inside its own context variables, which a thread cannot enter as well.
-        if self._thread_context is None:
-            self._thread_context = contextvars.copy_context()
-        return self._thread_context
 
 
 def prepare(call: Call) -> None:
@@ -426,11 +270,11 @@ INVOCATIONS: dict[int, type[Invocation]] = {
 
 def run_inline(invocation: Invocation, lane: Lane) -> Any:
     """Runs a sync handler on this thread, which is the loop's, and takes the time."""
-    before, started = getrusage(RUSAGE_THREAD), perf_counter()
+    began = STOPWATCH.start_in_burst()
     try:
         return invocation.call.context.run(invocation.run)
     finally:
-        lane.note((perf_counter() - started) / invocation.pieces, before)
+        lane.note(began, invocation.pieces)
 
 
 async def run_threaded(invocation: Invocation, lane: Lane) -> Any:

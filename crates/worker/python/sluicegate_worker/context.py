@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from sluicegate_worker.slots import Slot
 
 
+#: Stands for what was not looked at yet.
+UNREAD = object()
+
+
 class RequestContext:
     """What stays the same between a function's calls in one request, from `Open` to `Close`."""
 
-    def __init__(self, id: int, slot: Slot, opened: dict[str, Any], link: Link, callbacks: Callbacks) -> None:
+    def __init__(self, id: int, slot: Slot, opened: core.Members, link: Link, callbacks: Callbacks) -> None:
         self.id = id
         self.slot = slot
         self.callbacks = callbacks
         self.version: int = opened["valves"]
-        self.model = opened.get("model")
         self.log = EventLog()
         self.emitter: Emitter = emitter(link, id, self.log)
         self.event_call: EventCall = event_call()
@@ -37,11 +40,14 @@ class RequestContext:
         self.kept: dict[str, Any] = {}
         self.metadata: dict[str, Any] = {}
         self.take_metadata(opened.get("metadata"))
+        # Parsed when a function looks at it: most look at little of it.
         self._opened = opened
+        self._model: Any = UNREAD
         self._user: User | None = None
         self._request: Request | None = None
         self._context = contextvars.copy_context()
         self._busy = False
+        self._is_over = False
 
     def take_metadata(self, metadata: Any) -> None:
         """Replaces the metadata by what another function or the gateway made of it."""
@@ -60,6 +66,13 @@ class RequestContext:
             except Exception:
                 self.kept[name] = value
         return {name: value for name, value in self.metadata.items() if name not in self.kept}
+
+    @property
+    def model(self) -> Any:
+        """`__model__`: the model's entry in the list."""
+        if self._model is UNREAD:
+            self._model = self._opened.get("model")
+        return self._model
 
     @property
     def user(self) -> User:
@@ -88,6 +101,16 @@ class RequestContext:
         """Ends what `borrow` began."""
         if context is self._context:
             self._busy = False
+            if self._is_over:
+                self._context = contextvars.Context()
+
+    def end(self) -> None:
+        """Lets go of what points back at the request, so that it goes with its last user and not as garbage that has
+        to be searched for."""
+        self._is_over = True
+        self._request = None
+        if not self._busy:
+            self._context = contextvars.Context()
 
 
 class Call(Scope):
@@ -113,9 +136,10 @@ class Call(Scope):
         return self.request
 
     def finish(self) -> None:
-        """Gives the context variables back."""
+        """Gives the context variables back, and lets go of them: one of them holds the call."""
         if self.request is not None:
             self.request.give_back(self.context)
+        del self.context
 
 
 Supplier = Callable[[Call, RequestContext], Any]

@@ -9,9 +9,10 @@ from typing import Any
 import sluicegate_core as core
 
 from sluicegate_worker import valves
-from sluicegate_worker.calls import SyncSteps, prepare
+from sluicegate_worker.calls import prepare
 from sluicegate_worker.context import Call
 from sluicegate_worker.failures import Unknown
+from sluicegate_worker.lane import SyncSteps
 
 
 async def list_models(call: Call) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import sluicegate_core as core
 
-from sluicegate_worker.calls import Plan, SyncSteps, prepare
+from sluicegate_worker.calls import Plan, prepare
 from sluicegate_worker.context import Call
+from sluicegate_worker.lane import SyncSteps
 from sluicegate_worker.link import Link
 from sluicegate_worker.results import is_response
 

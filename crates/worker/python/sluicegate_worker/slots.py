@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sluicegate_worker import pipelines, valves
-from sluicegate_worker.calls import Lane, Plan
+from sluicegate_worker.calls import Plan
+from sluicegate_worker.lane import Lane
 from sluicegate_worker.loader import Function
 from sluicegate_worker.valves import ValvesStore
 

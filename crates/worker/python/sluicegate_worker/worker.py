@@ -22,6 +22,7 @@ from sluicegate_worker.compat.facade import GATEWAY
 from sluicegate_worker.context import Call, RequestContext
 from sluicegate_worker.failures import Failure, Unknown, describe
 from sluicegate_worker.inbox import Frame, give_up
+from sluicegate_worker.lane import STOPWATCH
 from sluicegate_worker.link import Link
 from sluicegate_worker.pipelines import Lifecycle
 from sluicegate_worker.pipes import FAILED_WHILE_READ, PipeCall
@@ -84,6 +85,7 @@ class Worker:
     def act(self) -> None:
         """Acts on the frames that are there, in order; some may have been read while function code asked something."""
         self.link.hold()
+        STOPWATCH.expire()
         while frame := self.inbox.next():
             kind, id, _, handler, payload = frame
             try:
@@ -190,7 +192,7 @@ class Worker:
 
     # Requests.
 
-    def _open(self, id: int, _: int, payload: dict[str, Any]) -> None:
+    def _open(self, id: int, _: int, payload: core.Members) -> None:
         slot = self.slots.get(payload["slot"])
         if slot is not None:
             self.requests[id] = RequestContext(id, slot, payload, self.link, self.callbacks)
@@ -212,6 +214,8 @@ class Worker:
         for call in list(self.calls.values()):
             if request is not None and call.request is request:
                 self._cancel(call.id, 0, None)
+        if request is not None:
+            request.end()
 
     # Calls.
 
