@@ -212,6 +212,8 @@ impl<S: Socket> Guard<S> {
     fn poll_read_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(waiting) = self.waiting() else {
             self.read_wait = None;
+            // hyper may have read for the last time until something comes, and an idle connection has its limit too.
+            self.activity.wake_when_idle(cx.waker());
             return Poll::Pending;
         };
         let (limit, what) = match waiting {

@@ -79,7 +79,7 @@ fn the_shipped_file_shows_tables_that_load() {
         .collect();
     let config = load_text(&text.join("\n"), &sources(EXAMPLE_ENV, &[])).unwrap();
     assert_eq!((config.upstreams.len(), config.users.len()), (1, 1));
-    assert_eq!(config.functions.entries.len(), 1);
+    assert_eq!(config.functions.entries.len(), 2);
 }
 
 /// What can be written, for a table in which `|` divides columns.
