@@ -5,6 +5,7 @@
 //! the same names and need none either.
 
 mod abandoned;
+mod board;
 mod breach;
 mod call;
 mod callbacks;
@@ -25,6 +26,7 @@ mod requirements;
 mod runner;
 mod runtime;
 mod scratch;
+mod series;
 mod session;
 mod wear;
 mod worker;
@@ -50,6 +52,7 @@ pub use self::isolation::{IsolationSettings, Protection};
 pub use self::output::Output;
 pub use self::pipe::{PipeAnswer, PipeItem, PipeStream};
 pub use self::runtime::unpack as unpack_runtime;
+pub use self::series::{Passed, Series, Step};
 pub use self::session::{Context, Hook, Metadata, Session, StreamResult};
 
 use self::environment::Environments;

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
+use super::board::{Board, Running};
 use super::breach::Breach;
 use super::call::{Answers, Question};
 use super::callbacks::{Desk, Desks, Refusal};
@@ -79,6 +80,7 @@ pub(super) struct Connection {
     is_closed: AtomicBool,
     died: Notify,
     output: SlotOutput,
+    board: Board,
     desks: Desks,
     /// Questions of functions that are being answered. Held for map operations, and the spawn of a task.
     questions: Mutex<HashMap<u32, AbortHandle>>,
@@ -113,6 +115,7 @@ impl Worker {
             is_closed: AtomicBool::new(false),
             died: Notify::new(),
             output,
+            board: process.board,
             desks: Desks::default(),
             questions: Mutex::default(),
         });
@@ -299,6 +302,11 @@ impl Connection {
         self.outbox
             .lock()
             .expect("no code that holds this lock panics")
+    }
+
+    /// Which function of a series runs.
+    pub(super) fn running(&self, call: u32) -> Option<Running> {
+        self.board.running(call)
     }
 
     pub(super) fn send(&self, frame: &Frame) {

@@ -166,6 +166,16 @@ fn into_python<'py>(py: Python<'py>, frame: &Frame) -> PyResult<PythonFrame<'py>
     Ok((header.0, header.1, header.2, header.3, payload))
 }
 
+/// The value that JSON text stands for.
+///
+/// # Errors
+///
+/// If the text is no JSON.
+#[pyfunction]
+pub(crate) fn loads<'py>(text: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+    parse(text.py(), text.as_bytes())
+}
+
 /// The value that JSON text stands for, with names of members that are kept for the next text.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ from sluicegate_worker.scope import Scope
 from sluicegate_worker.standins import User, model_entry
 
 if TYPE_CHECKING:
+    from sluicegate_worker.series import Series
     from sluicegate_worker.slots import Slot
 
 
@@ -116,7 +117,7 @@ class RequestContext:
 class Call(Scope):
     """One invocation of a handler."""
 
-    __slots__ = ("context", "handler", "id", "payload", "slot")
+    __slots__ = ("context", "handler", "id", "payload", "series", "slot")
 
     def __init__(
         self, id: int, handler: int, payload: dict[str, Any], slot: Slot, request: RequestContext | None
@@ -127,6 +128,8 @@ class Call(Scope):
         self.handler = handler
         self.payload: dict[str, Any] = payload
         self.slot: Slot = slot
+        #: Set for one of several calls that were asked for together.
+        self.series: Series | None = None
         self.context = contextvars.copy_context() if request is None else request.borrow()
 
     def needed_request(self) -> RequestContext:
