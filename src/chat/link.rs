@@ -258,6 +258,11 @@ impl Streamed {
             error: result.failure.map(failed),
         }
     }
+
+    /// Whether whoever is behind it is shown anything.
+    fn leaves_any(&self) -> bool {
+        self.error.is_none() && self.events.iter().any(Option::is_some)
+    }
 }
 
 impl Failed {

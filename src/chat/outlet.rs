@@ -142,14 +142,11 @@ impl<'a> Talk<'a> {
         match link.answer(self.request.contract, &message) {
             Ok(answered) => {
                 let message = answered.and_then(|message| serde_json::from_slice(&message).ok());
-                self.take(
-                    link,
-                    Wanted {
-                        message,
-                        body: None,
-                    },
-                    effect,
-                );
+                let wanted = Wanted {
+                    message,
+                    body: None,
+                };
+                self.take(link, wanted, effect);
             }
             Err(failed) => forgive(link, failed, &self.log)?,
         }
@@ -167,13 +164,10 @@ impl<'a> Talk<'a> {
     ) -> Result<usize> {
         // One whose changes take effect is followed by others who see them, one who observes is not.
         let observes = !effect.is_for(links[0]);
-        let alike = links
-            .iter()
-            .take_while(|link| effect.is_for(link) != observes);
-        let alike = alike.count();
-        let shown: Bytes = Value::Object(self.conversation().clone())
-            .to_string()
-            .into();
+        let is_alike = |link: &&&mut Link| effect.is_for(link) != observes;
+        let alike = links.iter().take_while(is_alike).count();
+        let shown = serde_json::to_vec(self.conversation()).map_err(Error::internal)?;
+        let shown = Bytes::from(shown);
         let asked = Asked {
             host,
             context,

@@ -15,8 +15,9 @@ use self::done::Done;
 use self::watched::{Answer, Watched};
 use super::call::Question;
 use super::failure::Failure;
+use super::hook::{Hook, StreamResult, name_of};
 use super::payload::Payload;
-use super::session::{Hook, Metadata, Session, StreamResult, hook_of};
+use super::session::{Metadata, Session};
 use crate::telemetry::metrics;
 
 /// Sessions in one process whose functions are called together: what one gives back is what the next is given.
@@ -164,7 +165,7 @@ impl<'a> Series<'a> {
     /// Counts how long each of the functions took, and keeps where an exception was raised.
     fn note(&self, handler: Handler, done: &Done, failed: Option<&Failed>, elapsed: Duration) {
         let took = |session: &Session, time| {
-            metrics::function_took(session.function().id.as_str(), hook_of(handler), time);
+            metrics::function_took(session.function().id.as_str(), name_of(handler), time);
         };
         let mut left = elapsed;
         for (session, seconds) in self.0.iter().zip(done.seconds()) {

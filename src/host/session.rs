@@ -11,12 +11,13 @@ use super::abandoned::Watched;
 use super::call::Question;
 use super::callbacks::{Callbacks, Desk};
 use super::failure::Failure;
+use super::hook::{Hook, StreamResult, name_of};
 use super::payload::Payload;
 use super::pipe::PipeStream;
 use super::runner::{Runner, Seat};
 use crate::registry::Function;
 use crate::telemetry::metrics;
-use crate::wire::json::{Document, elements, quote};
+use crate::wire::json::{Document, quote};
 
 /// How long a worker may take to say what it has still to say.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1);
@@ -47,37 +48,6 @@ pub struct Metadata {
     pub version: u64,
 }
 
-/// A hook that takes a body and gives one back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
-    /// On the request, first.
-    Inlet,
-    /// On the request, last.
-    Request,
-    /// On the answer.
-    Outlet,
-}
-
-impl Hook {
-    /// The handler's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Inlet => "inlet",
-            Self::Request => "request",
-            Self::Outlet => "outlet",
-        }
-    }
-
-    pub(super) fn handler(self) -> Handler {
-        match self {
-            Self::Inlet => Handler::Inlet,
-            Self::Request => Handler::Request,
-            Self::Outlet => Handler::Outlet,
-        }
-    }
-}
-
 /// One function's part in one request, pinned to the process in which it began.
 #[derive(Debug)]
 pub struct Session {
@@ -86,46 +56,6 @@ pub struct Session {
     seat: Arc<Seat>,
     request: u32,
     seen_metadata: u64,
-}
-
-/// What a `stream` hook made of a batch of events.
-#[derive(Debug)]
-pub struct StreamResult {
-    /// The events, in order; `None` where the hook dropped one. Shorter than the batch if it failed midway.
-    pub events: Vec<Option<Bytes>>,
-    /// Why it stopped.
-    pub failure: Option<Failure>,
-}
-
-impl StreamResult {
-    /// Reads what a worker sent of a batch of so many events, before `failure` if there is one.
-    pub(super) fn read(events: Option<Bytes>, expected: usize, failure: Option<Failure>) -> Self {
-        let done = events.and_then(|events| elements(&events).ok());
-        let done = done.unwrap_or_default();
-        let is_short = failure.is_none() && done.len() != expected;
-        let kept = |event: Bytes| (event.as_ref() != b"null").then_some(event);
-        Self {
-            events: done.into_iter().map(kept).collect(),
-            failure: failure.or(is_short.then_some(Failure::Garbled)),
-        }
-    }
-
-    /// No events, because none could be passed on.
-    #[must_use]
-    pub fn failed(failure: Failure) -> Self {
-        Self {
-            events: Vec::new(),
-            failure: Some(failure),
-        }
-    }
-
-    /// All events as they were.
-    pub(super) fn unchanged(events: &[Bytes]) -> Self {
-        Self {
-            events: events.iter().cloned().map(Some).collect(),
-            failure: None,
-        }
-    }
 }
 
 impl Session {
@@ -391,7 +321,7 @@ impl Session {
     ) -> Result<Bytes, (Failure, Option<Bytes>)> {
         let began = Instant::now();
         let answer = self.ask(handler, payload, limit).await;
-        let hook = hook_of(handler);
+        let hook = name_of(handler);
         metrics::function_took(self.function.id.as_str(), hook, began.elapsed());
         answer
     }
@@ -419,20 +349,6 @@ impl Session {
 fn result_of(reply: Bytes) -> Result<Bytes, Failure> {
     let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
     reply.raw("result").ok_or(Failure::Garbled)
-}
-
-/// The word for a handler.
-pub(super) fn hook_of(handler: Handler) -> &'static str {
-    match handler {
-        Handler::Inlet => "inlet",
-        Handler::Request => "request",
-        Handler::Stream => "stream",
-        Handler::Outlet => "outlet",
-        Handler::Pipe => "pipe",
-        Handler::Action => "action",
-        Handler::Tool => "tool",
-        Handler::Pipes | Handler::CheckValves | Handler::ValvesSpec => "about",
-    }
 }
 
 impl Drop for Session {

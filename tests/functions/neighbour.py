@@ -1,7 +1,9 @@
 """One of several filters: leaves its name on everything that passes, and does what the last message tells it to."""
 
 import asyncio
+import gc
 import os
+import sys
 import time
 
 from pydantic import BaseModel
@@ -17,6 +19,16 @@ class Refusal(Exception):
 
     def __init__(self, detail):
         self.detail = detail
+
+
+def forge():
+    """Says of every call that its last function has just begun and always will have, and never ends."""
+    board = next(found for found in gc.get_objects() if type(found).__name__ == "Board")
+    series = sys.modules["sluicegate_worker.series"]
+    for call in range(series.PLACES):
+        series.PLACE.pack_into(board._memory, call * series.PLACE.size, 2**64 - 1, call, 4)
+    while True:
+        pass
 
 
 class Filter:
@@ -55,6 +67,8 @@ class Filter:
                 pass
         if f"die:{NAME}" in last["content"]:
             os._exit(1)
+        if f"forge:{NAME}" in last["content"]:
+            forge()
         if f"nap:{NAME}" in last["content"]:
             time.sleep(0.8)
         last["content"] += f" {self.valves.mark}"

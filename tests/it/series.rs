@@ -14,6 +14,8 @@ const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 struct Group<'a> {
     /// What their outlets do to streams.
     stream_outlet: &'a str,
+    /// Settings that all of them have.
+    of_all: &'a str,
     /// Settings that one of them has.
     of_one: (&'a str, &'a str),
     /// Where they may knock.
@@ -24,6 +26,7 @@ impl Default for Group<'_> {
     fn default() -> Self {
         Self {
             stream_outlet: "hold",
+            of_all: "",
             of_one: ("c", ""),
             door: 0,
         }
@@ -41,9 +44,9 @@ impl Group<'_> {
             } else {
                 ""
             };
-            let outlet = self.stream_outlet;
+            let (outlet, all) = (self.stream_outlet, self.of_all);
             let table = format!(
-                "[function.{name}]\nstream_outlet = \"{outlet}\"\n{own}\ngroup = \"five\"\n"
+                "[function.{name}]\ngroup = \"five\"\nstream_outlet = \"{outlet}\"\n{all}\n{own}\n"
             );
             setup = setup.tables(&table).function(name, &self.code(name, place));
         }
@@ -52,7 +55,11 @@ impl Group<'_> {
 
     /// The code of the filter that calls itself `name` and is the one at `place`.
     fn code(&self, name: &str, place: usize) -> String {
-        let is_async = if place % 2 == 0 { "True" } else { "False" };
+        let is_async = if place.is_multiple_of(2) {
+            "True"
+        } else {
+            "False"
+        };
         let (name, place) = (format!("\"{name}\""), place.to_string());
         let door = self.door.to_string();
         let constants = [
@@ -170,6 +177,19 @@ async fn the_function_that_fails_is_the_one_that_is_named() {
         let words = format!("function `{name}` inlet crashed");
         assert!(answer.text().contains(&words), "{}", answer.text());
     }
+    say(&gateway, "hi").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_board_that_lies_gains_no_more_time_than_all_have() {
+    let upstream = FakeUpstream::echo().await;
+    let group = Group {
+        of_all: "timeout = 1",
+        ..Group::default()
+    };
+    let gateway = group.start(&upstream).await;
+    let answer = say(&gateway, "forge:b").await.expect(504);
+    assert!(answer.text().contains("inlet took longer than 1 s"));
     say(&gateway, "hi").await.expect(200);
 }
 

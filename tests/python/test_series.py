@@ -146,6 +146,18 @@ def test_the_board_says_which_function_ended_the_process(worker: Worker) -> None
     assert worker.running(call + BOARD_PLACES) is None
 
 
+def test_what_is_nested_too_deep_is_the_failure_of_whoever_nested_it(worker: Worker) -> None:
+    deep = "class Filter:\n    def inlet(self, body, __metadata__):\n        nested = []\n"
+    deep += "        for _ in range(400):\n            nested = [nested]\n        body[body['where']] = nested\n"
+    deep += "        __metadata__['nested'] = nested if body['where'] == 'metadata' else None\n        return body\n"
+    first, last = opened(worker, "ab")
+    requests = [first, worker.open(worker.load(deep, "deep")), last]
+    failure = worker.failure(Handler.INLET, requests=requests, body={"where": "there"})
+    assert failure["type"] == "WrongReturn" and len(failure["seconds"]) == 1
+    failure = worker.failure(Handler.INLET, requests=requests, body={"where": "metadata"})
+    assert failure["type"] == "ValueError"
+
+
 def test_an_answer_that_grows_long_leaves_at_once(worker: Worker) -> None:
     requests = opened(worker)
     reply = worker.result(Handler.INLET, requests=requests, body={"text": "x" * 1_200_000})

@@ -16,21 +16,27 @@ pub(in crate::chat) async fn call(
     hook: Hook,
     body: &Bytes,
 ) -> Vec<Step<Result<(Bytes, Bytes), Failed>>> {
-    let steps = match begin(links, asked).await {
-        Ok(1) => return vec![alone(links[0].call(asked, hook, body).await)],
-        Ok(count) => {
+    let failed =
+        |link: &Link, failure: &Failure| Failed::of(link.id(), asked.contract, hook, failure);
+    let (count, failure) = begin(links, asked).await;
+    let mut steps = match count {
+        0 => Vec::new(),
+        1 => vec![step(0, links[0].call(asked, hook, body).await)],
+        _ => {
             let metadata = asked.metadata.unwrap_or(&NO_METADATA);
             let series = series(&mut links[..count]);
-            series.call_hook(hook, asked.observes, body, metadata).await
+            let steps = series.call_hook(hook, asked.observes, body, metadata).await;
+            let told = |Step { place, result }: Step<Passed>| {
+                step(place, result.map_err(|it| failed(links[place], &it)))
+            };
+            steps.into_iter().map(told).collect()
         }
-        Err(failure) => vec![alone(Err(failure))],
     };
-    let told = |Step { place, result }: Step<Passed>| {
-        let id = links[place].id();
-        let result = result.map_err(|failure| Failed::of(id, asked.contract, hook, &failure));
-        Step { place, result }
-    };
-    steps.into_iter().map(told).collect()
+    let is_its_turn = steps.len() == count && steps.iter().all(|step| step.result.is_ok());
+    if let Some(failure) = failure.filter(|_| is_its_turn) {
+        steps.push(step(count, Err(failed(links[count], &failure))));
+    }
+    steps
 }
 
 /// Passes events through `stream` of the first of `links` and those that can be asked together with it, as [`call`] does
@@ -40,41 +46,45 @@ pub(in crate::chat) async fn call_stream(
     asked: Asked<'_>,
     events: &[Bytes],
 ) -> Vec<Step<Streamed>> {
-    let steps = match begin(links, asked).await {
-        Ok(1) => return vec![alone(links[0].call_stream(asked, events).await)],
-        Ok(count) => {
+    let told = |link: &Link, result| Streamed::of(link.id(), asked.contract, result);
+    let (count, failure) = begin(links, asked).await;
+    let mut steps = match count {
+        0 => Vec::new(),
+        1 => vec![step(0, links[0].call_stream(asked, events).await)],
+        _ => {
             let metadata = asked.metadata.unwrap_or(&NO_METADATA);
             let series = series(&mut links[..count]);
-            series.call_stream(events, metadata).await
+            let steps = series.call_stream(events, metadata).await.into_iter();
+            let told = |Step { place, result }: Step<_>| step(place, told(links[place], result));
+            steps.map(told).collect()
         }
-        Err(failure) => vec![alone(StreamResult::failed(failure))],
     };
-    let told = |Step { place, result }: Step<StreamResult>| {
-        let result = Streamed::of(links[place].id(), asked.contract, result);
-        Step { place, result }
-    };
-    steps.into_iter().map(told).collect()
+    let is_its_turn =
+        steps.len() == count && steps.last().is_none_or(|last| last.result.leaves_any());
+    if let Some(failure) = failure.filter(|_| is_its_turn) {
+        let failed = StreamResult::failed(failure);
+        steps.push(step(count, told(links[count], failed)));
+    }
+    steps
 }
 
-/// Begins the parts of those at the start of `links` that can be asked together; how many they are.
-///
-/// # Errors
-///
-/// If there is no process for the first. What is wrong with another shows when its turn comes.
-async fn begin(links: &mut [&mut Link], asked: Asked<'_>) -> Result<usize, Failure> {
-    let mut count = 1;
-    while count < links.len() && links[count - 1].leads_to(links[count]) {
-        if count == 1 {
-            links[0].begin(asked).await?;
-        }
-        if links[count].begin(asked).await.is_err()
-            || !links[count - 1].shares_process(links[count])
-        {
-            break;
-        }
-        count += 1;
+/// Begins the parts of those at the start of `links` that are asked together; how many they are, and what is wrong with
+/// the one behind them, to be told when its turn comes. One that is asked by itself begins with that.
+async fn begin(links: &mut [&mut Link], asked: Asked<'_>) -> (usize, Option<Failure>) {
+    let pairs = links.windows(2);
+    let together = 1 + pairs.take_while(|pair| pair[0].leads_to(pair[1])).count();
+    if together == 1 {
+        return (1, None);
     }
-    Ok(count)
+    for count in 0..together {
+        if let Err(failure) = links[count].begin(asked).await {
+            return (count, Some(failure));
+        }
+        if count > 0 && !links[count - 1].shares_process(links[count]) {
+            return (count, None);
+        }
+    }
+    (together, None)
 }
 
 fn series<'a>(links: &'a mut [&mut Link]) -> Series<'a> {
@@ -82,8 +92,8 @@ fn series<'a>(links: &'a mut [&mut Link]) -> Series<'a> {
     Series::new(sessions.collect())
 }
 
-fn alone<T>(result: T) -> Step<T> {
-    Step { place: 0, result }
+fn step<T>(place: usize, result: T) -> Step<T> {
+    Step { place, result }
 }
 
 impl Link {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Passed, Step};
-use crate::host::session::StreamResult;
+use crate::host::hook::StreamResult;
 use crate::wire::json::Document;
 
 /// What the functions made that are done.
@@ -86,5 +86,50 @@ impl Done {
             }
         }
         steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(described: &'static str, most: usize) -> Option<Done> {
+        Done::read(Bytes::from_static(described.as_bytes()), most)
+    }
+
+    #[test]
+    fn what_was_left_out_is_what_was_given() {
+        let told = r#"{"seconds":[0.1,0.2,0.3],"body.1":{"n":1},"metadata.0":{"m":0}}"#;
+        let (body, metadata) = (Bytes::from_static(b"{}"), Bytes::from_static(b"[]"));
+        let told = done(told, 3).unwrap();
+        let made = |observe| -> Vec<_> {
+            let steps = told.bodies(&body, &metadata, observe).into_iter();
+            steps.map(|step| step.result.unwrap().0).collect()
+        };
+        assert_eq!(made(false), ["{}", r#"{"n":1}"#, r#"{"n":1}"#]);
+        assert_eq!(made(true), ["{}", r#"{"n":1}"#, "{}"]);
+        let steps = told.bodies(&body, &metadata, false);
+        assert!(
+            steps
+                .into_iter()
+                .all(|step| step.result.unwrap().1 == r#"{"m":0}"#)
+        );
+    }
+
+    #[test]
+    fn a_batch_of_another_length_is_no_answer() {
+        let told = r#"{"seconds":[0,0,0],"events.0":[null,{}],"events.1":[{},{}]}"#;
+        let events = [Bytes::from_static(b"{}"), Bytes::from_static(b"{}")];
+        let steps = done(told, 3).unwrap().batches(&events);
+        assert_eq!(steps.len(), 2);
+        assert!(steps[0].result.failure.is_none() && steps[1].result.failure.is_some());
+    }
+
+    #[test]
+    fn no_more_are_done_than_were_called() {
+        assert_eq!(done(r#"{"seconds":[1,2,3,4]}"#, 3).unwrap().count(), 3);
+        for garbled in ["", "{}", r#"{"seconds":1}"#, r#"{"seconds":["x"]}"#] {
+            assert!(done(garbled, 3).is_none(), "{garbled}");
+        }
     }
 }
