@@ -145,7 +145,9 @@ impl Chat {
                 let answer = outlet::run(&self.host, &mut chain, &request, answer).await?;
                 Ok(respond::whole(answer))
             }
-            Reply::Stream(answer) => stream::run(self, chain, request, answer, incoming).await,
+            Reply::Stream(answer) => {
+                Box::pin(stream::run(self, chain, request, answer, incoming)).await
+            }
         }
     }
 
@@ -163,7 +165,7 @@ impl Chat {
                 route::send(&self.upstreams, target, &outgoing, incoming).await
             }
             Target::Pipe(function) => {
-                pipe::call(&self.host, function, part, &outgoing, incoming).await
+                Box::pin(pipe::call(&self.host, function, part, &outgoing, incoming)).await
             }
         }
     }
