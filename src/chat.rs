@@ -4,6 +4,7 @@ pub mod callbacks;
 pub mod chain;
 mod completed;
 mod context;
+mod ending;
 pub mod events;
 pub(crate) mod failure;
 mod inlet;
@@ -86,7 +87,7 @@ impl Chat {
         tokio::select! {
             biased;
             response = self.answer(incoming, body) => response,
-            () = stream::ending(self.ending.clone()) => Err(Error::shutting_down()),
+            () = ending::ending(self.ending.clone()) => Err(Error::shutting_down()),
         }
     }
 
