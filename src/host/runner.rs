@@ -31,6 +31,9 @@ const QUARANTINE: Duration = Duration::from_secs(10);
 /// How long a worker has to answer a ping before it counts as hung.
 const PONG_LIMIT: Duration = Duration::from_millis(200);
 
+/// How long a killed process may take to end.
+const END_LIMIT: Duration = Duration::from_secs(1);
+
 /// How long a cancelled call has to end before its worker is replaced.
 const CANCEL_LIMIT: Duration = Duration::from_millis(250);
 
@@ -65,8 +68,6 @@ pub(super) struct Seat {
     /// with a version that is still on its way.
     valves: Mutex<BTreeMap<u64, Weak<Valves>>>,
     was_given_up: AtomicBool,
-    /// Calls that overran and after which nobody knows yet whether the process hangs.
-    suspicions: watch::Sender<usize>,
     /// How its process has worn.
     pub(super) wear: Wear,
     /// Whether another process is being made ready in its place.
@@ -224,7 +225,6 @@ impl Runner {
             learnt,
             valves: Mutex::default(),
             was_given_up: AtomicBool::new(false),
-            suspicions: watch::Sender::new(0),
             wear: Wear::new(),
             leaving: watch::Sender::new(Leaving::No),
         })
@@ -285,6 +285,8 @@ impl Runner {
             self.count_crash();
             metrics::worker_failed(WorkerEnd::Killed);
             seat.worker.kill();
+            // Functions that share the process must not be called in it any more.
+            let _ = tokio::time::timeout(END_LIMIT, call.answer()).await;
         }
         seat.clear();
         if is_alive && !is_well {
@@ -358,22 +360,24 @@ async fn answers_ping(worker: &Worker) -> bool {
 
 impl Seat {
     pub(super) fn suspect(&self) {
-        self.suspicions.send_modify(|suspicions| *suspicions += 1);
+        let suspicions = self.worker.suspicions();
+        suspicions.send_modify(|suspicions| *suspicions += 1);
     }
 
     fn clear(&self) {
-        self.suspicions.send_modify(|suspicions| *suspicions -= 1);
+        let suspicions = self.worker.suspicions();
+        suspicions.send_modify(|suspicions| *suspicions -= 1);
     }
 
     /// Whether calls may be sent to it: at once if nothing speaks against it, else once that is known. False says to
     /// look again.
     async fn is_trusted(&self) -> bool {
-        if *self.suspicions.borrow() == 0 {
+        let suspicions = self.worker.suspicions();
+        if *suspicions.borrow() == 0 {
             return true;
         }
         // Fails only if the sender is gone, and we hold it.
-        let _ = self
-            .suspicions
+        let _ = suspicions
             .subscribe()
             .wait_for(|suspicions| *suspicions == 0)
             .await;

@@ -16,7 +16,7 @@ use frames::{Decoder, Frame, Handler, Kind};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
@@ -62,6 +62,8 @@ pub(super) struct Worker {
     runtime: Handle,
     /// Its only way out, if it has an empty network.
     proxy: OnceLock<Proxy>,
+    /// Calls that overran and after which nobody knows yet whether it hangs.
+    suspicions: watch::Sender<usize>,
     _counted: LiveWorker,
 }
 
@@ -128,6 +130,7 @@ impl Worker {
             handover: Mutex::new(Some(process.handover)),
             runtime: runtime.clone(),
             proxy: OnceLock::new(),
+            suspicions: watch::Sender::new(0),
             _counted: LiveWorker::begin(),
         })
     }
@@ -153,6 +156,11 @@ impl Worker {
     /// Whether it still runs.
     pub(super) fn is_alive(&self) -> bool {
         !self.connection.callers.are_gone()
+    }
+
+    /// How many calls speak for it that it hangs: whoever would call it waits until that is known.
+    pub(super) fn suspicions(&self) -> &watch::Sender<usize> {
+        &self.suspicions
     }
 
     /// Whose prints its slots make.
