@@ -21,7 +21,9 @@ pub(super) struct Groups(Mutex<HashMap<String, Group>>);
 struct Group {
     /// The process, once there is one.
     worker: Weak<Worker>,
-    /// What that may.
+    /// The last one that it has left, which is ended as soon as it can be.
+    left: Weak<Worker>,
+    /// What the process may.
     bounds: Option<Bounds>,
     /// The active functions of the newest snapshot, by id.
     members: Vec<Weak<Function>>,
@@ -36,11 +38,24 @@ impl Groups {
         worker.filter(|_| group.bounds.as_ref() == Some(bounds))
     }
 
-    /// Whether this is the process of a group, or that group has none.
+    /// Whether this is the process of a group, or may be, because that group has none.
     pub(super) fn is_current(&self, group: &str, worker: &Arc<Worker>) -> bool {
         let groups = self.lock();
-        let current = groups.get(group).and_then(|group| group.worker.upgrade());
-        current.is_none_or(|current| Arc::ptr_eq(&current, worker))
+        let Some(group) = groups.get(group) else {
+            return true;
+        };
+        let current = group.worker.upgrade();
+        let was_left = std::ptr::eq(group.left.as_ptr(), Arc::as_ptr(worker));
+        !was_left && current.is_none_or(|current| Arc::ptr_eq(&current, worker))
+    }
+
+    /// Makes every member of the group of this process, if it is a group's, go on in another.
+    pub(super) fn abandon(&self, worker: &Arc<Worker>) {
+        for group in self.lock().values_mut() {
+            if std::ptr::eq(group.worker.as_ptr(), Arc::as_ptr(worker)) {
+                group.left = std::mem::take(&mut group.worker);
+            }
+        }
     }
 
     /// Makes the next member that is loaded start a new process for the group of this one.

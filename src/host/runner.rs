@@ -279,6 +279,7 @@ impl Runner {
         let is_well = is_alive && lets_go(&mut call).await;
         if !is_well {
             self.give_up(seat);
+            self.shared.groups.abandon(&seat.worker);
         }
         if !is_alive {
             warn!(function.id = %self.id, pid = seat.worker.pid(), "function hangs, its process is killed");
@@ -300,6 +301,7 @@ impl Runner {
         warn!(function.id = %self.id, pid = seat.worker.pid(), "a call cannot be cancelled, its process is replaced");
         metrics::worker_failed(WorkerEnd::Replaced);
         self.give_up(seat);
+        self.shared.groups.abandon(&seat.worker);
         seat.retire().await;
     }
 

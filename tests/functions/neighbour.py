@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import sys
+import threading
 import time
 
 from pydantic import BaseModel
@@ -69,6 +70,8 @@ class Filter:
             os._exit(1)
         if f"forge:{NAME}" in last["content"]:
             forge()
+        if f"stick:{NAME}" in last["content"]:
+            threading.Event().wait()
         if f"nap:{NAME}" in last["content"]:
             time.sleep(0.8)
         last["content"] += f" {self.valves.mark}"

@@ -194,6 +194,25 @@ async fn a_board_that_lies_gains_no_more_time_than_all_have() {
 }
 
 #[tokio::test]
+async fn a_process_that_is_replaced_is_left_by_all_of_its_group() {
+    let upstream = FakeUpstream::echo().await;
+    let group = Group {
+        of_one: ("b", "timeout = 2"),
+        ..Group::default()
+    };
+    let gateway = group.start(&upstream).await;
+    // Slow code moves to a thread, where it cannot be cancelled.
+    say(&gateway, "nap:b").await.expect(200);
+    say(&gateway, "stick:b").await.expect(504);
+    for _ in 0..20 {
+        say(&gateway, "hi").await.expect(200);
+    }
+    let ends = |reason: &str| format!("sluicegate_worker_failures_total{{reason=\"{reason}\"}}");
+    assert_eq!(counted(&gateway, &ends("replaced")).await, 1);
+    assert_eq!(counted(&gateway, &ends("crashed")).await, 0);
+}
+
+#[tokio::test]
 async fn the_time_of_others_does_not_count() {
     let upstream = FakeUpstream::echo().await;
     let group = Group {
