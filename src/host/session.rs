@@ -16,7 +16,7 @@ use super::pipe::PipeStream;
 use super::runner::{Runner, Seat};
 use crate::registry::Function;
 use crate::telemetry::metrics;
-use crate::wire::json::{Document, elements, quote};
+use crate::wire::json::{Document, elements_around, quote};
 
 /// How long a worker may take to say what it has still to say.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1);
@@ -162,7 +162,7 @@ impl Session {
         let mut payload = self.payload(metadata);
         payload.raw("body", body);
         let reply = self.call(hook.handler(), payload, limit).await?;
-        let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
+        let reply = Document::parse_around(reply, 1).map_err(|_| Failure::Garbled)?;
         match (reply.raw("body"), reply.raw("metadata")) {
             (Some(body), Some(metadata)) => Ok((body, metadata)),
             _ => Err(Failure::Garbled),
@@ -180,9 +180,9 @@ impl Session {
             Ok(reply) => (Some(reply), None),
             Err((failure, reply)) => (reply, Some(failure)),
         };
-        let done = reply.and_then(|reply| Document::parse(reply).ok()?.raw("events"));
+        let done = reply.and_then(|reply| Document::parse_around(reply, 2).ok()?.raw("events"));
         let done = done
-            .and_then(|done| elements(&done).ok())
+            .and_then(|done| elements_around(&done, 1).ok())
             .unwrap_or_default();
         let is_short = failure.is_none() && done.len() != events.len();
         StreamResult {
@@ -353,7 +353,7 @@ impl Session {
 }
 
 fn result_of(reply: Bytes) -> Result<Bytes, Failure> {
-    let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
+    let reply = Document::parse_around(reply, 1).map_err(|_| Failure::Garbled)?;
     reply.raw("result").ok_or(Failure::Garbled)
 }
 
