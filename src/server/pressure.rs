@@ -4,6 +4,7 @@
 mod gauge;
 mod group;
 mod readers;
+mod slack;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -77,6 +78,11 @@ impl Level {
 impl Pressure {
     pub(super) fn readers(&self) -> &Readers {
         &self.readers
+    }
+
+    /// Whether no new chat may come in.
+    pub(super) fn is_short(&self) -> bool {
+        *self.level.borrow() >= Level::Short
     }
 
     /// Resolves when no new chat may come in. Cancel safe: nothing is taken.
