@@ -234,9 +234,17 @@ impl Worker {
         }
     }
 
-    /// Resolves once no call waits for it, or it is gone.
+    /// Resolves once no request is open in it and no call waits for it, or it is gone.
     pub(super) async fn idle(&self) {
-        self.connection.callers.idle().await;
+        let unused = async {
+            self.connection.desks.closed().await;
+            // Calls that belong to no request, and those whose callers have left.
+            self.connection.callers.idle().await;
+        };
+        tokio::select! {
+            () = unused => {}
+            () = self.connection.callers.gone() => {}
+        }
     }
 
     /// Begins a request in which functions may ask through `desk`.

@@ -341,6 +341,11 @@ impl Setup {
         self
     }
 
+    /// Starts it and waits for nothing.
+    pub(crate) fn begin(self) -> TestGateway {
+        self.spawn()
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) async fn start(self) -> TestGateway {
         for _ in 0..TRIES {
