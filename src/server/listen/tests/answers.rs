@@ -1,0 +1,42 @@
+//! Answers that are early, or fail.
+
+use super::*;
+
+#[tokio::test]
+async fn an_early_answer_reaches_a_client_that_still_sends() {
+    let gateway = start(&settings());
+    let mut stream = gateway.connect().await;
+    let head = "POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 33554432\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b'x'; 33_554_432]).await.unwrap();
+    let answer = read_all(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "));
+    gateway.end().await;
+}
+
+#[tokio::test]
+async fn a_failing_body_is_cut_after_everything_before_it() {
+    let gateway = start(&settings());
+    for (path, length) in [("/fail", 5), ("/fail-big", 8 << 20), ("/fail-at-once", 0)] {
+        let mut stream = gateway.connect().await;
+        ask(&mut stream, path).await;
+        let answer = read_all(&mut stream).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "));
+        assert!(!body.ends_with("0\r\n\r\n"), "no end of the framing");
+        assert!(body.len() >= length, "{path}: {}", body.len());
+    }
+    gateway.end().await;
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_500_and_the_connection_goes_on() {
+    let gateway = start(&settings());
+    let mut stream = gateway.connect().await;
+    ask(&mut stream, "/panic").await;
+    let answer = read_until(&mut stream, "internal_error").await;
+    assert!(answer.starts_with("HTTP/1.1 500 "));
+    ask(&mut stream, "/hello").await;
+    read_until(&mut stream, "hello").await;
+    gateway.end().await;
+}
