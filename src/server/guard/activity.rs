@@ -18,6 +18,7 @@ pub(crate) struct Activity {
     /// What hyper was given and the socket has not taken. Framing makes it a little less than it is.
     held_bytes: Cell<u64>,
     place: Place,
+    ends_with_next: Cell<bool>,
     /// Who waits for the next request to begin.
     next: RefCell<Option<Waker>>,
     /// The reader, while it hides the end of the input from hyper.
@@ -37,6 +38,7 @@ impl Activity {
             held_bytes: Cell::default(),
             place,
             next: RefCell::default(),
+            ends_with_next: Cell::default(),
             reader: RefCell::default(),
             flush_waiters: RefCell::default(),
         }
@@ -79,6 +81,11 @@ impl Activity {
     /// Wakes `reader` when no request is in flight any more.
     pub(super) fn wake_when_idle(&self, reader: &Waker) {
         *self.reader.borrow_mut() = Some(reader.clone());
+    }
+
+    /// The connection is closed after what it has been asked and the next request, whose answer tells the client so.
+    pub(crate) fn end_with_next(&self) {
+        self.ends_with_next.set(true);
     }
 
     fn wake_when_flushed(&self, waiter: &Waker) {
@@ -130,6 +137,12 @@ impl Ticket {
     pub(crate) fn flushes(&self) -> u64 {
         self.0.flushes.get()
     }
+    /// Whether the connection is closed after this request.
+    #[must_use]
+    pub(crate) fn is_last(&self) -> bool {
+        self.0.ends_with_next.get()
+    }
+
 
     /// Whether what was written when there were `flushes` has left; else `waiter` is woken after
     /// the next flush.

@@ -42,7 +42,8 @@ const RESET_LIMIT: usize = 32;
 const LOCAL_RESET_LIMIT: usize = 256;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_LIMIT: Duration = Duration::from_secs(20);
-/// How long the next request of a connection is waited for after another process took over.
+/// How long the next request of a connection is waited for after another process took over, and the first one after the
+/// signal to end.
 const NEXT_REQUEST: Duration = Duration::from_secs(2);
 
 /// What the connections of one thread have in common.
@@ -181,8 +182,7 @@ impl<H: Handler> Connections<H> {
         let write_limit = self.limits.write;
         let service = service_fn(move |request| {
             let (handler, ticket) = (Rc::clone(&self.handler), activity.begin());
-            let is_last = self.shutdown.is_handed_over();
-            respond(handler, request, peer, ticket, write_limit, is_last)
+            respond(handler, request, peer, ticket, write_limit)
         });
         let io = TokioIo::new(guard);
         let builder = match spoken {
@@ -225,13 +225,12 @@ impl<H: Handler> Connections<H> {
             // One turn of the reactor: a request that has arrived is seen before it is too late.
             () = yield_now() => {}
         }
-        if self.shutdown.is_handed_over() {
-            tokio::select! {
-                biased;
-                served = &mut connection => return served.map_err(io::Error::other),
-                () = self.last_request(requests) => {}
-                () = self.shutdown.cut() => return Err(cut_off()),
-            }
+        requests.end_with_next();
+        tokio::select! {
+            biased;
+            served = &mut connection => return served.map_err(io::Error::other),
+            () = self.last_request(requests) => {}
+            () = self.shutdown.cut() => return Err(cut_off()),
         }
         end_soon(connection.as_mut());
         tokio::select! {
@@ -240,15 +239,16 @@ impl<H: Handler> Connections<H> {
         }
     }
 
-    /// Waits for the request that may be on its way: who has just connected, or has just had an answer, cannot know
-    /// that another process took over.
+    /// Waits for the request that may be on its way: who has just connected cannot know that nothing is served any more,
+    /// nor who has just had an answer that another process took over.
     async fn last_request(&self, requests: &Activity) {
         if requests.in_flight() > 0 {
             return;
         }
-        let limit = match requests.started() {
-            0 => self.limits.head,
-            _ => NEXT_REQUEST,
+        let limit = match (self.shutdown.is_handed_over(), requests.started()) {
+            (true, 0) => self.limits.head,
+            (true, _) | (false, 0) => NEXT_REQUEST,
+            (false, _) => return,
         };
         // The connection is closed after it, whether a request came or not.
         let _ = timeout(limit, requests.begun_after(requests.started())).await;
@@ -265,7 +265,6 @@ async fn respond<H: Handler>(
     peer: Peer,
     ticket: Ticket,
     write_limit: Duration,
-    is_last: bool,
 ) -> Result<Response<Answer>, Infallible> {
     let version = request.version();
     let mut response = match answer::refuse(&request) {
@@ -274,7 +273,7 @@ async fn respond<H: Handler>(
         None => Box::pin(answer::catch_panic(handler.handle(request, peer))).await,
     };
     // HTTP/2 has a frame for it.
-    if is_last && version < Version::HTTP_2 {
+    if ticket.is_last() && version < Version::HTTP_2 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }

@@ -21,6 +21,31 @@ async fn draining_closes_idle_connections_and_finishes_busy_ones() {
     assert!(read_all(&mut busy).await.ends_with("waited"));
     gateway.running.await.unwrap().unwrap();
     assert!(TcpStream::connect(gateway.addr).await.is_err());
+#[tokio::test]
+async fn who_has_just_connected_has_one_request_answered_while_draining() {
+    let gateway = start(&settings());
+    let mut fresh = gateway.connect().await;
+    let mut late = gateway.connect().await;
+    // Answered, so those before it have been accepted.
+    assert!(
+        gateway
+            .exchange(GET.to_owned() + BAD)
+            .await
+            .contains("hello")
+    );
+    gateway.stage.shutdown.signal();
+    gateway.stage.shutdown.closed().await;
+    assert!(TcpStream::connect(gateway.addr).await.is_err());
+    ask(&mut fresh, "/hello").await;
+    let answer = read_all(&mut fresh).await;
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert!(answer.ends_with("hello"), "{answer}");
+    late.write_all(b"GET /hello HTTP/1.1\r\nHo").await.unwrap();
+    late.write_all(b"st: a\r\n\r\n").await.unwrap();
+    assert!(read_all(&mut late).await.ends_with("hello"));
+    gateway.running.await.unwrap().unwrap();
+}
+
 }
 
 #[tokio::test]
