@@ -7,18 +7,23 @@ use std::task::{Context, Poll, Waker};
 
 use crate::server::pressure::Place;
 
+/// How much of an answer hyper is given before it has to leave. It bounds what a client that reads nothing holds, and
+/// what one connection does before others have their turn: hyper alone goes on for as long as there is something to send
+/// and the socket takes it.
+const BATCH_BYTES: u64 = 16 << 10;
+
 /// Shared by the [`Guard`](super::Guard) of one connection and the answers on it, all on one
 /// thread.
 #[derive(Debug)]
 pub(crate) struct Activity {
     in_flight: Cell<usize>,
     started: Cell<u64>,
+    ends_with_next: Cell<bool>,
     flushes: Cell<u64>,
     is_blocked: Cell<bool>,
     /// What hyper was given and the socket has not taken. Framing makes it a little less than it is.
     held_bytes: Cell<u64>,
     place: Place,
-    ends_with_next: Cell<bool>,
     /// Who waits for the next request to begin.
     next: RefCell<Option<Waker>>,
     /// The reader, while it hides the end of the input from hyper.
@@ -33,12 +38,12 @@ impl Activity {
         Self {
             in_flight: Cell::default(),
             started: Cell::default(),
+            ends_with_next: Cell::default(),
             flushes: Cell::default(),
             is_blocked: Cell::default(),
             held_bytes: Cell::default(),
             place,
             next: RefCell::default(),
-            ends_with_next: Cell::default(),
             reader: RefCell::default(),
             flush_waiters: RefCell::default(),
         }
@@ -78,14 +83,14 @@ impl Activity {
         self.started.get()
     }
 
-    /// Wakes `reader` when no request is in flight any more.
-    pub(super) fn wake_when_idle(&self, reader: &Waker) {
-        *self.reader.borrow_mut() = Some(reader.clone());
-    }
-
     /// The connection is closed after what it has been asked and the next request, whose answer tells the client so.
     pub(crate) fn end_with_next(&self) {
         self.ends_with_next.set(true);
+    }
+
+    /// Wakes `reader` when no request is in flight any more.
+    pub(super) fn wake_when_idle(&self, reader: &Waker) {
+        *self.reader.borrow_mut() = Some(reader.clone());
     }
 
     fn wake_when_flushed(&self, waiter: &Waker) {
@@ -132,17 +137,17 @@ impl Ticket {
         held.set(held.get() + bytes as u64);
     }
 
-    /// How often the connection has been flushed, to be given to [`Ticket::is_flushed_since`].
-    #[must_use]
-    pub(crate) fn flushes(&self) -> u64 {
-        self.0.flushes.get()
-    }
     /// Whether the connection is closed after this request.
     #[must_use]
     pub(crate) fn is_last(&self) -> bool {
         self.0.ends_with_next.get()
     }
 
+    /// How often the connection has been flushed, to be given to [`Ticket::is_flushed_since`].
+    #[must_use]
+    pub(crate) fn flushes(&self) -> u64 {
+        self.0.flushes.get()
+    }
 
     /// Whether what was written when there were `flushes` has left; else `waiter` is woken after
     /// the next flush.
@@ -155,14 +160,15 @@ impl Ticket {
         is_flushed
     }
 
-    /// Whether the socket takes no bytes now; then `waiter` is woken after the next flush.
+    /// Whether the socket has to take something first: it took nothing when it was asked last, or there is a whole batch
+    /// for it. Then `waiter` is woken after the next flush.
     #[must_use]
-    pub(crate) fn is_blocked(&self, waiter: &Waker) -> bool {
-        let is_blocked = self.0.is_blocked.get();
-        if is_blocked {
+    pub(crate) fn has_to_flush(&self, waiter: &Waker) -> bool {
+        let has_to = self.0.is_blocked.get() || self.0.held_bytes.get() >= BATCH_BYTES;
+        if has_to {
             self.0.wake_when_flushed(waiter);
         }
-        is_blocked
+        has_to
     }
 }
 

@@ -1,5 +1,7 @@
 //! A real server on a port of its own, and raw clients.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::BodyExt;
@@ -34,7 +36,20 @@ struct Stage {
     events: mpsc::UnboundedSender<Event>,
     /// One permit lets one `/wait` answer, or one more piece of a `/stream` out.
     go: Semaphore,
+    /// How much of `/endless` was asked for.
+    pulled_bytes: AtomicUsize,
     shutdown: Shutdown,
+}
+
+impl Stage {
+    fn new(events: mpsc::UnboundedSender<Event>) -> Arc<Self> {
+        Arc::new(Self {
+            events,
+            go: Semaphore::new(0),
+            pulled_bytes: AtomicUsize::default(),
+            shutdown: Shutdown::new(),
+        })
+    }
 }
 
 struct Actor(Arc<Stage>);
@@ -65,6 +80,7 @@ impl Handler for Actor {
             "/fail-at-once" => Body::stream(stream::iter([Err(failure())])),
             "/fail-big" => Body::stream(stream::iter([Ok(big()), Err(failure())])),
             "/stream" => pieces(leaving),
+            "/endless" => endless(Arc::clone(&self.0)),
             "/panic" => panic!("on purpose"),
             _ => return status(404, "unknown"),
         };
@@ -112,6 +128,14 @@ fn pieces(leaving: Leaving) -> Body {
     ))
 }
 
+/// Pieces of 1 KiB for as long as somebody takes them.
+fn endless(stage: Arc<Stage>) -> Body {
+    Body::stream(stream::repeat_with(move || {
+        stage.pulled_bytes.fetch_add(1024, Ordering::Relaxed);
+        Ok(Bytes::from_static(&[b'x'; 1024]))
+    }))
+}
+
 struct Gateway {
     addr: SocketAddr,
     stage: Arc<Stage>,
@@ -138,11 +162,7 @@ fn start(settings: &Settings) -> Gateway {
     let server = Server::bind(settings).unwrap();
     let addr = server.local_addr().unwrap();
     let (sender, events) = mpsc::unbounded_channel();
-    let stage = Arc::new(Stage {
-        events: sender,
-        go: Semaphore::new(0),
-        shutdown: Shutdown::new(),
-    });
+    let stage = Stage::new(sender);
     let (shared, shutdown) = (Arc::clone(&stage), stage.shutdown.clone());
     let running =
         tokio::spawn(async move { server.run(move |_| Actor(shared.clone()), shutdown).await });

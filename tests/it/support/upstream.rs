@@ -74,6 +74,8 @@ struct Counts {
     requests: AtomicUsize,
     open: AtomicUsize,
     sent_bytes: AtomicUsize,
+    /// How often a step repeated its bytes. Shared with those who count what arrives of them.
+    repeated: Arc<AtomicUsize>,
     /// What was wrong with the framing of requests.
     complaints: Mutex<Vec<String>>,
 }
@@ -196,6 +198,11 @@ impl FakeUpstream {
     /// How many bytes of answers the system has taken so far.
     pub(crate) fn sent_bytes(&self) -> usize {
         self.counts.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How often a step has repeated its bytes, now and from now on.
+    pub(crate) fn repeated(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.counts.repeated)
     }
 
     /// How many connections brought such requests so far.
@@ -356,7 +363,7 @@ impl Connection {
     async fn play(&mut self, script: Script) -> bool {
         for step in script {
             let goes_on = tokio::select! {
-                goes_on = perform(&mut self.write, step, &self.server.counts.sent_bytes) => goes_on,
+                goes_on = perform(&mut self.write, step, &self.server.counts) => goes_on,
                 () = closed(&mut self.read, &mut self.buffer) => {
                     // The test may be over.
                     let _ = self.server.departures.send(Instant::now());
@@ -412,7 +419,8 @@ impl Connection {
     }
 }
 
-async fn perform(write: &mut OwnedWriteHalf, step: Step, sent: &AtomicUsize) -> bool {
+async fn perform(write: &mut OwnedWriteHalf, step: Step, counts: &Counts) -> bool {
+    let sent = &counts.sent_bytes;
     match step {
         Step::Send(bytes) => return send(write, &bytes, sent).await,
         Step::Trickle(bytes, pause) => {
@@ -428,6 +436,7 @@ async fn perform(write: &mut OwnedWriteHalf, step: Step, sent: &AtomicUsize) -> 
                 if !send(write, &bytes, sent).await {
                     return false;
                 }
+                counts.repeated.fetch_add(1, Ordering::Relaxed);
                 sleep(pause).await;
             }
         }

@@ -1,6 +1,11 @@
 //! Answers that are early, or fail.
 
+use futures_util::FutureExt;
+use http::Version;
+
+use super::super::answer::Answer;
 use super::*;
+use crate::server::guard::Activity;
 
 #[tokio::test]
 async fn an_early_answer_reaches_a_client_that_still_sends() {
@@ -39,4 +44,20 @@ async fn a_panic_is_answered_500_and_the_connection_goes_on() {
     ask(&mut stream, "/hello").await;
     read_until(&mut stream, "hello").await;
     gateway.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_of_an_answer_leaves_before_the_next_is_made() {
+    let activity = Rc::new(Activity::new(Pressure::default().readers().enter()));
+    let (events, _events) = mpsc::unbounded_channel();
+    let body = endless(Stage::new(events));
+    let limit = Duration::from_secs(60);
+    let mut answer = Answer::new(body, Version::HTTP_11, activity.begin(), limit);
+    let mut batch = || {
+        let ready = std::iter::from_fn(|| answer.frame().now_or_never());
+        ready.take(1000).count()
+    };
+    assert_eq!([batch(), batch()], [16, 0]);
+    activity.note_flushed();
+    assert_eq!([batch(), batch()], [16, 0]);
 }

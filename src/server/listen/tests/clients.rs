@@ -1,6 +1,12 @@
 //! Clients that are slow, leave, or are too many.
 
+use tokio::net::TcpSocket;
+use tokio::time::sleep;
+
 use super::*;
+
+/// What one client that reads nothing may have asked for: what the system takes unsent, a batch, and what is on its way.
+const UNREAD_BYTES: usize = 512 << 10;
 
 #[tokio::test]
 async fn slow_heads_and_bodies_and_idle_connections_are_closed() {
@@ -69,5 +75,25 @@ async fn connections_above_the_cap_are_answered_503() {
         .await
         .starts_with("HTTP/1.0 413")
     {}
+    gateway.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_holds_its_answer_up() {
+    let mut gateway = start(&settings());
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(gateway.addr).await.unwrap();
+    ask(&mut stream, "/endless").await;
+    gateway.began("/endless").await;
+    let (mut before, mut pulled) = (0, 1);
+    while before < pulled {
+        sleep(Duration::from_millis(100)).await;
+        before = std::mem::replace(
+            &mut pulled,
+            gateway.stage.pulled_bytes.load(Ordering::Relaxed),
+        );
+    }
+    assert!((1..UNREAD_BYTES).contains(&pulled), "{pulled} bytes");
     gateway.end().await;
 }

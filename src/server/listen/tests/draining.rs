@@ -1,7 +1,5 @@
 //! The way to the end, and the threads that go it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::*;
 
 #[tokio::test]
@@ -21,6 +19,8 @@ async fn draining_closes_idle_connections_and_finishes_busy_ones() {
     assert!(read_all(&mut busy).await.ends_with("waited"));
     gateway.running.await.unwrap().unwrap();
     assert!(TcpStream::connect(gateway.addr).await.is_err());
+}
+
 #[tokio::test]
 async fn who_has_just_connected_has_one_request_answered_while_draining() {
     let gateway = start(&settings());
@@ -46,8 +46,6 @@ async fn who_has_just_connected_has_one_request_answered_while_draining() {
     gateway.running.await.unwrap().unwrap();
 }
 
-}
-
 #[tokio::test]
 async fn connections_that_have_queued_up_are_served_while_draining() {
     let server = Server::bind(&settings()).unwrap();
@@ -59,13 +57,9 @@ async fn connections_that_have_queued_up_are_served_while_draining() {
         streams.push(stream);
     }
     let (events, _events) = mpsc::unbounded_channel();
-    let shutdown = Shutdown::new();
+    let stage = Stage::new(events);
+    let shutdown = stage.shutdown.clone();
     shutdown.signal();
-    let stage = Arc::new(Stage {
-        events,
-        go: Semaphore::new(0),
-        shutdown: shutdown.clone(),
-    });
     let running = tokio::spawn(server.run(move |_| Actor(stage.clone()), shutdown));
     for stream in &mut streams {
         assert!(read_all(stream).await.ends_with("hello"));
@@ -111,12 +105,8 @@ async fn threads_run_tasks_before_serving_and_share_connections() {
     }
     let made = Arc::new(AtomicUsize::new(0));
     let (events, mut began) = mpsc::unbounded_channel();
-    let shutdown = Shutdown::new();
-    let stage = Arc::new(Stage {
-        events,
-        go: Semaphore::new(0),
-        shutdown: shutdown.clone(),
-    });
+    let stage = Stage::new(events);
+    let shutdown = stage.shutdown.clone();
     let (addr, counted) = (server.local_addr().unwrap(), Arc::clone(&made));
     let factory = move |index| {
         counted.fetch_add(index + 1, Ordering::Relaxed);
