@@ -4,6 +4,7 @@
 mod gauge;
 mod group;
 mod readers;
+mod slack;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::gauge::{Bound, Gauge, Reading};
+use super::slack::Slack;
 use super::{Level, Pressure};
 use crate::telemetry::metrics;
 
@@ -30,6 +31,7 @@ const LAST_THOUSANDTHS: u64 = 950;
 struct Watch {
     pressure: Pressure,
     gauge: Gauge,
+    slack: Slack,
     level: Level,
     trimmed: Option<Instant>,
     let_go: Option<Instant>,
@@ -43,6 +45,7 @@ impl Pressure {
         let mut watch = Watch {
             pressure: self,
             gauge: Gauge::new(bound),
+            slack: Slack::default(),
             level: Level::default(),
             trimmed: None,
             let_go: None,
@@ -68,6 +71,7 @@ fn pause_after(reading: &Reading) -> Duration {
 impl Watch {
     fn look(&mut self) -> std::io::Result<Reading> {
         let reading = self.gauge.read()?;
+        self.slack.look();
         let next = self.level.next(reading.thousandths());
         if next >= Level::Tight && is_due(&mut self.trimmed, BETWEEN_TRIMS) {
             // Not waited for: it takes the allocator's locks one by one, and memory fills meanwhile.
@@ -142,7 +146,7 @@ impl Watch {
 }
 
 /// Whether something was not done for this long; then it is now.
-fn is_due(last: &mut Option<Instant>, pause: Duration) -> bool {
+pub(super) fn is_due(last: &mut Option<Instant>, pause: Duration) -> bool {
     let is_due = last.is_none_or(|last| last.elapsed() >= pause);
     if is_due {
         *last = Some(Instant::now());

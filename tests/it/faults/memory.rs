@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::PATIENCE;
 use crate::faults::rig::http2::{HEADERS, Http2, WINDOW_UPDATE, frame, post};
-use crate::faults::rig::{Raw, Rig, authorized, chat_request};
+use crate::faults::rig::{Raw, Rig, SLACK_KIB, authorized, chat_request, get_request};
 use crate::support::{
     Gate, Step, answer_of, chat, event, eventually, head_of_stream, say, streamed_chat,
 };
@@ -25,6 +25,8 @@ const INITIAL_WINDOW_SIZE: u16 = 4;
 /// How many send long bodies, of which two would be too much.
 const LONG_BODIES: usize = 24;
 const BODY_BYTES: usize = 16_000_000;
+/// How many connections are open at once and then gone: what they took is several times what may be left.
+const CONNECTIONS: usize = 3_000;
 const LOOK: Duration = Duration::from_millis(10);
 
 /// A number of the metrics.
@@ -181,4 +183,21 @@ async fn r05_long_bodies_are_refused_before_memory_runs_out() {
     };
     eventually(PATIENCE, "room for a chat", room).await;
     rig.ends_unharmed_within("r05 bodies", 32 * 1024).await;
+}
+
+#[tokio::test]
+async fn r05_memory_goes_back_to_the_system_when_the_load_has_gone() {
+    let rig = Rig::configured("", |_| answer_of("fine")).await;
+    let request = get_request("/healthz", "").replace("close", "keep-alive");
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut raw = Raw::connect(rig.gateway.address).await;
+        raw.send(&request).await;
+        raw.read_until("true").await;
+        held.push(raw);
+    }
+    let grown = rig.growth_kib();
+    assert!(grown > 2 * SLACK_KIB, "{grown} KiB is too little to tell");
+    drop(held);
+    rig.ends_unharmed("r05 load").await;
 }

@@ -13,6 +13,7 @@ mod residue;
 pub(super) use self::lookout::Lookout;
 pub(super) use self::random::Random;
 pub(super) use self::raw::{Raw, Reply, authorized, chat_request, exchange, get_request};
+pub(in crate::faults) use self::residue::SLACK_KIB;
 
 use self::neighbours::Neighbours;
 use self::residue::Residue;

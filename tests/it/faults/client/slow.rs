@@ -137,7 +137,9 @@ async fn c06_connections_are_counted_by_address() {
 async fn c15_idle_connections_above_the_cap_are_refused_and_those_below_stay() {
     let allowed = usual_or_long(IDLE[0], IDLE[1]);
     let limit = format!("[limits]\nconnections = {allowed}");
-    let rig = Rig::configured(&limit, |_| answer_of("fine")).await;
+    let mut rig = Rig::configured(&limit, |_| answer_of("fine")).await;
+    // Whoever asks anew is refused at the cap, by rights.
+    rig.stop_calling().await;
     let mut idle = Vec::new();
     let mut refused = 0;
     for _ in 0..allowed + 50 {

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use crate::support::{TestGateway, eventually};
 
 /// How much more memory the allocator may keep after a fault.
-pub(super) const SLACK_KIB: u64 = 16 * 1024;
+pub(in crate::faults) const SLACK_KIB: u64 = 16 * 1024;
 /// How long what is left over may take to go.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 /// Descriptors that come and go by themselves: timers, looks at files.
