@@ -115,7 +115,7 @@ impl Activity {
     }
 
     /// Everything that hyper had written has left.
-    pub(super) fn note_flushed(&self) {
+    pub(in crate::server) fn note_flushed(&self) {
         self.is_blocked.set(false);
         self.held_bytes.set(0);
         self.place.moves();

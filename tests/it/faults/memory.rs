@@ -11,7 +11,7 @@ use crate::support::{
 
 /// What the gateway may have for itself.
 const MEMORY_MIB: u64 = 32;
-/// What it may take beyond that before those who let it down are let go.
+/// How far a flood may pass that until the slowest are let go.
 const OVER_MIB: u64 = 8;
 /// How many events the streams beside a flood may be behind: two seconds' worth, for a busy machine.
 const BEHIND: usize = 20;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,8 @@ use crate::PATIENCE;
 
 /// The models that it says it has.
 const MODELS: &[&str] = &["echo", "calm", "danger"];
+/// What the system may hold of a flood.
+const FLOOD_BUFFER_BYTES: usize = 64 << 10;
 
 /// One thing that it does on the way through an answer.
 #[derive(Clone, Debug)]
@@ -440,7 +443,12 @@ async fn perform(write: &mut OwnedWriteHalf, step: Step, counts: &Counts) -> boo
                 sleep(pause).await;
             }
         }
-        Step::Flood(bytes) => while send(write, &bytes, sent).await {},
+        Step::Flood(bytes) => {
+            // Left alone, the system takes megabytes of it before it holds anybody up.
+            let socket = SockRef::from(write.as_ref());
+            socket.set_send_buffer_size(FLOOD_BUFFER_BYTES).unwrap();
+            while send(write, &bytes, sent).await {}
+        }
         Step::Wait(gate) => gate.pass().await,
         Step::Pause(time) => sleep(time).await,
         Step::Hang => std::future::pending().await,
