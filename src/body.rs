@@ -53,29 +53,50 @@ impl Body {
     ///
     /// The stream's own, or `too_long` once more than `limit_bytes` have come.
     pub async fn collect(
-        mut self,
+        self,
         limit_bytes: usize,
         too_long: impl FnOnce() -> Error,
     ) -> Result<Bytes> {
-        let Some(first) = self.next().await.transpose()? else {
-            return Ok(Bytes::new());
-        };
-        let mut joined = None;
-        let mut length = first.len();
-        while let Some(piece) = self.next().await.transpose()? {
-            length += piece.len();
-            if length > limit_bytes {
-                return Err(too_long());
+        match self {
+            Self::Whole(bytes) => {
+                let bytes = bytes.unwrap_or_default();
+                (bytes.len() <= limit_bytes)
+                    .then_some(bytes)
+                    .ok_or_else(too_long)
             }
-            joined
-                .get_or_insert_with(|| Vec::from(first.as_ref()))
-                .extend_from_slice(&piece);
+            Self::Stream(pieces) => collect(pieces, limit_bytes, |_| too_long()).await,
         }
-        if length > limit_bytes {
-            return Err(too_long());
-        }
-        Ok(joined.map_or(first, Bytes::from))
     }
+}
+
+/// All pieces joined.
+///
+/// # Errors
+///
+/// The stream's own, or `too_long` once more than `limit_bytes` have come.
+pub async fn collect<S>(
+    mut pieces: S,
+    limit_bytes: usize,
+    too_long: impl FnOnce(&S) -> Error,
+) -> Result<Bytes>
+where
+    S: Stream<Item = Result<Bytes>> + Unpin,
+{
+    let Some(first) = pieces.next().await.transpose()? else {
+        return Ok(Bytes::new());
+    };
+    let mut joined = None;
+    let mut length = first.len();
+    while length <= limit_bytes {
+        let Some(piece) = pieces.next().await.transpose()? else {
+            return Ok(joined.map_or(first, Bytes::from));
+        };
+        length += piece.len();
+        joined
+            .get_or_insert_with(|| Vec::from(first.as_ref()))
+            .extend_from_slice(&piece);
+    }
+    Err(too_long(&pieces))
 }
 
 impl http_body::Body for Body {

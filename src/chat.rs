@@ -4,6 +4,7 @@ pub mod callbacks;
 pub mod chain;
 mod completed;
 mod context;
+mod ending;
 pub mod events;
 pub(crate) mod failure;
 mod inlet;
@@ -86,7 +87,7 @@ impl Chat {
         tokio::select! {
             biased;
             response = self.answer(incoming, body) => response,
-            () = stream::ending(self.ending.clone()) => Err(Error::shutting_down()),
+            () = ending::ending(self.ending.clone()) => Err(Error::shutting_down()),
         }
     }
 
@@ -145,7 +146,9 @@ impl Chat {
                 let answer = outlet::run(&self.host, &mut chain, &request, answer).await?;
                 Ok(respond::whole(answer))
             }
-            Reply::Stream(answer) => stream::run(self, chain, request, answer, incoming).await,
+            Reply::Stream(answer) => {
+                Box::pin(stream::run(self, chain, request, answer, incoming)).await
+            }
         }
     }
 
@@ -163,7 +166,7 @@ impl Chat {
                 route::send(&self.upstreams, target, &outgoing, incoming).await
             }
             Target::Pipe(function) => {
-                pipe::call(&self.host, function, part, &outgoing, incoming).await
+                Box::pin(pipe::call(&self.host, function, part, &outgoing, incoming)).await
             }
         }
     }

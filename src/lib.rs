@@ -22,7 +22,7 @@
 //! - [`demo`] shows what the gateway does, on a model inside the binary.
 //! - [`commands`] tries one function out, and manages those of a gateway that runs.
 //! - [`cli`] reads the command line.
-//! - [`body`], [`error`] and [`telemetry`] are what everybody shares.
+//! - [`body`], [`error`], [`telemetry`] and `timer` are what everybody shares.
 
 pub mod actions;
 pub mod admin;
@@ -45,6 +45,7 @@ pub mod registry;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+mod timer;
 pub mod tools;
 pub mod upstream;
 pub mod wire;

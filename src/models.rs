@@ -122,7 +122,7 @@ impl Models {
     /// The model of this id, whatever presets say.
     async fn locate(&self, snapshot: &Snapshot, id: &str) -> Result<Model> {
         if let Some(function) = snapshot.pipe_of(id)
-            && let Some(name) = self.name_in_pipe(function, id).await
+            && let Some(name) = Box::pin(self.name_in_pipe(function, id)).await
         {
             let target = Target::Pipe(Arc::clone(function));
             return Ok(Model {

@@ -117,15 +117,17 @@ pub fn request_id() -> Arc<str> {
     let mut bytes = RANDOM.with_borrow_mut(RandomStock::take);
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let mut text = String::with_capacity(36);
+    let mut text = [b'-'; 36];
+    let mut at = 0;
     for (index, byte) in bytes.iter().enumerate() {
         if matches!(index, 4 | 6 | 8 | 10) {
-            text.push('-');
+            at += 1;
         }
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+        text[at] = DIGITS[usize::from(byte >> 4)];
+        text[at + 1] = DIGITS[usize::from(byte & 15)];
+        at += 2;
     }
-    text.into()
+    str::from_utf8(&text).unwrap_or_default().into()
 }
 
 /// What a function did to a request.
@@ -223,6 +225,12 @@ impl RequestLog {
             is_wanted,
             facts: Mutex::default(),
         })
+    }
+
+    /// Whether the line will be written, so that what only it tells is worth finding out.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted
     }
 
     /// A text that only the line needs.

@@ -70,10 +70,18 @@ pub struct Outgoing<'a> {
     pub contract: Contract,
     /// A hash that is equal for all requests of one conversation.
     pub conversation: Option<u64>,
-    /// The id of an answer that is made here (Ollama's dialect and the demo model have none).
-    pub answer_id: &'a str,
+    /// The id of the request, after which an answer is named that is made here (Ollama's dialect and the demo model have
+    /// no ids).
+    pub request_id: &'a str,
     /// The `created` time of an answer that is made here, in seconds since 1970.
     pub created: u64,
+}
+
+impl Outgoing<'_> {
+    /// The id of an answer that is made here.
+    fn answer_id(&self) -> String {
+        format!("chatcmpl-{}", self.request_id)
+    }
 }
 
 /// What a model server answered.
@@ -141,7 +149,8 @@ impl Upstreams {
                 openai::send(&self.client, upstream, &target.model, request).await
             }
             UpstreamKind::Ollama => {
-                ollama::send(&self.client, upstream, &target.model, request).await
+                // Apart, as a request's future has room for the largest of its ways.
+                Box::pin(ollama::send(&self.client, upstream, &target.model, request)).await
             }
             UpstreamKind::Embedded => embedded::send(&target.model, request),
         }

@@ -11,12 +11,15 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::http::{Head, LAST_CHUNK};
 use crate::upstream::{EVENT_MARK, EVENTS_HEADER, PAUSE_HEADER, STAMP_BYTES, micros};
+
+/// How many clients may wait for the first byte of their first answer at a time: fewer than may wait for one function.
+const BEGINNERS: usize = 200;
 
 /// What the answers are.
 #[derive(Clone, Copy, Debug)]
@@ -217,12 +220,15 @@ impl Turns {
 
 async fn clients(load: Load, addr: SocketAddr, request: Arc<[u8]>, progress: Arc<Progress>) {
     let mut clients = JoinSet::new();
+    let beginners = Arc::new(Semaphore::new(BEGINNERS));
     for client in 0..load.connections {
         let turns = Turns::of(load, client);
         let (request, progress) = (Arc::clone(&request), Arc::clone(&progress));
-        clients.spawn(
-            async move { ask_for_ever(addr, load.answers, turns, &request, &progress).await },
-        );
+        let beginners = Arc::clone(&beginners);
+        clients.spawn(async move {
+            let place = beginners.acquire_owned().await?;
+            ask_for_ever(addr, load.answers, turns, &request, &progress, place).await
+        });
     }
     while let Some(ended) = clients.join_next().await {
         let error = ended.map_or_else(|error| anyhow!(error), |Err(error)| error);
@@ -236,16 +242,17 @@ async fn ask_for_ever(
     mut turns: Turns,
     request: &[u8],
     progress: &Progress,
+    beginner: OwnedSemaphorePermit,
 ) -> Result<std::convert::Infallible> {
     let mut stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
     let mut input = Vec::with_capacity(64 * 1024);
-    let mut has_begun = false;
+    let mut beginner = Some(beginner);
     loop {
         let asked = turns.wait().await;
         stream.write_all(request).await?;
         let head = read_head(&mut stream, &mut input).await?;
-        if !std::mem::replace(&mut has_begun, true) {
+        if beginner.take().is_some() {
             progress.begun.fetch_add(1, Ordering::Relaxed);
         }
         match answers {

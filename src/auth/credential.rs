@@ -1,11 +1,11 @@
 //! The credential that a request carries: a bearer token or `x-api-key`.
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::{Error, Kind, Result};
 
-const API_KEY: &str = "x-api-key";
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The one credential of a request. Two different ones are refused: whichever we took, something
 /// before or after us might take the other.

@@ -25,7 +25,10 @@ pub(super) async fn run(
     if let Some(context) = &chain.context {
         request.make_metadata(incoming, &context.model)?;
     }
-    run_hook(host, chain, &mut request, Hook::Inlet).await?;
+    if chain.handles(Hook::Inlet.name()) {
+        // Boxed here and below: a request's future has room for the largest of its ways, and most pass no filter.
+        Box::pin(run_hook(host, chain, &mut request, Hook::Inlet)).await?;
+    }
     Ok(request)
 }
 
@@ -39,7 +42,9 @@ pub(super) async fn run_last(
     chain: &mut Chain,
     mut request: ChatRequest,
 ) -> Result<ChatRequest> {
-    run_hook(host, chain, &mut request, Hook::Request).await?;
+    if chain.handles(Hook::Request.name()) {
+        Box::pin(run_hook(host, chain, &mut request, Hook::Request)).await?;
+    }
     Ok(request)
 }
 

@@ -29,14 +29,26 @@ pub(super) async fn run(
     host: &Host,
     chain: &mut Chain,
     request: &ChatRequest,
-    mut answer: Answer,
+    answer: Answer,
 ) -> Result<Answer> {
-    if let Some(usage) = openai::usage_of(&answer.body) {
+    if chain.log.is_wanted()
+        && let Some(usage) = openai::usage_of(&answer.body)
+    {
         chain.log.set_tokens(usage.prompt, usage.completion);
     }
     if !chain.handles(OUTLET) {
         return Ok(answer);
     }
+    // Boxed: a request's future has room for the largest of its ways, and most pass no filter.
+    Box::pin(run_all(host, chain, request, answer)).await
+}
+
+async fn run_all(
+    host: &Host,
+    chain: &mut Chain,
+    request: &ChatRequest,
+    mut answer: Answer,
+) -> Result<Answer> {
     let mut whole: Value = serde_json::from_slice(&answer.body).map_err(unseen)?;
     let choices = whole.get_mut("choices").and_then(Value::as_array_mut);
     let mut is_changed = false;

@@ -257,18 +257,17 @@ impl ChatRequest {
     ///
     /// If the result is no JSON object, which would be a fault of ours.
     pub fn for_upstream(&self) -> Result<Cow<'_, Document>> {
+        if self.contract == Contract::OpenAi && self.metadata.is_none() {
+            return Ok(Cow::Borrowed(&self.document));
+        }
         let own_metadata = match self.contract {
-            Contract::OpenAi => self
-                .original
-                .raw("metadata")
-                .filter(|_| self.metadata.is_some()),
+            Contract::OpenAi => self.original.raw("metadata"),
             Contract::OpenWebUi => None,
         };
         let has_any = FUNCTIONS_ONLY
             .iter()
             .any(|key| self.document.kind(key).is_some());
-        let is_untouched = self.contract == Contract::OpenAi && self.metadata.is_none();
-        if own_metadata.is_none() && (is_untouched || !has_any) {
+        if own_metadata.is_none() && !has_any {
             return Ok(Cow::Borrowed(&self.document));
         }
         let mut edit = self.document.edit();

@@ -59,7 +59,7 @@ pub(super) async fn send(
             .needs_conversation(target)
             .then(|| request.conversation())
             .flatten(),
-        answer_id: &format!("chatcmpl-{}", incoming.log.id()),
+        request_id: incoming.log.id(),
         created: incoming.now,
     };
     let reply = upstreams.send(target, &outgoing).await?;

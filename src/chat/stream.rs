@@ -5,19 +5,18 @@ mod filtered;
 mod interleaved;
 mod plain;
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
 use http::Response;
 use serde_json::json;
-use tokio::sync::watch;
 
 use self::filtered::Filtered;
 use self::interleaved::Interleaved;
 use self::plain::Plain;
 use super::chain::Chain;
+use super::ending::Ending;
 use super::outlet::{Effect, Talk};
 use super::request::{ChatRequest, Incoming};
 use super::{Chat, Contract, respond};
@@ -28,9 +27,6 @@ use crate::telemetry::metrics::ActiveStream;
 use crate::upstream::StreamAnswer;
 use crate::wire::json::Document;
 use crate::wire::openai;
-
-/// Resolves when the gateway can wait for streams no longer.
-type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Longest stream that is held back for an `outlet`, in bytes of its data.
 const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
@@ -71,11 +67,10 @@ pub(super) async fn run(
         events = Events::Interleaved(Box::new(Interleaved::new(events, told)));
     }
     let first = events.next().await.transpose()?;
-    let ending: Ending = Box::pin(ending(chat.ending.clone()));
     let relay = Relay {
         events,
         first,
-        ending,
+        ending: Ending::new(&chat.ending),
         log,
         _counted: ActiveStream::begin(),
         failed: None,
@@ -86,14 +81,6 @@ pub(super) async fn run(
         Some((piece, relay))
     });
     Ok(respond::stream(answer.headers, Body::stream(pieces)))
-}
-
-/// Resolves when answers can be waited for no longer.
-pub(super) async fn ending(mut phase: watch::Receiver<bool>) {
-    if phase.wait_for(|is_ending| *is_ending).await.is_err() {
-        // Nobody can end us any more.
-        std::future::pending::<()>().await;
-    }
 }
 
 /// Takes a whole stream in, lets the outlet filters decide, and gives back its events, or those of what they made

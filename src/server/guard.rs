@@ -14,16 +14,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::head::{HeadCheck, Phase, Verdict};
+use crate::timer::Timer;
 
 mod activity;
 mod socket;
 #[cfg(test)]
 mod tests;
-mod timer;
 
 pub(super) use activity::{Activity, Ticket};
 pub(super) use socket::Socket;
-use timer::Timer;
 
 /// Stands in for refused bytes. Invalid wherever a head or a chunk may break off, so that hyper
 /// itself answers 400 after the answers before it, and closes.

@@ -80,6 +80,11 @@ impl Pressure {
         &self.readers
     }
 
+    /// Whether no new chat may come in.
+    pub(super) fn is_short(&self) -> bool {
+        *self.level.borrow() >= Level::Short
+    }
+
     /// Resolves when no new chat may come in. Cancel safe: nothing is taken.
     pub(super) async fn shortage(&self) {
         let mut level = self.level.subscribe();

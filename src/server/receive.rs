@@ -47,10 +47,14 @@ impl BodyLimits {
 /// If it is longer than its limit, or all bodies together are, or memory is short before it is there, or it does not
 /// come whole.
 pub(super) async fn body(body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
+    if limits.pressure.is_short() {
+        return Err(Pressure::refusal());
+    }
+    // Most bodies are there with their head: then nothing else is waited for, and no timer is set.
     tokio::select! {
         biased;
-        () = limits.pressure.shortage() => Err(Pressure::refusal()),
         body = whole(body, limits) => body,
+        () = limits.pressure.shortage() => Err(Pressure::refusal()),
     }
 }
 
@@ -73,6 +77,9 @@ async fn whole(mut body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
         }
         share.grow(data.len())?;
         pieces.push(data);
+        if body.is_end_stream() {
+            break;
+        }
     }
     let whole = match pieces.len() {
         1 => pieces.swap_remove(0),
@@ -88,10 +95,11 @@ async fn whole(mut body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
 /// If the type is missing or another one, or the body is compressed.
 pub(super) fn expect_json(headers: &HeaderMap) -> Result<()> {
     expect_identity(headers)?;
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or_default();
+    let kind = headers.get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind == "application/json") {
+        return Ok(());
+    }
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());

@@ -74,6 +74,14 @@ impl Route<'_> {
             _ => metrics::Route::Other,
         }
     }
+
+    /// Whose manners it follows (ruling R30).
+    fn contract(self, path: &str) -> Contract {
+        match self {
+            Self::Chat(contract) | Self::Models(contract) => contract,
+            _ => contract_of(path),
+        }
+    }
 }
 
 impl Handler for App {
@@ -96,12 +104,12 @@ impl Handler for App {
                 log.set_status(response.status().as_u16(), None);
                 response
             }
-            Err(failed) => refuse(contract_of(head.uri.path()), &failed, &log),
+            Err(failed) => refuse(route.contract(head.uri.path()), &failed, &log),
         };
         if matches!(response.body(), Body::Whole(_)) {
             log.complete();
         }
-        respond::with_request(contract_of(head.uri.path()), response, &log)
+        respond::with_request(route.contract(head.uri.path()), response, &log)
     }
 }
 
@@ -117,7 +125,7 @@ impl App {
         let caller = self.auth.authenticate(&head.headers, peer.addr.ip())?;
         log.set_caller(&caller.user.id);
         let incoming = Incoming {
-            contract: contract_of(head.uri.path()),
+            contract: route.contract(head.uri.path()),
             caller: &caller,
             method: &head.method,
             uri: &head.uri,
@@ -129,12 +137,32 @@ impl App {
             bypasses_filters: false,
             now: now(),
         };
-        if route == Route::Admin {
-            return self.manage(caller.clone(), head, body).await;
+        // The others are boxed: the future of a chat would have room for the largest of them.
+        match route {
+            Route::Admin => Box::pin(self.manage(caller.clone(), head, body)).await,
+            Route::Chat(_) if !self.lists_stored_chats(route, incoming.method) => {
+                self.complete(&incoming, body).await
+            }
+            _ => Box::pin(self.dispatch(route, &incoming, body)).await,
         }
-        self.dispatch(route, &incoming, body).await
     }
 
+    fn lists_stored_chats(&self, route: Route<'_>, method: &Method) -> bool {
+        route == Route::Chat(Contract::OpenAi) && self.passthrough.lists_stored_chats(method)
+    }
+
+    async fn complete(
+        &self,
+        incoming: &Incoming<'_>,
+        body: IncomingBody,
+    ) -> Result<Response<Body>> {
+        expect_method(incoming.method, "POST")?;
+        receive::expect_json(incoming.headers)?;
+        let body = receive::body(body, &self.body_limits).await?;
+        self.chat.complete(incoming, body).await
+    }
+
+    /// Whatever is neither a chat nor management.
     async fn dispatch(
         &self,
         route: Route<'_>,
@@ -142,17 +170,7 @@ impl App {
         body: IncomingBody,
     ) -> Result<Response<Body>> {
         match route {
-            Route::Chat(Contract::OpenAi)
-                if self.passthrough.lists_stored_chats(incoming.method) =>
-            {
-                self.forward(incoming, body).await
-            }
-            Route::Chat(_) => {
-                expect_method(incoming.method, "POST")?;
-                receive::expect_json(incoming.headers)?;
-                let body = receive::body(body, &self.body_limits).await?;
-                self.chat.complete(incoming, body).await
-            }
+            Route::Chat(_) => self.forward(incoming, body).await,
             Route::Completed => {
                 expect_method(incoming.method, "POST")?;
                 receive::expect_json(incoming.headers)?;

@@ -41,7 +41,8 @@ pub(super) async fn judge(upstream: &Upstream, arrived: Arrived) -> Result<Judge
     let (parts, body) = arrived.into_parts();
     let status = parts.status;
     if status.is_client_error() || status.is_server_error() {
-        return Ok(Judged::Refused(Refusal::read(parts, body).await));
+        let refusal = Box::pin(Refusal::read(parts, body));
+        return Ok(Judged::Refused(refusal.await));
     }
     if !has_content(status) {
         let why = format!("status {}", status.as_u16());

@@ -1,9 +1,14 @@
 //! The address of a model server.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
+
+/// The paths of chats, whose targets are made once and not for every request.
+const CHATS: [&str; 2] = ["/chat/completions", "/api/chat"];
 
 /// The text in front of every path of a member: `https://host:port/v1`.
 #[derive(Clone, Debug)]
@@ -12,13 +17,34 @@ pub(super) struct Base {
     path: String,
     /// The `Host` field of requests.
     host: HeaderValue,
+    /// The targets of [`CHATS`], in their order.
+    chats: Vec<Uri>,
 }
 
-/// What a connection leads to: `https://host:port`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin {
+/// What a connection leads to: `https://host:port`. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Origin(Arc<Place>);
+
+#[derive(Debug)]
+struct Place {
     scheme: Scheme,
     authority: Authority,
+    /// Both as text, in lower case: compared and hashed for every request, which `Authority` does letter by letter.
+    text: String,
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.text == other.0.text
+    }
+}
+
+impl Eq for Origin {}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.text.hash(state);
+    }
 }
 
 impl Base {
@@ -33,18 +59,20 @@ impl Base {
         if authority.as_str().contains('@') {
             return Err("base_url must not name a user; use api_key or headers".to_owned());
         }
-        let origin = Origin {
-            scheme: parts
-                .scheme
-                .filter(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS)
-                .ok_or("base_url must begin with `http://` or `https://`")?,
-            authority,
-        };
-        Ok(Self {
+        let scheme = parts
+            .scheme
+            .filter(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS)
+            .ok_or("base_url must begin with `http://` or `https://`")?;
+        let origin = Origin::new(scheme, authority);
+        let mut base = Self {
             path: path.trim_end_matches('/').to_owned(),
             host: origin.host_field()?,
             origin,
-        })
+            chats: Vec::new(),
+        };
+        let chats: Result<_, _> = CHATS.iter().map(|path| base.made_target(path)).collect();
+        base.chats = chats.map_err(|_| "base_url has no usable path")?;
+        Ok(base)
     }
 
     /// What its connections lead to.
@@ -54,12 +82,12 @@ impl Base {
 
     /// The host's name or address, without the port.
     pub(super) fn host(&self) -> &str {
-        self.origin.authority.host()
+        self.origin.0.authority.host()
     }
 
     /// Whether its connections are encrypted.
     pub(super) fn is_https(&self) -> bool {
-        self.origin.scheme == Scheme::HTTPS
+        self.origin.0.scheme == Scheme::HTTPS
     }
 
     /// The `Host` field of a request.
@@ -69,6 +97,14 @@ impl Base {
 
     /// The target of a request for `path`, which begins with a slash.
     pub(super) fn target(&self, path: &str) -> Result<Uri, http::Error> {
+        let mut known = CHATS.iter().zip(&self.chats);
+        match known.find(|(chat, _)| **chat == path) {
+            Some((_, target)) => Ok(target.clone()),
+            None => self.made_target(path),
+        }
+    }
+
+    fn made_target(&self, path: &str) -> Result<Uri, http::Error> {
         Ok(Uri::from(self.path_and_query(path)?))
     }
 
@@ -83,6 +119,15 @@ impl Base {
 }
 
 impl Origin {
+    fn new(scheme: Scheme, authority: Authority) -> Self {
+        let text = format!("{scheme}://{authority}").to_ascii_lowercase();
+        Self(Arc::new(Place {
+            scheme,
+            authority,
+            text,
+        }))
+    }
+
     /// The address to connect to.
     pub(super) fn uri(&self) -> Result<Uri, http::Error> {
         self.with_path(PathAndQuery::from_static("/"))
@@ -90,22 +135,22 @@ impl Origin {
 
     fn with_path(&self, path: PathAndQuery) -> Result<Uri, http::Error> {
         Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
+            .scheme(self.0.scheme.clone())
+            .authority(self.0.authority.clone())
             .path_and_query(path)
             .build()
     }
 
     /// The port is left out where the scheme implies it, as browsers and SDKs do.
     fn host_field(&self) -> Result<HeaderValue, String> {
-        let implied = if self.scheme == Scheme::HTTPS {
+        let implied = if self.0.scheme == Scheme::HTTPS {
             443
         } else {
             80
         };
-        let host = match self.authority.port_u16() {
-            Some(port) if port == implied => self.authority.host(),
-            _ => self.authority.as_str(),
+        let host = match self.0.authority.port_u16() {
+            Some(port) if port == implied => self.0.authority.host(),
+            _ => self.0.authority.as_str(),
         };
         HeaderValue::try_from(host).map_err(|_| "base_url has no usable host".to_owned())
     }
@@ -113,7 +158,9 @@ impl Origin {
 
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Origin { scheme, authority } = &self.origin;
+        let Place {
+            scheme, authority, ..
+        } = &*self.origin.0;
         write!(f, "{scheme}://{authority}{}", self.path)
     }
 }

@@ -129,6 +129,11 @@ impl Catalog {
         if known.is_some() {
             return known;
         }
+        // Boxed, because it is rare.
+        Box::pin(self.ask_for(id)).await
+    }
+
+    async fn ask_for(&self, id: &str) -> Option<Arc<ModelEntry>> {
         if self.shared.may_ask_again() {
             self.shared.lists.invalidate_all();
         }

@@ -6,7 +6,7 @@ use http::header::HOST;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::Result;
 
@@ -28,12 +28,12 @@ pub(super) struct Client {
 }
 
 /// A request, before it is known which member gets it.
-#[derive(Debug)]
 pub(super) struct Call<'a> {
     pub(super) method: Method,
     /// The path behind the base address; begins with a slash.
     pub(super) path: &'a str,
-    pub(super) headers: HeaderMap,
+    /// Makes its headers, for each try: the first is nearly always the last, and takes them along.
+    pub(super) headers: &'a (dyn Fn() -> HeaderMap + Sync),
     pub(super) body: Bytes,
     pub(super) conversation: Option<u64>,
 }
@@ -66,7 +66,7 @@ impl Client {
             outcome => return outcome,
         };
         match upstream.group.lease(call.conversation, Some(first)) {
-            Some(lease) => self.attempt(call, lease).await,
+            Some(lease) => Box::pin(self.attempt(call, lease)).await,
             None => Err(error),
         }
     }
@@ -90,11 +90,10 @@ impl Client {
     }
 
     async fn head(&self, call: &Call<'_>, lease: &Lease) -> Result<Head> {
-        let name = lease.upstream_name();
-        timeout(self.limits.head, self.replay_if_stale(call, lease.base()))
-            .await
-            .map_err(|_| failure::late_head(name, self.limits.head))?
-            .map_err(|error| failure::of_request(name, error))
+        let limit = self.limits.head;
+        let head = self.replay_if_stale(call, lease.base(), Instant::now() + limit);
+        head.await
+            .map_err(|error| failure::of_request(lease.upstream_name(), error, limit))
     }
 
     /// A server may close an idle connection at the moment we write to it. Then, and only then,
@@ -103,16 +102,24 @@ impl Client {
         &self,
         call: &Call<'_>,
         base: &Base,
+        deadline: Instant,
     ) -> std::result::Result<Head, Unanswered> {
         if let Some(connection) = self.idle.take(base.origin()) {
-            match exchange(call, base, connection).await {
+            match exchange(call, base, connection, deadline).await {
                 Err(Unanswered::Broken(error)) if failure::is_broken_off(&error) => {}
                 outcome => return outcome,
             }
         }
+        // Boxed, because it is rare and larger than all the rest of a request's future.
+        let opening = Box::pin(timeout_at(deadline, self.open(base)));
+        let connection = opening.await.map_err(|_| Unanswered::Late)??;
+        exchange(call, base, connection, deadline).await
+    }
+
+    async fn open(&self, base: &Base) -> std::result::Result<Connection, Unanswered> {
         let uri = base.origin().uri()?;
         let socket = self.connector.connect(&uri).await?;
-        exchange(call, base, Connection::open(socket).await?).await
+        Ok(Connection::open(socket).await?)
     }
 }
 
@@ -120,8 +127,9 @@ async fn exchange(
     call: &Call<'_>,
     base: &Base,
     mut connection: Connection,
+    deadline: Instant,
 ) -> std::result::Result<Head, Unanswered> {
-    let response = connection.send(call.request(base)?).await?;
+    let response = connection.send(call.request(base)?, deadline).await?;
     Ok((response, connection))
 }
 
@@ -130,7 +138,7 @@ impl Call<'_> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = base.target(self.path)?;
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = (self.headers)();
         let host = base.host_field().clone();
         request.headers_mut().entry(HOST).or_insert(host);
         Ok(request)

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,7 +13,11 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 
+use tokio::time::Instant;
+
 use super::connect::Socket;
+use super::failure::Unanswered;
+use crate::timer::Timer;
 
 /// The longest head of an answer. What is read ahead of the consumer is bounded by what a read gives (`connect::Socket`).
 const READ_BUFFER_BYTES: usize = 32 << 10;
@@ -25,6 +29,8 @@ pub(super) struct Connection {
     requests: http1::SendRequest<Full<Bytes>>,
     /// `None` once it has ended; it must not be polled again then.
     driver: Option<Box<Driver>>,
+    /// For all of its exchanges, one after the other: most end long before their time.
+    timer: Timer,
 }
 
 impl Connection {
@@ -37,21 +43,34 @@ impl Connection {
         Ok(Self {
             requests,
             driver: Some(Box::new(driver)),
+            timer: Timer::default(),
         })
     }
 
-    /// Sends `request` and waits for the head of its answer.
+    /// Sends `request` and waits until `deadline` for the head of its answer.
     pub(super) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> hyper::Result<Response<Incoming>> {
+        deadline: Instant,
+    ) -> Result<Response<Incoming>, Unanswered> {
         let mut answer = pin!(self.requests.send_request(request));
-        let driver = &mut self.driver;
+        let (driver, timer) = (&mut self.driver, &mut self.timer);
         poll_fn(|context| {
             drive(driver, context);
-            answer.as_mut().poll(&mut unwoken())
+            match answer.as_mut().poll(&mut unwoken()) {
+                Poll::Ready(answer) => Poll::Ready(answer.map_err(Unanswered::from)),
+                Poll::Pending => {
+                    let late = timer.poll_until(context, deadline);
+                    late.map(|()| Err(Unanswered::Late))
+                }
+            }
         })
         .await
+    }
+
+    /// Ready at `deadline`.
+    pub(super) fn poll_until(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        self.timer.poll_until(context, deadline)
     }
 
     /// Writes, reads, and hands one piece over, as far as that can be done now. An error of the connection also reaches
@@ -60,9 +79,14 @@ impl Connection {
         drive(&mut self.driver, context);
     }
 
-    /// Whether it can take another request, as far as is known: a server may have closed it.
+    /// Whether it can take another request, as far as can be seen: a server may have closed it.
     pub(super) fn is_idle(&mut self) -> bool {
         self.drive(&mut unwoken());
+        self.is_done()
+    }
+
+    /// Whether its last exchange has ended, by what is known without a look at it.
+    pub(super) fn is_done(&self) -> bool {
         self.driver.is_some() && self.requests.is_ready()
     }
 }

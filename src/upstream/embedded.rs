@@ -41,8 +41,9 @@ pub(super) fn send(model: &str, request: &Outgoing<'_>) -> Result<Reply> {
     let ask = Ask::read(request.document.bytes())
         .map_err(|_| Error::invalid_request("messages", "`messages` is not a list of messages"))?;
     let speech = Speech::new(&ask, model);
+    let id = request.answer_id();
     let paper = Paper {
-        id: request.answer_id,
+        id: &id,
         created: request.created,
         model,
     };

@@ -18,6 +18,8 @@ pub(super) enum Unanswered {
     Broken(hyper::Error),
     /// It was never sent: its address is none.
     Unsendable(http::Error),
+    /// Nothing came in time.
+    Late,
 }
 
 impl From<ConnectFailure> for Unanswered {
@@ -38,8 +40,8 @@ impl From<hyper::Error> for Unanswered {
     }
 }
 
-/// A request that got no answer's head.
-pub(super) fn of_request(upstream: &str, why: Unanswered) -> Error {
+/// A request that got no answer's head, which may take as long as `limit`.
+pub(super) fn of_request(upstream: &str, why: Unanswered, limit: Duration) -> Error {
     match why {
         Unanswered::Unconnected(failure @ ConnectFailure::Unreachable(_)) => {
             unreachable(upstream).with_source(failure)
@@ -52,6 +54,7 @@ pub(super) fn of_request(upstream: &str, why: Unanswered) -> Error {
         }
         Unanswered::Broken(error) => cut(upstream, "before it answered").with_source(error),
         Unanswered::Unsendable(error) => Error::internal(error),
+        Unanswered::Late => late_head(upstream, limit),
     }
 }
 

@@ -93,6 +93,9 @@ impl Group {
         conversation: Option<u64>,
         except: Option<usize>,
     ) -> Option<Lease> {
+        if self.members.len() == 1 {
+            return except.is_none().then(|| self.place_at(0)).flatten();
+        }
         let mut order = self.order(conversation);
         order.retain(|index| Some(*index) != except);
         let admitted = order.iter().find_map(|&index| {

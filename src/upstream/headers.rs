@@ -4,14 +4,16 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::directory::Upstream;
 
-/// Room for the headers that are added to every answer later.
-const OWN_ANSWER_HEADERS: usize = 4;
+/// Room for the headers that are added to every answer later: more would be kept as long as the connection.
+const OWN_ANSWER_HEADERS: usize = 2;
+/// The same for requests, for which as many of the caller's own are left out.
+const OWN_REQUEST_HEADERS: usize = 2;
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 
 /// The headers of a request to `upstream`: the caller's own without what is between the caller and
 /// us or between us and others, then the upstream's key and configured headers.
 pub(super) fn for_upstream(caller: &HeaderMap, upstream: &Upstream) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(caller.len() + 4);
+    let mut headers = HeaderMap::with_capacity(caller.len() + OWN_REQUEST_HEADERS);
     let lists_any = caller.contains_key(header::CONNECTION);
     for (name, value) in caller {
         let is_listed = lists_any && is_listed(caller, name);
@@ -68,11 +70,15 @@ pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
 }
 
 fn has_media_type(headers: &HeaderMap, media_type: &str) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|value| value.trim().eq_ignore_ascii_case(media_type))
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return false;
+    };
+    let value = value.as_bytes().trim_ascii_start();
+    let Some((own, rest)) = value.split_at_checked(media_type.len()) else {
+        return false;
+    };
+    let ends = matches!(rest.trim_ascii_start().first(), None | Some(b';'));
+    ends && own.eq_ignore_ascii_case(media_type.as_bytes())
 }
 
 /// Belongs to one connection, RFC 9110 section 7.6.1.
@@ -106,7 +112,7 @@ fn is_listed(headers: &HeaderMap, name: &HeaderName) -> bool {
 fn stays_here(name: &HeaderName) -> bool {
     let name = name.as_str();
     // Many servers take one for the other.
-    if name.contains('_') {
+    if name.as_bytes().contains(&b'_') {
         return is_private(&name.replace('_', "-"));
     }
     is_private(name)

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body::Body as _;
 use hyper::body::{Frame, Incoming};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
-use crate::body::Body;
+use crate::body;
 use crate::error::{Error, Result};
 
 use super::base::{Base, Origin};
@@ -65,6 +65,15 @@ impl Exchange {
         frame
     }
 
+    /// Ready at `deadline`.
+    fn poll_until(&mut self, context: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        match &mut self.connection {
+            Some(connection) => connection.poll_until(context, deadline),
+            // Nothing will ever come.
+            None => Poll::Ready(()),
+        }
+    }
+
     fn poll_arrived(&mut self) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         Pin::new(&mut self.incoming).poll_frame(&mut unwoken())
     }
@@ -76,7 +85,9 @@ impl Exchange {
     }
 
     fn release(&mut self) {
-        if let Some(connection) = self.connection.take_if(Connection::is_idle) {
+        // Whoever takes it looks again whether it is still open.
+        let is_free = |connection: &mut Connection| connection.is_done() || connection.is_idle();
+        if let Some(connection) = self.connection.take_if(is_free) {
             self.pool.put(&self.origin, connection);
         }
     }
@@ -88,7 +99,9 @@ impl Exchange {
 pub(super) struct Arriving {
     exchange: Exchange,
     lease: Lease,
-    silence: Silence,
+    /// How long nothing may come, and since when nothing has.
+    idle: Duration,
+    silent_since: Option<Instant>,
     ended: bool,
 }
 
@@ -97,16 +110,24 @@ impl Arriving {
         Self {
             exchange,
             lease,
-            silence: Silence::new(idle),
+            idle,
+            silent_since: None,
             ended: false,
         }
     }
 
     /// All of it, or an error once it is longer than `limit_bytes`.
     pub(super) async fn collect(self, limit_bytes: usize) -> Result<Bytes> {
-        let name = self.lease.upstream_name().to_owned();
-        let too_long = || failure::invalid(&name, "it is too long");
-        Body::stream(self).collect(limit_bytes, too_long).await
+        body::collect(self, limit_bytes, |arriving: &Self| {
+            failure::invalid(arriving.lease.upstream_name(), "it is too long")
+        })
+        .await
+    }
+
+    /// Ready once nothing has come for as long as is allowed.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let since = *self.silent_since.get_or_insert_with(Instant::now);
+        self.exchange.poll_until(context, since + self.idle)
     }
 
     fn fail(&mut self, error: Error) -> Error {
@@ -116,7 +137,7 @@ impl Arriving {
     }
 
     fn late(&mut self) -> Error {
-        let error = failure::late_body(self.lease.upstream_name(), self.silence.limit);
+        let error = failure::late_body(self.lease.upstream_name(), self.idle);
         self.fail(error)
     }
 
@@ -139,7 +160,7 @@ impl Stream for Arriving {
         while !this.ended {
             match this.exchange.poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    this.silence.end();
+                    this.silent_since = None;
                     // Trailers are of no use to anybody behind us.
                     if let Ok(bytes) = frame.into_data() {
                         return Poll::Ready(Some(Ok(bytes)));
@@ -147,51 +168,12 @@ impl Stream for Arriving {
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(this.broken(error)))),
                 Poll::Ready(None) => this.end(),
-                Poll::Pending if this.silence.poll(context).is_ready() => {
+                Poll::Pending if this.poll_silence(context).is_ready() => {
                     return Poll::Ready(Some(Err(this.late())));
                 }
                 Poll::Pending => return Poll::Pending,
             }
         }
         Poll::Ready(None)
-    }
-}
-
-/// How long nothing has come. The timer is moved when it fires, not with every piece:
-/// a stream has many pieces and next to no timeouts.
-#[derive(Debug)]
-struct Silence {
-    limit: Duration,
-    since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Silence {
-    fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            since: None,
-            timer: None,
-        }
-    }
-
-    /// Something came.
-    fn end(&mut self) {
-        self.since = None;
-    }
-
-    /// Ready once the silence has lasted for the limit.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let deadline = *self.since.get_or_insert_with(Instant::now) + self.limit;
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        while timer.as_mut().poll(context).is_ready() {
-            if timer.deadline() >= deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn send(
     let call = Call {
         method: Method::POST,
         path: "/api/chat",
-        headers: json_headers(request.headers, upstream),
+        headers: &|| json_headers(request.headers, upstream),
         body,
         conversation: request.conversation,
     };
@@ -81,7 +81,7 @@ fn stream_reply(
     let translation = Translation {
         upstream: upstream.name.clone(),
         lines: body,
-        translator: StreamTranslator::new(request.answer_id, request.created, model),
+        translator: StreamTranslator::new(&request.answer_id(), request.created, model),
         ended: false,
     };
     Reply::Stream(StreamAnswer {
@@ -93,11 +93,8 @@ fn stream_reply(
 /// Open WebUI names whole answers of Ollama models after the model.
 fn whole_id(model: &str, request: &Outgoing<'_>) -> String {
     match request.contract {
-        Contract::OpenAi => request.answer_id.to_owned(),
-        Contract::OpenWebUi => {
-            let unique = request.answer_id.trim_start_matches("chatcmpl-");
-            format!("{model}-{unique}")
-        }
+        Contract::OpenAi => request.answer_id(),
+        Contract::OpenWebUi => format!("{model}-{}", request.request_id),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn send(
     let call = Call {
         method: Method::POST,
         path: "/chat/completions",
-        headers: json_headers(request.headers, upstream),
+        headers: &|| json_headers(request.headers, upstream),
         body: with_model(request.document, model),
         conversation: request.conversation,
     };

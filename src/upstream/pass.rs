@@ -45,7 +45,7 @@ pub(super) async fn send(
     let call = Call {
         method: passage.method.clone(),
         path: &[openai_root(upstream), passage.path].concat(),
-        headers: headers::for_upstream(passage.headers, upstream),
+        headers: &|| headers::for_upstream(passage.headers, upstream),
         body: passage.body.clone(),
         conversation: None,
     };

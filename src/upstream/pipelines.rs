@@ -100,7 +100,7 @@ pub(super) async fn call(
     let call = Call {
         method: Method::POST,
         path: &path,
-        headers: openai::json_headers(&HeaderMap::new(), upstream),
+        headers: &|| openai::json_headers(&HeaderMap::new(), upstream),
         body,
         conversation: None,
     };

@@ -128,7 +128,7 @@ impl Request {
             headers: &self.headers,
             contract: self.contract,
             conversation: self.conversation,
-            answer_id: "chatcmpl-1",
+            request_id: "1",
             created: 5,
         };
         timeout(LONG, upstreams.send(&target(model), &outgoing))

@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("wire", &[]),
     ("telemetry", &[]),
+    ("timer", &[]),
     ("native", &["wire"]),
     ("body", &["error"]),
     ("config", &["error", "native"]),
@@ -34,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "egress",
         ],
     ),
-    ("upstream", &["error", "body", "config", "wire"]),
+    ("upstream", &["error", "body", "config", "timer", "wire"]),
     (
         "chat",
         &[
@@ -127,6 +128,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "actions",
             "admin",
             "telemetry",
+            "timer",
         ],
     ),
     ("cli", &["config"]),

@@ -269,8 +269,9 @@ async fn respond<H: Handler>(
     let version = request.version();
     let mut response = match answer::refuse(&request) {
         Some(refusal) => refusal,
-        // hyper keeps room for this whole function as long as the connection lives, and most streams are idle.
-        None => Box::pin(answer::catch_panic(handler.handle(request, peer))).await,
+        // hyper keeps room for this whole function as long as the connection lives, and most streams are idle. Boxed
+        // before anything is put around it: it is large, and every layer would move it.
+        None => answer::catch_panic(Box::pin(handler.handle(request, peer))).await,
     };
     // HTTP/2 has a frame for it.
     if ticket.is_last() && version < Version::HTTP_2 {

@@ -10,7 +10,7 @@ fn ask(model: &str, body: &Value) -> Reply {
         headers: &HeaderMap::new(),
         contract: Contract::OpenAi,
         conversation: None,
-        answer_id: "chatcmpl-1",
+        request_id: "1",
         created: 5,
     };
     send(model, &request).unwrap()

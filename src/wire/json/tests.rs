@@ -329,3 +329,23 @@ fn unquote_survives_strings_that_did_not_pass_the_gate() {
     assert_eq!(unquote(b"12"), None);
     assert_eq!(unquote(b"\""), None);
 }
+
+#[test]
+fn texts_end_where_they_end_however_long_they_are() {
+    for length in 0..200 {
+        let text = "a".repeat(length);
+        assert_eq!(invalid(format!("\"{text}\"")), None);
+        assert_eq!(invalid(format!("\"{text}\\n{text}\"")), None);
+        assert_eq!(invalid(format!("\"{text}\u{e9}{text}\"")), None);
+        let at = length + 1;
+        for (rest, offset, reason) in [
+            (&b"\x1fbc\""[..], at, Reason::ControlCharacter),
+            (b"\\x\"", at, Reason::InvalidEscape),
+            (b"bc\xff\"", at + 2, Reason::InvalidUtf8),
+            (b"bc", at + 2, Reason::UnexpectedEnd),
+        ] {
+            let bytes = [b"\"", text.as_bytes(), rest].concat();
+            assert_eq!(invalid(&bytes), Some((offset, reason)), "{length}");
+        }
+    }
+}

@@ -17,7 +17,8 @@ const NAMES: [&str; 5] = ["role", "id", "type", "name", "index"];
 pub struct AnswerText {
     /// `id`, `created`, `model` and whatever else stands beside the choices, as it was first sent.
     pub(super) head: Map<String, Value>,
-    pub(super) choices: BTreeMap<u64, Choice>,
+    /// Boxed, because a map has room for eleven from the first on, and there is nearly always one.
+    pub(super) choices: BTreeMap<u64, Box<Choice>>,
     pub(super) usage: Option<Value>,
     length_bytes: usize,
 }
@@ -101,7 +102,7 @@ impl AnswerText {
     }
 
     fn first_choice(&self) -> Option<&Choice> {
-        self.choices.values().next()
+        self.choices.values().next().map(Box::as_ref)
     }
 
     fn push_head(&mut self, key: &str, value: &str) {

@@ -39,15 +39,16 @@ pub fn answer_to_events(answer: &Document) -> Vec<Bytes> {
 pub fn events_to_answer(answer: &AnswerText) -> Bytes {
     let mut whole = answer.head.clone();
     whole.insert("object".to_owned(), "chat.completion".into());
-    let choices = answer.choices.iter().map(whole_choice).collect();
-    whole.insert("choices".to_owned(), Value::Array(choices));
+    let choices = answer.choices.iter();
+    let choices = choices.map(|(index, choice)| whole_choice(*index, choice));
+    whole.insert("choices".to_owned(), choices.collect());
     if let Some(usage) = &answer.usage {
         whole.insert("usage".to_owned(), usage.clone());
     }
     Bytes::from(Value::Object(whole).to_string())
 }
 
-fn whole_choice((index, choice): (&u64, &Choice)) -> Value {
+fn whole_choice(index: u64, choice: &Choice) -> Value {
     json!({
         "index": index,
         "message": choice.whole_message(),
