@@ -26,9 +26,9 @@ use tower::Service;
 
 use super::directory::SetupError;
 
-/// The most that one read gives. hyper takes a buffer of twice the size whenever a read has filled the one it had, and
-/// answers that wait for a slow client keep two or three of them alive.
-const READ_BYTES: usize = (8 << 10) - 1;
+/// The most that one read gives. hyper takes a buffer of twice the size whenever a read has filled the one it had, and an
+/// answer that waits for a slow client keeps two or three of them alive.
+const READ_BYTES: usize = (16 << 10) - 1;
 
 /// Why there is no connection. Nothing of the request was sent.
 #[derive(Debug)]

@@ -11,6 +11,11 @@ use crate::server::pressure::Place;
 /// what one connection does before others have their turn: hyper alone goes on for as long as there is something to send
 /// and the socket takes it.
 const BATCH_BYTES: u64 = 16 << 10;
+/// The same for a client that keeps up, which long answers reach with fewer writes.
+const LONG_BATCH_BYTES: u64 = 64 << 10;
+/// A client that has taken so much without the socket ever being full keeps up: well beyond what systems buffer for one
+/// that reads nothing.
+const KEEPS_UP_BYTES: u64 = 1 << 20;
 
 /// Shared by the [`Guard`](super::Guard) of one connection and the answers on it, all on one
 /// thread.
@@ -23,6 +28,8 @@ pub(crate) struct Activity {
     is_blocked: Cell<bool>,
     /// What hyper was given and the socket has not taken. Framing makes it a little less than it is.
     held_bytes: Cell<u64>,
+    /// What the socket has taken since it was full last.
+    taken_bytes: Cell<u64>,
     place: Place,
     /// Who waits for the next request to begin.
     next: RefCell<Option<Waker>>,
@@ -42,6 +49,7 @@ impl Activity {
             flushes: Cell::default(),
             is_blocked: Cell::default(),
             held_bytes: Cell::default(),
+            taken_bytes: Cell::default(),
             place,
             next: RefCell::default(),
             reader: RefCell::default(),
@@ -101,17 +109,27 @@ impl Activity {
     }
 
     /// The socket takes no bytes now. Whether the connection is to end for it, since memory is needed.
-    pub(super) fn note_blocked(&self, context: &Context<'_>) -> bool {
+    pub(in crate::server) fn note_blocked(&self, context: &Context<'_>) -> bool {
         self.is_blocked.set(true);
+        self.taken_bytes.set(0);
         self.place.stands_still(self.held_bytes.get());
         self.place.is_let_go(context)
     }
 
     /// The socket has taken so many bytes.
-    pub(super) fn note_written(&self, bytes: usize) {
+    pub(in crate::server) fn note_written(&self, bytes: usize) {
         let held = self.held_bytes.get().saturating_sub(bytes as u64);
         self.held_bytes.set(held);
+        self.taken_bytes.set(self.taken_bytes.get() + bytes as u64);
         self.place.moves();
+    }
+
+    fn batch_bytes(&self) -> u64 {
+        if self.taken_bytes.get() < KEEPS_UP_BYTES {
+            BATCH_BYTES
+        } else {
+            LONG_BATCH_BYTES
+        }
     }
 
     /// Everything that hyper had written has left.
@@ -164,7 +182,7 @@ impl Ticket {
     /// for it. Then `waiter` is woken after the next flush.
     #[must_use]
     pub(crate) fn has_to_flush(&self, waiter: &Waker) -> bool {
-        let has_to = self.0.is_blocked.get() || self.0.held_bytes.get() >= BATCH_BYTES;
+        let has_to = self.0.is_blocked.get() || self.0.held_bytes.get() >= self.0.batch_bytes();
         if has_to {
             self.0.wake_when_flushed(waiter);
         }

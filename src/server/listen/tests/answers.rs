@@ -1,5 +1,7 @@
 //! Answers that are early, or fail.
 
+use std::task::{Context, Waker};
+
 use futures_util::FutureExt;
 use http::Version;
 
@@ -58,6 +60,13 @@ async fn a_batch_of_an_answer_leaves_before_the_next_is_made() {
         ready.take(1000).count()
     };
     assert_eq!([batch(), batch()], [16, 0]);
+    activity.note_flushed();
+    assert_eq!([batch(), batch()], [16, 0]);
+    // A client that keeps up is given more at once, until its socket is full.
+    activity.note_written(1 << 20);
+    activity.note_flushed();
+    assert_eq!([batch(), batch()], [64, 0]);
+    activity.note_blocked(&Context::from_waker(Waker::noop()));
     activity.note_flushed();
     assert_eq!([batch(), batch()], [16, 0]);
 }
