@@ -31,8 +31,10 @@ use super::accept::{Arrival, to_tokio};
 use super::answer::{self, Answer};
 use super::{Handler, Peer, Settings};
 
-/// What hyper may keep of one stream in memory, each way.
+/// What hyper may keep of one stream in memory, each way; of an answer, that is what [`Answer`] gives it.
 const BUFFER_LIMIT_BYTES: usize = HEAD_LIMIT_BYTES;
+/// What it may keep of an answer over HTTP/2 that has a window and no room in the socket.
+const SEND_LIMIT_BYTES: usize = 16 << 10;
 /// What a client that knows of HTTP/2 begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const STREAM_LIMIT: u32 = 256;
@@ -305,7 +307,7 @@ fn any_builder() -> auto::Builder<LocalExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAM_LIMIT)
         .max_header_list_size(HEAD_LIMIT_BYTES as u32)
-        .max_send_buf_size(BUFFER_LIMIT_BYTES)
+        .max_send_buf_size(SEND_LIMIT_BYTES)
         .max_pending_accept_reset_streams(RESET_LIMIT)
         .max_local_error_reset_streams(LOCAL_RESET_LIMIT)
         .keep_alive_interval(PING_INTERVAL)
