@@ -112,6 +112,11 @@ impl fmt::Display for Table {
 }
 
 impl Cell {
+    /// A number, with what is allowed if anything is.
+    pub(crate) fn limited(number: f64, limit: Option<f64>) -> Self {
+        limit.map_or(Self::Number(number), |limit| Self::Within(number, limit))
+    }
+
     fn to_json(&self) -> Value {
         match self {
             Self::Nothing => Value::Null,
