@@ -2,7 +2,9 @@
 //! room as well would be woken each time the worker takes a frame out.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use rustix::buffer::spare_capacity;
@@ -15,21 +17,31 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Our end of the socket to a worker, which does not block.
 #[derive(Debug)]
-pub(super) struct Socket(UnixStream);
+pub(super) struct Socket {
+    stream: UnixStream,
+    /// The same socket by another descriptor, for who reads: a runtime watches each descriptor but once. It is made at
+    /// the start, so that nothing fails later for want of one.
+    read: Arc<UnixStream>,
+}
 
 /// The task that reads it, on the runtime in which it was made.
 #[derive(Debug)]
 pub(super) struct Reader {
-    watched: AsyncFd<UnixStream>,
+    watched: AsyncFd<Arc<UnixStream>>,
     /// Read into, and copied from: what is handed on then has memory of just its length.
     arrived: Vec<u8>,
 }
 
 impl Socket {
     /// Takes a socket over.
+    ///
+    /// # Errors
+    ///
+    /// If there are no descriptors left.
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self(stream))
+        let read = Arc::new(stream.try_clone()?);
+        Ok(Self { stream, read })
     }
 
     /// Writes as much as there is room for.
@@ -38,22 +50,29 @@ impl Socket {
     ///
     /// [`io::ErrorKind::WouldBlock`] if there is none, another if the worker is gone.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(send(&self.0, bytes, SendFlags::NOSIGNAL)?)
+        Ok(send(&self.stream, bytes, SendFlags::NOSIGNAL)?)
     }
 
-    /// Resolves once there is room. Cancel safe.
+    /// Resolves once there is room, or nobody who makes any. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime cannot watch it.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        // A descriptor of its own: a runtime watches each but once.
-        let watched = AsyncFd::register_with_interest(self.0.try_clone()?, Interest::WRITABLE)?;
+        let watched = watch(&self.stream, Interest::WRITABLE)?;
         let ready = watched.writable().await?;
         drop(ready);
         Ok(())
     }
 
-    /// A reader on the runtime of whoever calls.
+    /// A reader on the runtime of whoever calls; there is one at a time.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime cannot watch it.
     pub(super) fn reader(&self) -> io::Result<Reader> {
         Ok(Reader {
-            watched: AsyncFd::register_with_interest(self.0.try_clone()?, Interest::READABLE)?,
+            watched: watch(Arc::clone(&self.read), Interest::READABLE)?,
             arrived: Vec::with_capacity(READ_BYTES),
         })
     }
@@ -61,7 +80,7 @@ impl Socket {
     /// Closes it for good, whoever reads it.
     pub(super) fn shut(&self) {
         // Fails only if it is shut already.
-        let _ = shutdown(&self.0, Shutdown::Both);
+        let _ = shutdown(&self.stream, Shutdown::Both);
     }
 }
 
@@ -83,4 +102,13 @@ impl Reader {
             }
         }
     }
+}
+
+/// Has the runtime of whoever calls watch a socket.
+#[expect(
+    deprecated,
+    reason = "what replaces it is unsafe, for the sake of types whose descriptor may change; these are std's"
+)]
+fn watch<T: AsRawFd>(socket: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(socket, interest)
 }
