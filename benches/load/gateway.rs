@@ -24,6 +24,8 @@ pub(crate) const CHAINS: [(usize, &str); 4] = [
     (3, "chain-3"),
     (5, "chain-5"),
 ];
+/// Models with so many Python inlet filters, all of one group in one process.
+pub(crate) const GROUPS: [(usize, &str); 3] = [(2, "group-2"), (3, "group-3"), (5, "group-5")];
 /// The model whose inlet filter never comes back.
 pub(crate) const HANG: &str = "hang";
 /// The model and the inlet filter of that name, which is changed meanwhile.
@@ -95,12 +97,16 @@ impl Gateway {
     /// One with functions in Python.
     pub(crate) fn with_python(upstream: SocketAddr) -> Result<Self> {
         let functions = [INLET, STREAM, HANG, CHANGED].map(|id| function(id, &[id]));
-        let links = (1..=5).map(|nth| function(&format!("link_{nth}"), &chains_with(nth)));
+        let links = (1..=5).map(|nth| function(&format!("link_{nth}"), &with(&CHAINS, nth)));
+        let members = (1..=5).map(|nth| {
+            let member = function(&format!("member_{nth}"), &with(&GROUPS, nth));
+            member + "group = \"members\"\n"
+        });
         let extra = format!(
             "{}[functions]\ndir = \"{FUNCTIONS}\"\n{}{}",
             python(),
             functions.concat(),
-            links.collect::<String>()
+            links.chain(members).collect::<String>()
         );
         Self::set_up("sluicegate with Python", upstream, &extra)
     }
@@ -164,7 +170,8 @@ pub(crate) fn models() -> Vec<&'static str> {
         PLAIN, INLET, STREAM, HANG, CHANGED, CLAMP, REDACT, WORDS, WATCH,
     ];
     let chains = CHAINS.map(|(_, model)| model);
-    [&alone[..], &chains].concat()
+    let groups = GROUPS.map(|(_, model)| model);
+    [&alone[..], &chains, &groups].concat()
 }
 
 fn python() -> String {
@@ -180,9 +187,9 @@ fn only_for(models: &[&str]) -> String {
     format!("global = false\nmodels = [{}]\n", quoted(models))
 }
 
-/// The chains of at least `nth` filters.
-fn chains_with(nth: usize) -> Vec<&'static str> {
-    let chains = CHAINS.iter().filter(|(count, _)| *count >= nth);
+/// Those of `chains` that have at least `nth` filters.
+fn with(chains: &[(usize, &'static str)], nth: usize) -> Vec<&'static str> {
+    let chains = chains.iter().filter(|(count, _)| *count >= nth);
     chains.map(|(_, model)| *model).collect()
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::Options;
 use crate::field::Field;
-use crate::gateway::{CHAINS, CLAMP, INLET, PLAIN, REDACT, STREAM, WATCH, WORDS};
+use crate::gateway::{CHAINS, CLAMP, GROUPS, INLET, PLAIN, REDACT, STREAM, WATCH, WORDS};
 use crate::generator::{Answers, Load};
 use crate::measure::Side;
 use crate::peers::Peer;
@@ -203,16 +203,24 @@ fn filtering(python: &Peer) -> Vec<Row<'_>> {
             STREAM,
         ),
     ];
-    let titles = [
+    let chains = [
         "1 Python filter in a chain",
         "2 Python filters in a chain",
         "3 Python filters in a chain",
         "5 Python filters in a chain",
     ];
-    let chains = titles.into_iter().zip(CHAINS).map(|(title, (_, model))| {
-        let sides = [(python, PLAIN), (python, model)];
-        added(sides, title, None, load(64, 1200, Answers::Whole))
-    });
+    let groups = [
+        "2 Python filters of one group",
+        "3 Python filters of one group",
+        "5 Python filters of one group",
+    ];
+    let chains = chains.into_iter().zip(CHAINS);
+    let chains = chains
+        .chain(groups.into_iter().zip(GROUPS))
+        .map(|(title, (_, model))| {
+            let sides = [(python, PLAIN), (python, model)];
+            added(sides, title, None, load(64, 1200, Answers::Whole))
+        });
     rows.extend(chains);
     rows
 }
