@@ -44,7 +44,8 @@ def budgets(tables: list[dict[str, Any]]) -> Iterator[tuple[str, float, float]]:
 
 def line(title: str, limit: float, number: float, tried: dict[str, str]) -> str:
     missed = f"{(number / limit - 1) * 100:.1f} %" if number > limit else "–"
-    return f"| {title} | {limit:g} | {number:.3g} | {missed} | {tried.get(title, '') or '–'} |"
+    measured = f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+    return f"| {title} | {limit:g} | {measured} | {missed} | {tried.get(title, '') or '–'} |"
 
 
 def tried_in(table: str) -> Iterator[tuple[str, str]]:

@@ -144,7 +144,7 @@ impl Options {
     fn hurry(&mut self) {
         self.is_quick = true;
         self.rounds = 2;
-        self.window = Duration::from_millis(500);
+        self.window = Duration::from_millis(250);
         self.streams = 500;
     }
 

@@ -129,7 +129,7 @@ impl Samples {
     /// Connections opened per thousand units, at most.
     pub(crate) fn connections(&self) -> f64 {
         let opened = self.0.iter().map(|sample| sample.connections);
-        opened.fold(0.0, f64::max)
+        opened.fold(f64::NAN, f64::max)
     }
 
     fn at(&self, index: usize) -> f64 {

@@ -1,5 +1,8 @@
 //! The rows of the tables of costs: a load, who is put under it, and what it may cost.
 
+use std::time::Duration;
+
+use crate::Options;
 use crate::field::Field;
 use crate::gateway::{CHAINS, CLAMP, GROUPS, INLET, PLAIN, REDACT, STREAM, WATCH, WORDS};
 use crate::generator::{Answers, Load};
@@ -10,6 +13,8 @@ use crate::peers::Peer;
 const ENDLESS: u64 = 1_000_000;
 /// Gateways in Python answer some dozens or hundreds of requests a second; more clients would only wait.
 const FEW: usize = 4;
+/// Windows that are one for them.
+const SLOW_WINDOWS: u32 = 4;
 
 /// The row of functions that run on no request.
 pub(crate) const STORED: &str = "unary, 10,000 functions stored";
@@ -35,6 +40,16 @@ pub(crate) struct Row<'a> {
     pub(crate) sides: Vec<Side<'a>>,
     /// What it may cost.
     pub(crate) budget: Budget,
+}
+
+impl Row<'_> {
+    /// How long a round measures each side.
+    pub(crate) fn window(&self, options: &Options) -> Duration {
+        match self.section {
+            Section::Beside => options.window * SLOW_WINDOWS,
+            _ => options.window,
+        }
+    }
 }
 
 /// The tables that rows stand in.

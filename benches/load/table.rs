@@ -1,10 +1,18 @@
 //! Tables of what has been run in rounds.
 
+use anyhow::Result;
+
+use crate::generator::Answers;
 use crate::measure::Samples;
 use crate::report::{Cell, Report, Table};
 use crate::rounds::Outcome;
 use crate::rows::{Budget, Row, Section};
 use crate::syscalls;
+
+/// System calls that the gateway may make for a whole answer.
+const CALLS_PER_ANSWER: f64 = 6.5;
+/// Those that it may make for an event.
+const CALLS_PER_EVENT: f64 = 3.2;
 
 /// Prints what a unit costs: of those that do the same side by side, and of functions what they add.
 pub(crate) fn costs(outcomes: &[Outcome<'_>], report: &mut Report) {
@@ -43,19 +51,31 @@ pub(crate) fn connections(outcomes: &[Outcome<'_>], report: &mut Report) {
 
 /// Prints the system calls per unit of those that the budget compares.
 pub(crate) fn system_calls(rows: &[Row<'_>], report: &mut Report) {
-    let mut table = Table::new(
-        "system calls per unit",
-        &["nginx", "bare hyper", "sluicegate"],
-    );
+    let columns = ["nginx", "bare hyper", "sluicegate", "of these"];
+    let mut table = Table::new("system calls per unit", &columns);
     let compared = rows.iter().filter(|row| row.section == Section::Passing);
     for row in compared {
-        let counted = row.sides.iter().take(3).map(|side| {
-            let counted = syscalls::per_unit(*side, row.load);
-            Cell::Text(counted.unwrap_or_else(|error| format!("not counted: {error:#}")))
-        });
-        table.add(row.title, counted.collect());
+        let cells = count_calls(row);
+        let failed = |error| vec![Cell::Text(format!("not counted: {error:#}"))];
+        table.add(row.title, cells.unwrap_or_else(failed));
     }
     report.add(table);
+}
+
+/// nginx, hyper and the gateway are the first three sides.
+fn count_calls(row: &Row<'_>) -> Result<Vec<Cell>> {
+    let limit = match row.load.answers {
+        Answers::Whole => CALLS_PER_ANSWER,
+        Answers::Events { .. } => CALLS_PER_EVENT,
+    };
+    let count = |side: usize| syscalls::per_unit(row.sides[side], row.load);
+    let (nginx, bare, gateway) = (count(0)?, count(1)?, count(2)?);
+    Ok(vec![
+        Cell::Number(nginx.total),
+        Cell::Number(bare.total),
+        Cell::Within(gateway.total, limit),
+        Cell::Text(gateway.names),
+    ])
 }
 
 /// A table with a column for each side.
