@@ -26,6 +26,8 @@ pub(crate) const CHAINS: [(usize, &str); 4] = [
     (3, "chain-3"),
     (5, "chain-5"),
 ];
+/// Models with so many Python inlet filters, all of one group in one process.
+pub(crate) const GROUPS: [(usize, &str); 3] = [(2, "group-2"), (3, "group-3"), (5, "group-5")];
 /// The model whose inlet filter never comes back.
 pub(crate) const HANG: &str = "hang";
 /// The model and the inlet filter of that name, which is changed meanwhile.
@@ -73,8 +75,9 @@ impl Peer {
              [function.hang]\nglobal = false\nmodels = [\"{HANG}\"]\n\
              [function.{CHANGED}]\nglobal = false\nmodels = [\"{CHANGED}\"]\n"
         );
-        let links = (1..=5).map(link);
-        let extra = extra + &links.collect::<String>();
+        let links = (1..=5).map(|nth| link("link", nth, &CHAINS, ""));
+        let members = (1..=5).map(|nth| link("member", nth, &GROUPS, "group = \"members\"\n"));
+        let extra = extra + &links.chain(members).collect::<String>();
         Self::serve("sluicegate with Python", upstream, &extra)
     }
 
@@ -82,11 +85,11 @@ impl Peer {
         let (addr, folder) = (free_address()?, folder()?);
         let file = folder.path().join("sluicegate.toml");
         let data = folder.path().join("data");
-        let chains = quoted(0);
+        let (chains, groups) = (quoted(&CHAINS, 0), quoted(&GROUPS, 0));
         let config = format!(
             "listen = \"{addr}\"\ndata_dir = \"{}\"\n[auth]\nmode = \"open\"\nadmin_key = \"{ADMIN_KEY}\"\n\
              [[upstreams]]\nname = \"bench\"\nkind = \"openai\"\nbase_url = \"http://{upstream}/v1\"\n\
-             models = [\"{PLAIN}\", \"{INLET}\", \"{STREAM}\", \"{HANG}\", \"{CHANGED}\", {chains}]\n{extra}",
+             models = [\"{PLAIN}\", \"{INLET}\", \"{STREAM}\", \"{HANG}\", \"{CHANGED}\", {chains}, {groups}]\n{extra}",
             data.display()
         );
         fs::write(&file, config)?;
@@ -188,15 +191,15 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
     }
 }
 
-/// The filter that every chain of at least `nth` has.
-fn link(nth: usize) -> String {
-    let models = quoted(nth);
-    format!("[function.link_{nth}]\nglobal = false\nmodels = [{models}]\n")
+/// The filter that every one of `chains` of at least `nth` filters has.
+fn link(name: &str, nth: usize, chains: &[(usize, &str)], more: &str) -> String {
+    let models = quoted(chains, nth);
+    format!("[function.{name}_{nth}]\nglobal = false\nmodels = [{models}]\n{more}")
 }
 
 /// The models with at least so many filters, as TOML wants them.
-fn quoted(at_least: usize) -> String {
-    let models = CHAINS.iter().filter(|(count, _)| *count >= at_least);
+fn quoted(chains: &[(usize, &str)], at_least: usize) -> String {
+    let models = chains.iter().filter(|(count, _)| *count >= at_least);
     let models: Vec<_> = models.map(|(_, model)| format!("\"{model}\"")).collect();
     models.join(", ")
 }

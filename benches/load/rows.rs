@@ -3,7 +3,7 @@
 use crate::field::Field;
 use crate::generator::{Answers, Load};
 use crate::measure::Side;
-use crate::peers::{CHAINS, INLET, PLAIN, Peer, STREAM};
+use crate::peers::{CHAINS, GROUPS, INLET, PLAIN, Peer, STREAM};
 
 /// Long enough that no paced stream ends in a window.
 const ENDLESS: u64 = 1_000_000;
@@ -102,16 +102,22 @@ pub(crate) fn filtering(field: &Field) -> Vec<Row<'_>> {
             STREAM,
         ),
     ];
-    let titles = [
+    let chains = [
         "1 Python filter in a chain",
         "2 Python filters in a chain",
         "3 Python filters in a chain",
         "5 Python filters in a chain",
     ];
-    let chains = titles.into_iter().zip(CHAINS).map(|(title, (_, model))| {
+    let groups = [
+        "2 Python filters of one group",
+        "3 Python filters of one group",
+        "5 Python filters of one group",
+    ];
+    let chains = chains.into_iter().zip(CHAINS);
+    let chains = chains.chain(groups.into_iter().zip(GROUPS));
+    rows.extend(chains.map(|(title, (_, model))| {
         added(python, title, None, load(64, 1200, Answers::Whole), model)
-    });
-    rows.extend(chains);
+    }));
     rows
 }
 

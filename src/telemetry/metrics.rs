@@ -130,10 +130,12 @@ struct Metrics {
     streams: Gauge,
     calls: Family<CallLabels, Counter>,
     call_seconds: Family<HookLabels, Histogram, fn() -> Histogram>,
+    process_calls: Counter,
     workers: Gauge,
     worker_ends: Family<ReasonLabel, Counter>,
     recycled: Family<ReasonLabel, Counter>,
     generation: Gauge,
+    last_reload: Gauge,
     events: Counter,
     memory: Memory,
 }
@@ -175,10 +177,12 @@ impl Metrics {
             streams: Gauge::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(call_seconds),
+            process_calls: Counter::default(),
             workers: Gauge::default(),
             worker_ends: Family::default(),
             recycled: Family::default(),
             generation: Gauge::default(),
+            last_reload: Gauge::default(),
             events: Counter::default(),
             memory: Memory::default(),
             registry,
@@ -195,6 +199,8 @@ impl Metrics {
         let help = "How long functions took for a call";
         let seconds = self.call_seconds.clone();
         registry.register_with_unit("function_duration", help, Unit::Seconds, seconds);
+        let help = "Calls that went to processes of functions; neighbours of one group share one";
+        registry.register("process_calls", help, self.process_calls.clone());
         let help = "Events that functions emitted";
         registry.register("function_events", help, self.events.clone());
         let help = "Worker processes that serve functions";
@@ -206,6 +212,9 @@ impl Metrics {
         registry.register("workers_recycled", help, self.recycled.clone());
         let help = "The generation that new requests get; it rises with every change";
         registry.register("generation", help, self.generation.clone());
+        let help = "Whether all that the last reload, or the start, found was put to work: 1, or 0";
+        self.last_reload.set(1);
+        registry.register("last_reload_successful", help, self.last_reload.clone());
         self.memory.register(registry);
         self
     }
@@ -317,6 +326,11 @@ pub fn function_took(function: &str, hook: &'static str, duration: Duration) {
     METRICS.call_seconds.get_or_create(&labels).observe(seconds);
 }
 
+/// Counts a call that goes to a process, whether for one function or for several.
+pub fn process_called() {
+    METRICS.process_calls.inc();
+}
+
 /// Counts an event that a function emitted.
 pub fn event_emitted() {
     METRICS.events.inc();
@@ -366,6 +380,11 @@ pub fn worker_recycled(reason: Recycling) {
 /// Notes the generation that new requests get.
 pub fn set_generation(generation: u64) {
     METRICS.generation.set(saturated(generation));
+}
+
+/// Notes whether all that the last reload found was put to work.
+pub fn set_last_reload(is_successful: bool) {
+    METRICS.last_reload.set(i64::from(is_successful));
 }
 
 /// Notes how many bytes the process has for itself, and how many of it are in memory.

@@ -116,12 +116,12 @@ impl Rig {
     }
 
     /// No neighbour has noticed anything, and nothing is left of the fault.
-    pub(super) async fn ends_unharmed(self, row: &str) {
-        self.ends_unharmed_within(row, residue::SLACK_KIB).await;
+    pub(super) async fn ends_unharmed(self, row: &str) -> TestGateway {
+        self.ends_unharmed_within(row, residue::SLACK_KIB).await
     }
 
     /// The same, where the fault may leave so much memory with the allocator.
-    pub(super) async fn ends_unharmed_within(self, row: &str, slack_kib: u64) {
+    pub(super) async fn ends_unharmed_within(self, row: &str, slack_kib: u64) -> TestGateway {
         let Self {
             gateway,
             upstream,
@@ -133,6 +133,7 @@ impl Rig {
         before
             .comes_back(row, &gateway, of_upstreams, slack_kib)
             .await;
+        gateway
     }
 
     /// Nothing is left of the fault, which the neighbours were meant to notice.

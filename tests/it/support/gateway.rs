@@ -342,6 +342,11 @@ impl Setup {
         self
     }
 
+    /// Starts it and waits for nothing.
+    pub(crate) fn begin(self) -> TestGateway {
+        self.spawn()
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) async fn start(self) -> TestGateway {
         let gateway = self.listening().await;
