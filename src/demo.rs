@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::config::{
     self, Affinity, Config, Mistakes, Secret, Sources, UpstreamConfig, UpstreamKind,
 };
-use crate::gateway::{self, Gateway, GatewayError};
+use crate::gateway::{self, Gateway, GatewayError, Hangups};
 use crate::server::drain::Shutdown;
 
 /// The key of the demo's administrator. It is worth nothing elsewhere: the demo listens on loopback only.
@@ -111,23 +111,23 @@ pub async fn run(mut config: Config, tour: bool) -> Result<(), GatewayError> {
             error,
         )
     })?;
-    let shutdown = Shutdown::new();
+    let (shutdown, hangups) = (Shutdown::new(), Hangups::receive());
     let gateway = Gateway::build(config, shutdown.clone()).await?;
     let address = gateway
         .local_addr()
         .map_err(|error| GatewayError::new("the listener has no address", error))?;
     show_what_to_try(&format!("http://{address}"));
     tokio::spawn(gateway::stop_on_signal(shutdown));
-    gateway.run(None).await
+    gateway.run(None, hangups).await
 }
 
 async fn take_tour(config: Config) -> Result<(), GatewayError> {
-    let shutdown = Shutdown::new();
+    let (shutdown, hangups) = (Shutdown::new(), Hangups::receive());
     let gateway = Gateway::build(config, shutdown.clone()).await?;
     let address = gateway
         .local_addr()
         .map_err(|error| GatewayError::new("the listener has no address", error))?;
-    let served = tokio::spawn(gateway.run(None));
+    let served = tokio::spawn(gateway.run(None, hangups));
     let shown = tour::take(&format!("http://{address}")).await;
     shutdown.signal();
     served

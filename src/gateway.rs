@@ -9,10 +9,10 @@ mod systemd;
 mod unknown;
 mod upgrade;
 
-pub use self::signals::stop_on_signal;
+pub use self::signals::{Hangups, stop_on_signal};
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{self, ErrorKind, IsTerminal};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::chat::events::EventLogs;
 use crate::config::{Config, HalfClose, Isolation, MemoryLimit, Sources};
 use crate::host::{Host, IsolationSettings, Leave, PythonSettings};
 use crate::registry::Registry;
-use crate::registry::folder::{self, FolderWatch};
+use crate::registry::folder::{self, Files, FolderWatch};
 use crate::server::drain::Shutdown;
 use crate::server::listen::{self, Server};
 use crate::server::{Bound, Pressure};
@@ -115,7 +115,7 @@ impl Gateway {
         let (parts, first_key) = Parts::build(&config, &base).await?;
         // Watched before it is read: what changes in between is read again.
         let folder = watch_folder(&config.functions.dir);
-        read_folder(&base.registry, &config, true).await;
+        read_folder_at_start(&base.registry, &config).await?;
         unknown::warn(&config.functions, &base.registry);
         Ok(Self {
             server,
@@ -155,13 +155,13 @@ impl Gateway {
         self.first_key.as_deref()
     }
 
-    /// Serves until the shutdown that it was built with has come to its end. A HUP reads `sources` again, or, without
-    /// any, only the functions folder and the model lists.
+    /// Serves until the shutdown that it was built with has come to its end. Each of `hangups` reads `sources` again, or,
+    /// without any, only the functions folder and the model lists.
     ///
     /// # Errors
     ///
     /// If the listener fails.
-    pub async fn run(self, sources: Option<Sources>) -> Result<(), GatewayError> {
+    pub async fn run(self, sources: Option<Sources>, hangups: Hangups) -> Result<(), GatewayError> {
         let Self {
             server,
             base,
@@ -184,7 +184,7 @@ impl Gateway {
         // All end with the runtime, after the server: nothing that they do is acknowledged to anybody.
         tokio::spawn(base.pressure.clone().watch(memory_bound(&config)));
         tokio::spawn(follow_folder(folder, base.clone(), config));
-        tokio::spawn(signals::reload_on_hangup(reload));
+        tokio::spawn(signals::reload_on_hangup(hangups, reload));
         let shutdown = base.shutdown.clone();
         let factory = move |_| Renewing::new(base.clone(), published.clone());
         server
@@ -228,7 +228,12 @@ impl Base {
 /// # Errors
 ///
 /// If it does not start, or its listener fails.
-pub async fn run(config: Config, sources: Sources, is_upgrade: bool) -> Result<(), GatewayError> {
+pub async fn run(
+    config: Config,
+    sources: Sources,
+    is_upgrade: bool,
+    hangups: Hangups,
+) -> Result<(), GatewayError> {
     let shutdown = Shutdown::new();
     upgrade::survive_signal();
     let gateway = if is_upgrade {
@@ -247,7 +252,7 @@ pub async fn run(config: Config, sources: Sources, is_upgrade: bool) -> Result<(
     tokio::spawn(signals::stop_on_signal(shutdown.clone()));
     tokio::spawn(upgrade::upgrade_on_signal(shutdown));
     systemd::ready();
-    gateway.run(Some(sources)).await?;
+    gateway.run(Some(sources), hangups).await?;
     info!("stopped");
     Ok(())
 }
@@ -383,17 +388,40 @@ fn ending(shutdown: &Shutdown) -> watch::Receiver<bool> {
     ending
 }
 
-async fn read_folder(registry: &Registry, config: &Config, is_start: bool) {
+/// Reads the functions folder at start, when nothing serves yet that could go on.
+async fn read_folder_at_start(registry: &Registry, config: &Config) -> Result<(), GatewayError> {
     let folder = config.functions.dir.clone();
-    if is_start && !folder.is_dir() {
+    let read = tokio::task::spawn_blocking(move || folder::read(&folder)).await;
+    let files = match read.unwrap_or_else(|error| Err(error.into())) {
         // The configuration may name filters that need no file.
-        return registry.apply_folder(Default::default(), is_start).await;
-    }
-    let files = tokio::task::spawn_blocking(move || folder::read(&folder)).await;
-    match files {
-        Ok(Ok(files)) => registry.apply_folder(files, is_start).await,
-        Ok(Err(error)) => error!(%error, "functions folder cannot be read, what serves goes on"),
-        Err(error) => error!(%error, "functions folder cannot be read, what serves goes on"),
+        Err(error) if error.kind() == ErrorKind::NotFound => Files::default(),
+        files => files.map_err(|error| {
+            let folder = config.functions.dir.display();
+            GatewayError::new(
+                format!("the functions folder `{folder}` cannot be read"),
+                error,
+            )
+        })?,
+    };
+    registry.apply_folder(files, true).await;
+    Ok(())
+}
+
+/// Reads the functions folder again. If it cannot be read its functions go on, and those of the configuration become what
+/// that says.
+async fn read_folder(registry: &Registry, folder: &Path) -> io::Result<()> {
+    let path = folder.to_path_buf();
+    let read = tokio::task::spawn_blocking(move || folder::read(&path)).await;
+    match read.unwrap_or_else(|error| Err(error.into())) {
+        Ok(files) => {
+            registry.apply_folder(files, false).await;
+            Ok(())
+        }
+        Err(error) => {
+            error!(%error, "functions folder cannot be read, what serves goes on");
+            registry.apply_natives().await;
+            Err(error)
+        }
     }
 }
 
@@ -414,6 +442,7 @@ async fn follow_folder(watch: Option<FolderWatch>, base: Base, config: Arc<Confi
             // The new process does so.
             return;
         }
-        read_folder(&base.registry, &config, false).await;
+        // What is wrong with it was logged.
+        let _ = read_folder(&base.registry, &config.functions.dir).await;
     }
 }

@@ -8,8 +8,10 @@ use sluicegate::cli::{Cli, Command, FunctionsCommand};
 use sluicegate::commands::manage::Remote;
 use sluicegate::commands::trial;
 use sluicegate::config::{Config, LogFormat};
+use sluicegate::gateway::Hangups;
 use sluicegate::gateway::check::Findings;
 use sluicegate::{config, demo, gateway, telemetry};
+use tokio::runtime::Runtime;
 
 /// The exit code for a mistake in the configuration or on the command line (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
@@ -57,6 +59,12 @@ enum Failed {
     Shown,
 }
 
+impl Failed {
+    fn running(error: impl Into<anyhow::Error>) -> Self {
+        Self::Running(error.into())
+    }
+}
+
 impl From<config::Mistakes> for Failed {
     fn from(mistakes: config::Mistakes) -> Self {
         Self::Configuration(mistakes.to_string())
@@ -66,9 +74,13 @@ impl From<config::Mistakes> for Failed {
 fn run(command: Command) -> Result<(), Failed> {
     match command {
         Command::Serve { sources, upgrade } => {
+            let runtime = runtime()?;
+            // First of all: from here on a HUP does not end the process.
+            let hangups = runtime.block_on(async { Hangups::receive() });
             let config = config::load(&sources)?;
             start(&config);
-            block_on(gateway::run(config, sources, upgrade))
+            let running = gateway::run(config, sources, upgrade, hangups);
+            runtime.block_on(running).map_err(Failed::running)
         }
         Command::Check(sources) => {
             let config = config::load(&sources)?;
@@ -160,14 +172,13 @@ fn block_on<T, E>(run: impl Future<Output = Result<T, E>>) -> Result<T, Failed>
 where
     anyhow::Error: From<E>,
 {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| Failed::Running(error.into()))?;
-    runtime
-        .block_on(run)
-        .map_err(|error| Failed::Running(error.into()))
+    runtime()?.block_on(run).map_err(Failed::running)
+}
+
+fn runtime() -> Result<Runtime, Failed> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build();
+    runtime.map_err(Failed::running)
 }
 
 #[expect(clippy::print_stderr, reason = "the process ends with this message")]

@@ -30,7 +30,9 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 pub use self::access::{Access, Permission};
-pub use self::change::{ChangeError, Edit, ImportError, Imported, NewFunction, StoredValues};
+pub use self::change::{
+    ChangeError, Edit, ImportError, Imported, NewFunction, Placed, RestoredValves, StoredValues,
+};
 pub use self::function::{
     ActionEntry, Function, FunctionId, FunctionKind, FunctionSettings, FunctionVersion, Learnt,
     Origin, Pipes, Record, Valves,

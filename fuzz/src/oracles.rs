@@ -105,25 +105,6 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 }
 
-/// How deep a valid JSON text is nested.
-pub(crate) fn depth(json: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_string => depth -= 1,
-            _ => {}
-        }
-    }
-    deepest
-}
-
 /// A valid JSON text written otherwise: with blanks wherever they may stand, and an escape for each letter `a`.
 pub(crate) fn respelt(json: &[u8]) -> Vec<u8> {
     let mut written = Vec::with_capacity(json.len() * 3);

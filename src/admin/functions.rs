@@ -106,16 +106,15 @@ pub(super) async fn list(State(registry): State<Arc<Registry>>) -> Answer {
 pub(super) async fn list_for_admin(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
-) -> Answer {
+) -> TaggedAnswer {
     let snapshot = registry.current();
     let mut functions: Vec<_> = snapshot.functions().collect();
     functions.sort_by_key(|function| std::cmp::Reverse(function.record.updated_at));
-    Ok(Json(
-        functions
-            .into_iter()
-            .map(|function| whole(function))
-            .collect(),
-    ))
+    let functions = functions.into_iter();
+    Ok(Tagged {
+        body: functions.map(|function| whole(function)).collect(),
+        revision: registry.functions_revision(&snapshot),
+    })
 }
 
 /// The filters in Rust that functions can be made from.
@@ -136,7 +135,7 @@ pub(super) async fn export(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Query(query): Query<ExportQuery>,
-) -> Answer {
+) -> TaggedAnswer {
     let exported = |function: &Arc<Function>| {
         let mut exported = whole(function);
         if query.include_valves {
@@ -145,7 +144,11 @@ pub(super) async fn export(
         }
         exported
     };
-    Ok(Json(registry.current().functions().map(exported).collect()))
+    let snapshot = registry.current();
+    Ok(Tagged {
+        body: snapshot.functions().map(exported).collect(),
+        revision: registry.functions_revision(&snapshot),
+    })
 }
 
 pub(super) async fn read(
@@ -194,8 +197,8 @@ pub(super) async fn update(
 ) -> TaggedAnswer {
     let edit = Edit {
         content: form.content()?,
-        name: form.name,
-        meta: Value::Object(form.meta),
+        name: Some(form.name),
+        meta: Some(Value::Object(form.meta)),
         user_id: caller.user.id.clone(),
     };
     match registry.update(&id, edit, &expected).await {

@@ -12,13 +12,15 @@ use super::functions::tagged;
 use super::reply::{Administrator, Answer, Form, Refusal};
 use super::revisions::{IfMatch, TaggedAnswer};
 use crate::auth::Auth;
-use crate::registry::Registry;
+use crate::registry::{Registry, RestoredValves};
 use crate::store::FunctionVersionRow;
 
 /// What a client sends to go back to a version.
 #[derive(Debug, Deserialize)]
 pub(super) struct VersionForm {
     version_id: String,
+    #[serde(default)]
+    valves: RestoredValves,
 }
 
 /// A version without its code.
@@ -33,7 +35,18 @@ fn entry(auth: &Auth, version: &FunctionVersionRow, current: &str) -> Value {
         "user": user,
         "created_at": version.created_at,
         "current": version.version_id == current,
+        "valves": names_of_valves(version),
     })
+}
+
+/// The names of the valves that come back with a version, null if they were not kept. Never their values: what marks them
+/// as secrets is known of the code that serves only.
+fn names_of_valves(version: &FunctionVersionRow) -> Value {
+    let valves = version.valves.as_deref().map(serde_json::from_str);
+    match valves {
+        Some(Ok(Value::Object(valves))) => valves.into_iter().map(|(name, _)| name).collect(),
+        _ => Value::Null,
+    }
 }
 
 fn current_version(registry: &Registry, id: &str) -> String {
@@ -75,8 +88,8 @@ pub(super) async fn restore(
     IfMatch(expected): IfMatch,
     Form(form): Form<VersionForm>,
 ) -> TaggedAnswer {
-    let function = registry.restore(&id, &form.version_id, &expected).await?;
-    Ok(tagged(&registry, &function))
+    let restored = registry.restore(&id, &form.version_id, form.valves, &expected);
+    Ok(tagged(&registry, &*restored.await?))
 }
 
 pub(super) async fn forget(

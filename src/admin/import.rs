@@ -11,9 +11,10 @@ use tracing::info;
 
 use super::functions::whole;
 use super::reply::{Administrator, Answer, Form, Refusal};
-use super::{Downloads, reply};
+use super::revisions::{IfMatch, Tagged, TaggedAnswer};
+use super::{Downloads, reply, revisions};
 use crate::download;
-use crate::registry::{ImportError, Imported, Others, Registry};
+use crate::registry::{Expected, ImportError, Imported, Others, Registry};
 
 /// A list of functions, alone or under its name.
 #[derive(Debug, Deserialize)]
@@ -55,30 +56,41 @@ pub(super) struct UrlForm {
 pub(super) async fn import(
     State(registry): State<Arc<Registry>>,
     Administrator(caller): Administrator,
+    IfMatch(expected): IfMatch,
     Form(form): Form<ImportForm>,
-) -> Answer {
+) -> TaggedAnswer {
     let (ImportForm::List(functions) | ImportForm::Named { functions }) = form;
-    put(&registry, functions, &caller.user.id, Others::Keep).await
+    let user_id = &caller.user.id;
+    put(&registry, functions, user_id, Others::Keep, &expected).await
 }
 
 pub(super) async fn sync(
     State(registry): State<Arc<Registry>>,
     Administrator(caller): Administrator,
+    IfMatch(expected): IfMatch,
     Form(form): Form<SyncForm>,
-) -> Answer {
-    let user_id = &caller.user.id;
-    put(&registry, form.functions, user_id, Others::Remove).await
+) -> TaggedAnswer {
+    let (user_id, functions) = (&caller.user.id, form.functions);
+    put(&registry, functions, user_id, Others::Remove, &expected).await
 }
 
-async fn put(registry: &Registry, functions: Vec<Value>, user_id: &str, others: Others) -> Answer {
+async fn put(
+    registry: &Registry,
+    functions: Vec<Value>,
+    user_id: &str,
+    others: Others,
+    expected: &Expected,
+) -> TaggedAnswer {
     let functions = read(functions)?;
     let count = functions.len();
-    let placed = registry.import(functions, user_id, others).await;
+    let placed = registry.import(functions, user_id, others, expected).await;
     let placed = placed.map_err(refusal)?;
     info!(user.id = user_id, count, "functions imported");
-    Ok(Json(
-        placed.iter().map(|function| whole(function)).collect(),
-    ))
+    let functions = placed.functions.iter();
+    Ok(Tagged {
+        body: functions.map(|function| whole(function)).collect(),
+        revision: placed.revision,
+    })
 }
 
 /// The functions of an export; what is none is named by its place.
@@ -114,6 +126,7 @@ fn imported(function: ExportedFunction) -> Imported {
 fn refusal(error: ImportError) -> Refusal {
     let errors = match error {
         ImportError::Functions(errors) => errors,
+        ImportError::Stale(stale) => return revisions::stale(stale),
         ImportError::Store(error) => return reply::of_store(&error),
     };
     let mut texts = Map::new();

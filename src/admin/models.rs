@@ -159,11 +159,15 @@ fn exported(preset: &Preset) -> Value {
     exported
 }
 
-pub(super) async fn export(State(registry): State<Arc<Registry>>, _: Administrator) -> Answer {
+pub(super) async fn export(
+    State(registry): State<Arc<Registry>>,
+    _: Administrator,
+) -> TaggedAnswer {
     let snapshot = registry.current();
-    Ok(Json(
-        snapshot.presets().map(|preset| exported(preset)).collect(),
-    ))
+    Ok(Tagged {
+        body: snapshot.presets().map(|preset| exported(preset)).collect(),
+        revision: registry.presets_revision(&snapshot),
+    })
 }
 
 pub(super) async fn read(
@@ -257,8 +261,9 @@ pub(super) async fn delete(
 pub(super) async fn delete_all(
     State(registry): State<Arc<Registry>>,
     caller: Administrator,
+    if_match: IfMatch,
 ) -> Answer {
-    bring_in(&registry, &caller, Vec::new(), Others::Remove).await?;
+    bring_in(&registry, &caller, Vec::new(), Others::Remove, &if_match).await?;
     Ok(Json(Value::Bool(true)))
 }
 
@@ -266,9 +271,11 @@ pub(super) async fn delete_all(
 pub(super) async fn import(
     State(registry): State<Arc<Registry>>,
     caller: Administrator,
+    if_match: IfMatch,
     Form(exported): Form<Value>,
 ) -> Answer {
-    bring_in(&registry, &caller, forms(exported)?, Others::Keep).await?;
+    let forms = forms(exported)?;
+    bring_in(&registry, &caller, forms, Others::Keep, &if_match).await?;
     Ok(Json(Value::Bool(true)))
 }
 
@@ -276,13 +283,16 @@ pub(super) async fn import(
 pub(super) async fn sync(
     State(registry): State<Arc<Registry>>,
     caller: Administrator,
+    if_match: IfMatch,
     Form(exported): Form<Value>,
-) -> Answer {
-    bring_in(&registry, &caller, forms(exported)?, Others::Remove).await?;
+) -> TaggedAnswer {
+    let forms = forms(exported)?;
+    bring_in(&registry, &caller, forms, Others::Remove, &if_match).await?;
     let snapshot = registry.current();
-    Ok(Json(
-        snapshot.presets().map(|preset| preset.to_json()).collect(),
-    ))
+    Ok(Tagged {
+        body: snapshot.presets().map(|preset| preset.to_json()).collect(),
+        revision: registry.presets_revision(&snapshot),
+    })
 }
 
 async fn bring_in(
@@ -290,8 +300,9 @@ async fn bring_in(
     Administrator(caller): &Administrator,
     forms: Vec<PresetForm>,
     others: Others,
+    IfMatch(expected): &IfMatch,
 ) -> Result<(), Refusal> {
-    let imported = registry.import_presets(forms, &caller.owner.id, others);
+    let imported = registry.import_presets(forms, &caller.owner.id, others, expected);
     Ok(imported.await?)
 }
 

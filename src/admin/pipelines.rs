@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use self::form::Upload;
 use super::Managed;
 use super::reply::{Administrator, Answer, Form, Refusal};
+use super::revisions::{IfMatch, Tagged, TaggedAnswer};
 use super::valves::entry_of;
 use crate::registry::secrets;
 use crate::registry::{
@@ -117,18 +118,18 @@ async fn upload(
         return Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
     };
     let id = FunctionId::parse(stem).ok_or(ChangeError::InvalidId)?;
-    let known = registry.current().function(id.as_str()).cloned();
-    let function = match known {
-        Some(known) => {
+    let is_known = registry.current().function(id.as_str()).is_some();
+    let function = match is_known {
+        true => {
             let edit = Edit {
-                name: known.record.name.clone(),
+                name: None,
                 content: upload.content,
-                meta: known.record.meta.clone(),
+                meta: None,
                 user_id: caller.user.id.clone(),
             };
             registry.update(id.as_str(), edit, &Expected::Any).await?
         }
-        None => {
+        false => {
             let new = NewFunction {
                 id: stem.to_owned(),
                 name: stem.to_owned(),
@@ -136,8 +137,10 @@ async fn upload(
                 meta: json!({"description": ""}),
                 user_id: caller.user.id.clone(),
             };
-            registry.create(new).await?;
-            registry.toggle_active(id.as_str(), &Expected::Any).await?
+            let created = registry.create(new).await?;
+            // Only what was made here is turned on: a toggle of what somebody has turned on meanwhile turns it off.
+            let as_created = Expected::state(registry.revision(&created));
+            registry.toggle_active(id.as_str(), &as_created).await?
         }
     };
     let detail = format!("Pipeline {} uploaded successfully.", function.id);
@@ -175,9 +178,9 @@ async fn valves(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Path(id): Path<String>,
-) -> Answer {
+) -> TaggedAnswer {
     let function = with_valves(&registry, &id)?;
-    Ok(Json(shown_values(&function)))
+    Ok(tagged_values(&registry, &function))
 }
 
 async fn valves_spec(
@@ -196,20 +199,30 @@ async fn update_valves(
     State(registry): State<Arc<Registry>>,
     _: Administrator,
     Path(id): Path<String>,
-    Form(mut new): Form<Map<String, Value>>,
-) -> Answer {
+    IfMatch(expected): IfMatch,
+    Form(sent): Form<Map<String, Value>>,
+) -> TaggedAnswer {
     let function = with_valves(&registry, &id)?;
-    let (stored, defaults) = (stored(&function), defaults(&function));
-    let shown = secrets::mask(&Value::Object(defaults.clone()), spec_of(&function));
-    new.retain(|name, value| {
-        let is_default = defaults.get(name) == Some(value) || shown.get(name) == Some(value);
-        stored.contains_key(name) || !is_default
-    });
+    // Which of them are defaults is asked of the function as it is when they are stored.
+    let new = |function: &Function| without_defaults(&sent, function);
     registry
-        .set_valves(function.id.as_str(), new, &Expected::Any)
+        .set_valves_of(function.id.as_str(), new, &expected)
         .await?;
     let function = with_valves(&registry, &id)?;
-    Ok(Json(shown_values(&function)))
+    Ok(tagged_values(&registry, &function))
+}
+
+/// Of the values that were sent those that are to be stored.
+fn without_defaults(sent: &Map<String, Value>, function: &Function) -> Map<String, Value> {
+    let (stored, defaults) = (stored(function), defaults(function));
+    let shown = secrets::mask(&Value::Object(defaults.clone()), spec_of(function));
+    let is_kept = |(name, value): &(&String, &Value)| {
+        let is_default = defaults.get(*name) == Some(value) || shown.get(*name) == Some(value);
+        stored.contains_key(*name) || !is_default
+    };
+    let kept = sent.iter().filter(is_kept);
+    kept.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// The function of an id; a manifold's model stands for the manifold.
@@ -230,6 +243,14 @@ fn with_valves(registry: &Registry, id: &str) -> Result<Arc<Function>, Refusal> 
 
 fn unknown(what: &str, id: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, format!("{what} {id} not found"))
+}
+
+/// All values, and the state of their function.
+fn tagged_values(registry: &Registry, function: &Function) -> Tagged {
+    Tagged {
+        body: shown_values(function),
+        revision: registry.revision(function),
+    }
 }
 
 /// All values, the defaults with the stored ones over them, as they are shown: secrets are masked.

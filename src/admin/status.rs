@@ -17,15 +17,24 @@ pub struct LastReload(Arc<Mutex<Option<Outcome>>>);
 #[derive(Clone, Debug)]
 struct Outcome {
     at: i64,
-    /// Why the configuration was not put to work; `None` if it was.
+    /// What was not put to work, and why; `None` if all was.
     mistakes: Option<String>,
 }
 
 impl LastReload {
-    /// Notes a reload, with its mistakes if it changed nothing.
+    /// Notes a reload, with its mistakes if not all of it was put to work.
     pub fn note(&self, mistakes: Option<String>) {
         let at = ids::unix_seconds();
         *self.lock() = Some(Outcome { at, mistakes });
+    }
+
+    /// Whether what serves is older than what the last reload found: it failed, in part or as a whole.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let outcome = self.lock();
+        outcome
+            .as_ref()
+            .is_some_and(|outcome| outcome.mistakes.is_some())
     }
 
     fn to_json(&self) -> Value {

@@ -157,7 +157,7 @@ pub(super) async fn create(
     }
     let grants = checked(form.access_grants)?;
     let new = NewFunction {
-        meta: meta_of(form.meta, grants.unwrap_or_else(|| json!([]))),
+        meta: meta_of(form.meta, Some(grants.unwrap_or_else(|| json!([])))),
         id: form.id,
         name: form.name,
         content: form.content,
@@ -181,19 +181,22 @@ pub(super) async fn update(
     Form(form): Form<ToolsForm>,
 ) -> TaggedAnswer {
     let known = find(&registry, &caller, &id, Permission::Write)?;
-    // Code may look up and set what others stored, so that only administrators may change it.
-    if caller.rights != Role::Admin && *form.content != *known.version.source {
+    let meta = meta_of(form.meta, checked(form.access_grants)?);
+    let id = known.id.as_str();
+    let updated = if caller.rights == Role::Admin {
+        let edit = Edit {
+            name: Some(form.name),
+            content: form.content,
+            meta: Some(meta),
+            user_id: caller.user.id.clone(),
+        };
+        registry.update(id, edit, &expected).await?
+    } else if *form.content == *known.version.source {
+        // Code may look up and set what others stored, so that only administrators may upload it, old code too.
+        registry.describe(id, form.name, meta, &expected).await?
+    } else {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "401 Unauthorized"));
-    }
-    let kept = || known.record.meta.get(GRANTS).cloned().unwrap_or_default();
-    let grants = checked(form.access_grants)?.unwrap_or_else(kept);
-    let edit = Edit {
-        name: form.name,
-        content: form.content,
-        meta: meta_of(form.meta, grants),
-        user_id: caller.user.id.clone(),
     };
-    let updated = registry.update(known.id.as_str(), edit, &expected).await?;
     Ok(tagged(&registry, &updated))
 }
 
@@ -206,9 +209,10 @@ fn checked(grants: Option<Value>) -> Result<Option<Value>, Refusal> {
     Ok(access.map(|access| access.to_json()))
 }
 
-/// What is said of tools, with who may use them.
-fn meta_of(mut meta: Map<String, Value>, grants: Value) -> Value {
-    meta.insert(GRANTS.to_owned(), grants);
+/// What is said of tools, with who may use them if that was said where it belongs.
+fn meta_of(mut meta: Map<String, Value>, grants: Option<Value>) -> Value {
+    meta.remove(GRANTS);
+    meta.extend(grants.map(|grants| (GRANTS.to_owned(), grants)));
     Value::Object(meta)
 }
 

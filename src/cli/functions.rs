@@ -121,12 +121,15 @@ pub enum Action {
         /// Its id.
         id: String,
     },
-    /// Let an earlier version of a function serve again.
+    /// Let an earlier version of a function serve again, with the valves that it last served with.
     Rollback {
         /// Its id.
         id: String,
         /// The version. [default: the one before the one that serves]
         version: Option<String>,
+        /// Keep the valves that serve now.
+        #[arg(long)]
+        keep_valves: bool,
     },
     /// Write all functions as JSON.
     Export {

@@ -87,7 +87,11 @@ impl Remote {
             }
             Action::Valves { id, values, file } => self.valves(&id, &values, file.as_deref()).await,
             Action::History { id } => self.history(&id).await,
-            Action::Rollback { id, version } => self.rollback(&id, version).await,
+            Action::Rollback {
+                id,
+                version,
+                keep_valves,
+            } => self.rollback(&id, version, keep_valves).await,
             Action::Export { valves, output } => self.export(valves, output.as_deref()).await,
             Action::Import { file, sync } => self.import(&file, sync).await,
             Action::Environments => self.environments().await,
@@ -207,7 +211,12 @@ impl Remote {
         Ok(Shown::new(lines(&versions, version_line), versions))
     }
 
-    async fn rollback(&self, id: &str, version: Option<String>) -> Result<Shown, CommandError> {
+    async fn rollback(
+        &self,
+        id: &str,
+        version: Option<String>,
+        keep_valves: bool,
+    ) -> Result<Shown, CommandError> {
         let version = match version {
             Some(version) => version,
             None => {
@@ -217,7 +226,8 @@ impl Remote {
                 })?
             }
         };
-        let form = json!({"version_id": version});
+        let valves = if keep_valves { "current" } else { "version" };
+        let form = json!({"version_id": version, "valves": valves});
         let function = self.post(&format!("id/{id}/update/version"), &form).await?;
         Ok(Shown::new(line(&function), function))
     }

@@ -159,6 +159,7 @@ impl Parts {
             admin: self.admin.clone(),
             control: base.control.clone(),
             shutdown: base.shutdown.clone(),
+            last_reload: base.last_reload.clone(),
             body_limits: self.body_limits.clone(),
         }
     }

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 use super::parts::Parts;
 use super::{Base, leave, read_folder, show_key, unknown};
 use crate::config::{self, Config, PythonConfig, Requirements, Sources};
+use crate::telemetry::metrics;
 
 /// Everything that a reload needs.
 #[derive(Debug)]
@@ -28,8 +29,14 @@ impl Reload {
         {
             return;
         }
-        self.base.last_reload.note(None);
-        read_folder(&self.base.registry, &self.config, false).await;
+        let folder = &self.config.functions.dir;
+        let read = read_folder(&self.base.registry, folder).await;
+        self.note(read.err().map(|error| {
+            format!(
+                "the functions folder `{}` cannot be read: {error}",
+                folder.display()
+            )
+        }));
         let models = Arc::clone(&self.publish.borrow().models);
         models.refresh().await;
         info!(
@@ -43,7 +50,7 @@ impl Reload {
         let config = match config::load(sources) {
             Ok(config) => config,
             Err(mistakes) => {
-                self.base.last_reload.note(Some(mistakes.to_string()));
+                self.note(Some(mistakes.to_string()));
                 error!(%mistakes, "configuration has mistakes, what serves goes on");
                 return false;
             }
@@ -62,11 +69,17 @@ impl Reload {
                 true
             }
             Err(error) => {
-                self.base.last_reload.note(Some(error.to_string()));
+                self.note(Some(error.to_string()));
                 error!(%error, "configuration cannot be put to work, what serves goes on");
                 false
             }
         }
+    }
+
+    /// Remembers what a reload came to, with its mistakes if not all of it was put to work.
+    fn note(&self, mistakes: Option<String>) {
+        metrics::set_last_reload(mistakes.is_none());
+        self.base.last_reload.note(mistakes);
     }
 
     /// Names what only a restart changes.

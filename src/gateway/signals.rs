@@ -1,7 +1,8 @@
 //! Signals: TERM and INT drain, a second one ends at once, HUP reads the configuration again.
 
-use rustix::process::Signal;
-use tokio::signal::unix::{SignalKind, signal};
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::reload::Reload;
@@ -35,21 +36,33 @@ pub async fn stop_on_signal(shutdown: Shutdown) {
 /// Makes a limit on the size of files an error of the write that reaches it, not the end of this process.
 pub(super) fn outlive_file_limits() {
     // Once it was asked for, it is received for as long as the process lives.
-    if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
+    if let Err(error) = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())) {
         warn!(%error, "SIGXFSZ cannot be received; a limit on the size of files would end this process");
     }
 }
 
+/// Every HUP since it was made: one that comes while the process starts must not end it, and reloads once it can.
+#[derive(Debug)]
+pub struct Hangups(io::Result<Signal>);
+
+impl Hangups {
+    /// Receives HUP from now on. Only within a runtime.
+    #[must_use]
+    pub fn receive() -> Self {
+        Self(signal(SignalKind::hangup()))
+    }
+}
+
 /// Reloads at every HUP.
-pub(super) async fn reload_on_hangup(reload: Reload) {
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => hangup,
+pub(super) async fn reload_on_hangup(hangups: Hangups, reload: Reload) {
+    let mut hangups = match hangups.0 {
+        Ok(hangups) => hangups,
         Err(error) => {
             error!(%error, "SIGHUP cannot be received; it will not reload");
             return;
         }
     };
-    while hangup.recv().await.is_some() {
+    while hangups.recv().await.is_some() {
         reload.run().await;
     }
 }

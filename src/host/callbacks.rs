@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::registry::FunctionId;
 use crate::wire::json::Document;
@@ -100,12 +101,19 @@ const REMEMBERED: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Desks {
     desks: Mutex<Open>,
+    are_closed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Open {
     by_request: HashMap<u32, Desk>,
     over: VecDeque<u32>,
+}
+
+impl Open {
+    fn are_all_over(&self) -> bool {
+        self.over.len() == self.by_request.len()
+    }
 }
 
 /// One function's way to the gateway in one request.
@@ -124,10 +132,24 @@ impl Desks {
     pub(super) fn close(&self, request: u32) {
         let mut open = self.lock();
         open.over.push_back(request);
+        if open.are_all_over() {
+            self.are_closed.notify_waiters();
+        }
         if open.over.len() > REMEMBERED
             && let Some(oldest) = open.over.pop_front()
         {
             open.by_request.remove(&oldest);
+        }
+    }
+
+    /// Resolves once every request that was opened is over. Cancel safe.
+    pub(super) async fn closed(&self) {
+        loop {
+            let are_closed = self.are_closed.notified();
+            if self.lock().are_all_over() {
+                return;
+            }
+            are_closed.await;
         }
     }
 

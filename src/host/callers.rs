@@ -99,6 +99,17 @@ impl Callers {
         }
     }
 
+    /// Resolves once nobody can be answered any more. Cancel safe.
+    pub(super) async fn gone(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.are_gone() {
+                return;
+            }
+            idle.await;
+        }
+    }
+
     /// Notes who waits for `id`. If nobody can be answered he is dropped at once, which tells him.
     pub(super) fn enlist(&self, id: u32, waiter: Waiter) {
         let mut waiting = self.waiting();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use frames::Handler;
 
 use super::failure::Failure;
-use crate::wire::json::elements;
+use crate::wire::json::elements_around;
 
 /// A hook that takes a body and gives one back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct StreamResult {
 impl StreamResult {
     /// Reads what a worker sent of a batch of so many events, before `failure` if there is one.
     pub(super) fn read(events: Option<Bytes>, expected: usize, failure: Option<Failure>) -> Self {
-        let done = events.and_then(|events| elements(&events).ok());
+        let done = events.and_then(|events| elements_around(&events, 1).ok());
         let done = done.unwrap_or_default();
         let is_short = failure.is_none() && done.len() != expected;
         let kept = |event: Bytes| (event.as_ref() != b"null").then_some(event);

@@ -37,8 +37,9 @@ const END_LIMIT: Duration = Duration::from_secs(1);
 /// How long a cancelled call has to end before its worker is replaced.
 const CANCEL_LIMIT: Duration = Duration::from_millis(250);
 
-/// How long a replaced worker may still work on the calls that it has.
-const RETIREMENT: Duration = Duration::from_secs(30);
+/// How long a replaced worker may still serve the requests that have begun in it. The call that it is replaced for may be
+/// using up a core all that time.
+const RETIREMENT: Duration = Duration::from_secs(300);
 
 /// The gateway's half of one function version. Lives in the version's pocket; dropping it ends the process.
 pub(super) struct Runner {
@@ -296,7 +297,7 @@ impl Runner {
         }
     }
 
-    /// Lets a process that a call does not let go of finish the others, and ends it.
+    /// Lets a process that a call does not let go of finish its other requests, and ends it.
     pub(super) async fn replace(&self, seat: &Arc<Seat>) {
         warn!(function.id = %self.id, pid = seat.worker.pid(), "a call cannot be cancelled, its process is replaced");
         metrics::worker_failed(WorkerEnd::Replaced);
@@ -440,9 +441,8 @@ impl Seat {
         )))
     }
 
-    /// Lets the calls under way finish, then ends the process.
+    /// Lets the requests that have begun in it finish, those that call nothing just now too, then ends the process.
     async fn retire(&self) {
-        // What has not finished by then is stuck as well.
         let _ = tokio::time::timeout(RETIREMENT, self.worker.idle()).await;
         self.worker.kill();
     }

@@ -118,7 +118,7 @@ impl Session {
         let mut payload = self.payload(metadata);
         payload.raw("body", body);
         let reply = self.call(hook.handler(), payload, limit).await?;
-        let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
+        let reply = Document::parse_around(reply, 1).map_err(|_| Failure::Garbled)?;
         match (reply.raw("body"), reply.raw("metadata")) {
             (Some(body), Some(metadata)) => Ok((body, metadata)),
             _ => Err(Failure::Garbled),
@@ -135,7 +135,7 @@ impl Session {
             Ok(reply) => (Some(reply), None),
             Err((failure, reply)) => (reply, Some(failure)),
         };
-        let done = reply.and_then(|reply| Document::parse(reply).ok()?.raw("events"));
+        let done = reply.and_then(|reply| Document::parse_around(reply, 2).ok()?.raw("events"));
         StreamResult::read(done, events.len(), failure)
     }
 
@@ -347,7 +347,7 @@ impl Session {
 }
 
 fn result_of(reply: Bytes) -> Result<Bytes, Failure> {
-    let reply = Document::parse(reply).map_err(|_| Failure::Garbled)?;
+    let reply = Document::parse_around(reply, 1).map_err(|_| Failure::Garbled)?;
     reply.raw("result").ok_or(Failure::Garbled)
 }
 

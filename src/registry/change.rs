@@ -3,6 +3,7 @@
 mod error;
 mod history;
 mod import;
+mod replace;
 mod valves;
 mod waiting;
 
@@ -12,7 +13,9 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 pub use self::error::ChangeError;
-pub use self::import::{ImportError, Imported};
+pub use self::history::RestoredValves;
+pub use self::import::{ImportError, Imported, Placed};
+pub use self::replace::Edit;
 pub use self::valves::StoredValues;
 
 use super::function::{Function, FunctionId, FunctionVersion, Origin, Record, UserValves};
@@ -33,19 +36,6 @@ pub struct NewFunction {
     /// What its author says of it.
     pub meta: Value,
     /// Who makes it.
-    pub user_id: String,
-}
-
-/// What an update replaces: everything but the id and the maker.
-#[derive(Clone, Debug)]
-pub struct Edit {
-    /// Its name for people.
-    pub name: String,
-    /// Its code.
-    pub content: String,
-    /// What its author says of it.
-    pub meta: Value,
-    /// Who uploads it.
     pub user_id: String,
 }
 
@@ -78,7 +68,8 @@ impl Registry {
         is_active: bool,
     ) -> Result<Arc<Function>, ChangeError> {
         self.ensure_free(&id)?;
-        let version = self.try_out_or_wait(&id, &new.content).await?;
+        let valves = self.valves_for(&id).await;
+        let version = self.try_out_or_wait(&id, &new.content, valves).await?;
         let mut state = self.state.lock().await;
         self.ensure_free(&id)?;
         let now = ids::unix_seconds();
@@ -106,83 +97,6 @@ impl Registry {
             .insert_function(rows::from_function(&function))
             .await?;
         Ok(self.keep(&mut state, function))
-    }
-
-    /// Replaces a function's code. Its activity and its stored valves stay.
-    ///
-    /// # Errors
-    ///
-    /// If there is no such function or it is not as `expected`, it comes from the folder, or the code does not load or
-    /// does not take the valves that are stored.
-    pub async fn update(
-        &self,
-        id: &str,
-        edit: Edit,
-        expected: &Expected,
-    ) -> Result<Arc<Function>, ChangeError> {
-        self.replace(id, edit, ids::uuid_v4(), expected).await
-    }
-
-    /// Loads code aside and swaps it in as the version `version_id`.
-    pub(super) async fn replace(
-        &self,
-        id: &str,
-        edit: Edit,
-        version_id: String,
-        expected: &Expected,
-    ) -> Result<Arc<Function>, ChangeError> {
-        let known = self.stored_function(id)?;
-        // Before the code is tried, which takes its time; it counts under the lock.
-        self.ensure_as(expected, &known)?;
-        let version = if known.is_active {
-            self.try_out(&known.id, &edit.content).await?
-        } else {
-            self.try_out_or_wait(&known.id, &edit.content).await?
-        };
-        let version = Arc::new(version);
-        loop {
-            // Checked before the lock is taken: a check calls the code, which may take its time.
-            let valves = self.stored_function(id)?.valves.clone();
-            let priority = self
-                .priority_of_stored(&version, &known.settings, &valves)
-                .await?;
-            let mut state = self.state.lock().await;
-            let current = self.stored_function(id)?;
-            self.ensure_as(expected, &current)?;
-            if current.valves.version == valves.version {
-                let uploader = edit.user_id.clone();
-                let function = self.updated(&current, edit, version, version_id, priority);
-                ensure_may_serve(&function)?;
-                self.store
-                    .upload_function(rows::from_function(&function), uploader)
-                    .await?;
-                return Ok(self.keep(&mut state, function));
-            }
-        }
-    }
-
-    /// A function with another version of its code.
-    fn updated(
-        &self,
-        current: &Function,
-        edit: Edit,
-        version: Arc<FunctionVersion>,
-        version_id: String,
-        priority: f64,
-    ) -> Function {
-        let record = Record {
-            name: edit.name,
-            meta: complete_meta(edit.meta, &version),
-            version_id,
-            updated_at: ids::unix_seconds(),
-            ..Record::clone(&current.record)
-        };
-        Function {
-            valves: self.valves(current.valves.stored.clone(), priority),
-            record: Arc::new(record),
-            version,
-            ..Function::clone(current)
-        }
     }
 
     /// Removes a function from the store; whether there was one.
@@ -242,6 +156,30 @@ impl Registry {
         .await
     }
 
+    /// Replaces what is said of a stored function or of stored tools, and leaves their code alone.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such function in the store, or it is not as `expected`.
+    pub async fn describe(
+        &self,
+        id: &str,
+        name: String,
+        meta: Value,
+        expected: &Expected,
+    ) -> Result<Arc<Function>, ChangeError> {
+        self.alter(id, expected, |function| {
+            let known = &function.record;
+            let meta = replace::sharing_as(&known.meta, meta);
+            function.record = Arc::new(Record {
+                meta: complete_meta(meta, &function.version),
+                name,
+                ..Record::clone(known)
+            });
+        })
+        .await
+    }
+
     /// Sets one member of what is said of a stored function or of stored tools.
     ///
     /// # Errors
@@ -262,17 +200,28 @@ impl Registry {
         .await
     }
 
-    /// Loads code in a process of its own.
+    /// Loads code in a process of its own, with the valves of its function.
     pub(super) async fn try_out(
         &self,
         id: &FunctionId,
         source: &str,
     ) -> Result<FunctionVersion, LoadError> {
+        let valves = self.valves_for(id).await;
+        self.try_out_with(id, source, valves).await
+    }
+
+    /// Loads code in a process of its own. It sees `valves` as it starts.
+    pub(super) async fn try_out_with(
+        &self,
+        id: &FunctionId,
+        source: &str,
+        valves: Bytes,
+    ) -> Result<FunctionVersion, LoadError> {
         let candidate = Candidate {
             number: self.next_number(),
             id: id.clone(),
             source: source.into(),
-            valves: self.valves_for(id).await,
+            valves,
             pocket: Default::default(),
         };
         let learnt = self.loader.load(&candidate, &self.settings_of(id)).await?;
@@ -280,7 +229,7 @@ impl Registry {
     }
 
     /// The valves that code of this id will see.
-    async fn valves_for(&self, id: &FunctionId) -> Bytes {
+    pub(super) async fn valves_for(&self, id: &FunctionId) -> Bytes {
         if let Some(function) = self.current().function(id.as_str()) {
             return function.valves.stored.clone();
         }

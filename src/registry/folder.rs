@@ -197,6 +197,24 @@ impl Registry {
         self.publish(&mut state);
     }
 
+    /// Makes the filters in Rust those that the configuration names, and leaves what was made from files as it is: the
+    /// folder cannot be read.
+    pub async fn apply_natives(&self) {
+        let known = self.state.lock().await.folder.clone();
+        let mut files = Files::default();
+        for (id, function) in known {
+            let version = &function.version;
+            match &version.learnt.not_loaded {
+                _ if is_of_configuration(version) => {}
+                Some(why) if version.learnt.is_unreadable => {
+                    files.unreadable.insert(id, why.clone());
+                }
+                _ => drop(files.sources.insert(id, version.source.to_string())),
+            }
+        }
+        self.apply_folder(files, false).await;
+    }
+
     /// What serves in the place of files that cannot be read.
     async fn stand_ins(
         &self,
@@ -332,6 +350,14 @@ impl Registry {
 /// Whether a function needs no loading: code that did not load before may do so now.
 fn is_loaded_from(function: &Function, source: &str) -> bool {
     *function.version.source == *source && function.version.learnt.not_loaded.is_none()
+}
+
+/// Whether it stands in the configuration, not in a file.
+fn is_of_configuration(version: &FunctionVersion) -> bool {
+    let native = version.learnt.native.as_deref();
+    native.is_some_and(|native| {
+        *version.source == *frontmatter::of_native(version.id.shown(), native)
+    })
 }
 
 /// What management shows of a function of the folder.

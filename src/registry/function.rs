@@ -1,250 +1,22 @@
 //! A function: what it is called, which version of its code serves, and how it is set up.
 
+mod id;
+mod learnt;
+mod settings;
+
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::id::FunctionId;
+pub use self::learnt::{ActionEntry, FunctionKind, Learnt, Pipes};
+pub use self::settings::{FunctionSettings, Limits};
+
 use super::secrets;
-use crate::config::{Closing, Hosts, NetworkAccess, StreamOutlet};
-
-/// A function's id: `[a-z_][a-z0-9_]*`, at most 64 bytes. Joined to a path for its data folder only. Tools have names of
-/// their own: their ids begin with `tool:`, which no function's can.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FunctionId(Arc<str>);
-
-impl FunctionId {
-    /// Longest id, in bytes.
-    pub const MAX_BYTES: usize = 64;
-
-    /// The id written as `text`, lower-cased, if it is one.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.to_ascii_lowercase();
-        let mut bytes = text.bytes();
-        let begins = bytes
-            .next()
-            .is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        let goes_on =
-            bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-        (begins && goes_on && text.len() <= Self::MAX_BYTES).then(|| Self(text.into()))
-    }
-
-    /// The id of the tools written as `text`, lower-cased, if it is one.
-    #[must_use]
-    pub fn tool(text: &str) -> Option<Self> {
-        let plain = Self::parse(text)?;
-        Some(Self(format!("{TOOL_PREFIX}{plain}").into()))
-    }
-
-    /// The id that [`FunctionId::as_str`] gave, of a function or of tools.
-    #[must_use]
-    pub fn stored(text: &str) -> Option<Self> {
-        match text.strip_prefix(TOOL_PREFIX) {
-            Some(plain) => Self::tool(plain),
-            None => Self::parse(text),
-        }
-    }
-
-    /// The name of a stored row whose id is none: it stands for the row, so that it can be seen and removed. Nothing of
-    /// this name is ever run.
-    pub(super) fn of_unreadable_row(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The id as people know it: of tools without what tells them from functions.
-    #[must_use]
-    pub fn shown(&self) -> &str {
-        self.0.strip_prefix(TOOL_PREFIX).unwrap_or(&self.0)
-    }
-
-    /// Whether it is the id of tools.
-    #[must_use]
-    pub fn is_tool(&self) -> bool {
-        self.0.starts_with(TOOL_PREFIX)
-    }
-}
-
-/// What the ids of tools begin with.
-const TOOL_PREFIX: &str = "tool:";
-
-impl std::borrow::Borrow<str> for FunctionId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for FunctionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// What kind of plugin a function's class is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FunctionKind {
-    /// Changes or refuses requests and answers.
-    Filter,
-    /// Answers requests itself.
-    Pipe,
-    /// A button below an answer.
-    Action,
-    /// Callables for a model.
-    Tools,
-    /// Told of what happens in the gateway.
-    Event,
-}
-
-impl FunctionKind {
-    /// The word for it in Open WebUI's JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Filter => "filter",
-            Self::Pipe => "pipe",
-            Self::Action => "action",
-            Self::Tools => "tools",
-            Self::Event => "event",
-        }
-    }
-}
-
-/// How a pipe lists its models.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pipes {
-    /// It is one model itself.
-    #[default]
-    None,
-    /// By an attribute that is a list.
-    List,
-    /// By a function.
-    Callable,
-}
-
-/// One entry of an action that has several.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActionEntry {
-    /// Its id, unique within the action.
-    pub id: String,
-    /// Its name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Its picture.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub icon_url: Option<String>,
-}
-
-/// What the loader learnt of a version: kept with it, so that a stored function costs nothing until it is used.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Learnt {
-    /// What its class is.
-    pub kind: FunctionKind,
-    /// Its handlers by name (`inlet`, `stream`, `pipe` …), with what the loader says of each.
-    #[serde(default)]
-    pub handlers: BTreeMap<String, Value>,
-    /// Runs only for requests that name it.
-    #[serde(default)]
-    pub toggle: bool,
-    /// Takes uploaded files over: they leave the request after all inlets.
-    #[serde(default)]
-    pub file_handler: bool,
-    /// Whether what its tools find may be shown as sources.
-    #[serde(default = "yes")]
-    pub citation: bool,
-    /// Its picture for menus.
-    #[serde(default)]
-    pub icon: Option<String>,
-    /// Another name under which functions keep their picture.
-    #[serde(default)]
-    pub icon_url: Option<String>,
-    /// The entries of an action that has several.
-    #[serde(default)]
-    pub actions: Vec<ActionEntry>,
-    /// The callables of a `Tools` class, each `{"name", "description", "parameters", "raw_description"}`.
-    #[serde(default)]
-    pub specs: Vec<Value>,
-    /// JSON schema of `Valves`, or null.
-    #[serde(default)]
-    pub valves_spec: Value,
-    /// JSON schema of `UserValves`, or null.
-    #[serde(default)]
-    pub user_valves_spec: Value,
-    /// Whether it has a class `UserValves`.
-    #[serde(default)]
-    pub has_user_valves: bool,
-    /// `priority` of its valves where nothing is stored.
-    #[serde(default)]
-    pub priority: f64,
-    /// The models that a filter written for the Pipelines server names in its own valves; `None` for every other.
-    #[serde(default)]
-    pub targets: Option<Vec<String>>,
-    /// How it lists its models.
-    #[serde(default)]
-    pub pipes: Pipes,
-    /// Which of the filters in Rust it is, if it is one and no code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub native: Option<String>,
-    /// What its author should know.
-    #[serde(default)]
-    pub warnings: Vec<String>,
-    /// Why the code was never loaded, if it was not: the rest is then a guess by its text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_loaded: Option<String>,
-    /// Whether it stands for what could not be read, for the reason in `not_loaded`: every call of it fails.
-    #[serde(skip)]
-    pub is_unreadable: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl Learnt {
-    /// What is known of a function of this kind of which nothing else is.
-    #[must_use]
-    pub fn of(kind: FunctionKind) -> Self {
-        Self {
-            kind,
-            handlers: BTreeMap::new(),
-            toggle: false,
-            file_handler: false,
-            citation: true,
-            icon: None,
-            icon_url: None,
-            actions: Vec::new(),
-            specs: Vec::new(),
-            valves_spec: Value::Null,
-            user_valves_spec: Value::Null,
-            has_user_valves: false,
-            priority: 0.0,
-            targets: None,
-            pipes: Pipes::None,
-            native: None,
-            warnings: Vec::new(),
-            not_loaded: None,
-            is_unreadable: false,
-        }
-    }
-
-    /// Whether it has a handler of this name.
-    #[must_use]
-    pub fn handles(&self, name: &str) -> bool {
-        self.handlers.contains_key(name)
-    }
-}
 
 /// A place in which the host keeps what it makes of a version of code or valves; emptied when that is dropped.
 #[derive(Default)]
@@ -314,58 +86,6 @@ pub struct Valves {
     pub targets: Option<Vec<String>>,
     /// The filter in Rust that they make, if the function is one.
     pub pocket: Pocket,
-}
-
-/// What happens when a function fails by accident, and what it may use up.
-#[derive(Clone, Debug)]
-pub struct FunctionSettings {
-    /// What a failure outside `outlet` does to the request.
-    pub on_error: Closing,
-    /// What an accident in `outlet` does to the answer.
-    pub outlet_error: Closing,
-    /// Whether a stream waits for `outlet`.
-    pub stream_outlet: StreamOutlet,
-    /// Time limits of its handlers.
-    pub limits: Limits,
-    /// Address space of its process in MiB, 0 for no limit.
-    pub memory_mib: u64,
-    /// Threads for its synchronous handlers.
-    pub threads: usize,
-    /// Share of the room for memory and descriptors after which its process is replaced, 0 for never.
-    pub recycle_percent: u64,
-    /// Requests after which its process is replaced, 0 for never.
-    pub recycle_calls: u64,
-    /// Calls that may wait for it.
-    pub queue: usize,
-    /// Name of the process that it shares with other functions, empty for one of its own.
-    pub group: String,
-    /// Which connections it may open.
-    pub network: NetworkAccess,
-    /// The only hosts that it may reach; empty for all that the network lets it.
-    pub hosts: Hosts,
-    /// Whether it may start programs.
-    pub subprocesses: bool,
-    /// Whether it may ask for completions that no filter sees.
-    pub bypass_filter: bool,
-    /// Models that it is attached to besides being global.
-    pub models: Vec<String>,
-}
-
-/// Time limits of a function's handlers.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// For `inlet` and `request`.
-    pub inlet: Duration,
-    /// For `outlet`.
-    pub outlet: Duration,
-    /// For `stream`, per event.
-    pub stream: Duration,
-    /// For a pipe to its first item, or to its whole answer.
-    pub pipe_first: Duration,
-    /// For a pipe between two items.
-    pub pipe_idle: Duration,
-    /// For loading.
-    pub load: Duration,
 }
 
 /// Where a function comes from.
@@ -496,40 +216,5 @@ mod tests {
         assert!(is_target(&targets(&["x", "m"]), "m"));
         assert!(!is_target(&targets(&["*", "x"]), "m"));
         assert!(!is_target(&targets(&[]), "m"));
-    }
-
-    #[test]
-    fn ids_are_identifiers_and_lower_case() {
-        for (text, id) in [
-            ("UpCase", Some("upcase")),
-            ("_x1", Some("_x1")),
-            ("a-b", None),
-            ("1a", None),
-            ("", None),
-        ] {
-            assert_eq!(
-                FunctionId::parse(text).as_ref().map(FunctionId::as_str),
-                id,
-                "{text:?}"
-            );
-        }
-        assert!(FunctionId::parse("tool:a").is_none());
-        assert!(FunctionId::parse(&"a".repeat(64)).is_some());
-        assert!(FunctionId::parse(&"a".repeat(65)).is_none());
-        assert!(FunctionId::parse("../etc").is_none() && FunctionId::parse("a\0").is_none());
-    }
-
-    #[test]
-    fn tools_have_names_of_their_own() {
-        let (tool, function) = (
-            FunctionId::tool("Box").unwrap(),
-            FunctionId::parse("box").unwrap(),
-        );
-        assert_ne!(tool, function);
-        assert_eq!((tool.shown(), function.shown()), ("box", "box"));
-        assert!(tool.is_tool() && !function.is_tool());
-        assert_eq!(FunctionId::stored(tool.as_str()), Some(tool));
-        assert_eq!(FunctionId::stored(function.as_str()), Some(function));
-        assert!(FunctionId::tool("tool:box").is_none() && FunctionId::stored("tool:a-b").is_none());
     }
 }

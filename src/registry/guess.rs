@@ -1,5 +1,7 @@
 //! What code that was not loaded would have been, as far as its text tells.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::frontmatter;
@@ -15,6 +17,9 @@ const CLASSES: &[(&str, FunctionKind, &str)] = &[
     ("Tools", FunctionKind::Tools, ""),
 ];
 
+/// What a filter may have.
+const FILTER_HANDLERS: &[&str] = &["inlet", "request", "stream", "outlet"];
+
 /// What stands for code that was not loaded, for the reason `why`: a filter if its text does not say what it is, so
 /// that requests fail rather than pass by it.
 pub(super) fn learnt(id: &FunctionId, source: &str, why: &str) -> Learnt {
@@ -23,11 +28,17 @@ pub(super) fn learnt(id: &FunctionId, source: &str, why: &str) -> Learnt {
         true => (FunctionKind::Tools, ""),
         false => class_of(source).unwrap_or(filter),
     };
-    let handlers = [handler].into_iter().filter(|handler| !handler.is_empty());
+    let mut handlers: Vec<&str> = match kind {
+        // It may load later, and what its text has not told is not asked of it then.
+        FunctionKind::Filter => FILTER_HANDLERS.to_vec(),
+        _ => Vec::new(),
+    };
+    handlers.retain(|handler| defines(source, handler));
+    if handlers.is_empty() && !handler.is_empty() {
+        handlers.push(handler);
+    }
     Learnt {
-        handlers: handlers
-            .map(|handler| (handler.to_owned(), Value::Null))
-            .collect(),
+        handlers: named(&handlers),
         native: frontmatter::native(source),
         not_loaded: Some(why.to_owned()),
         ..Learnt::of(kind)
@@ -53,15 +64,33 @@ pub(super) fn unreadable(
     let is_pipeline = frontmatter::is_pipeline(source);
     Learnt {
         kind,
-        handlers: handlers
-            .iter()
-            .map(|&handler| (handler.to_owned(), Value::Null))
-            .collect(),
+        handlers: named(handlers),
         // Which models it is for is not known: all.
         targets: is_pipeline.then(|| vec![EVERY_MODEL.to_owned()]),
         is_unreadable: true,
         ..guessed
     }
+}
+
+fn named(handlers: &[&str]) -> BTreeMap<String, Value> {
+    let named = handlers.iter();
+    named
+        .map(|handler| ((*handler).to_owned(), Value::Null))
+        .collect()
+}
+
+/// Whether the text defines a function of this name, in a class or beside it.
+fn defines(source: &str, name: &str) -> bool {
+    source.lines().any(|line| {
+        let line = line.trim_start();
+        let line = line
+            .strip_prefix("async ")
+            .map_or(line, |rest| rest.trim_start());
+        let rest = line
+            .strip_prefix("def ")
+            .and_then(|rest| rest.trim_start().strip_prefix(name));
+        rest.is_some_and(|rest| rest.trim_start().starts_with('('))
+    })
 }
 
 /// Whether the text has a class that makes it a function.
@@ -97,6 +126,29 @@ fn class_of(source: &str) -> Option<(FunctionKind, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_text_tells_what_a_filter_handles() {
+        let id = FunctionId::parse("x").unwrap();
+        let handlers = |source| -> Vec<String> {
+            let learnt = learnt(&id, source, "why");
+            learnt.handlers.into_keys().collect()
+        };
+        assert_eq!(
+            handlers(
+                "class Filter:\n    async  def stream (self, event):\n        ...\n    def outlet(self, body): ...\n"
+            ),
+            ["outlet", "stream"]
+        );
+        assert_eq!(
+            handlers("class Filter(Base):\n    def inlets(self): ...\n"),
+            ["inlet"]
+        );
+        assert_eq!(
+            handlers("class Pipe:\n    def inlet(self): ...\n"),
+            ["pipe"]
+        );
+    }
 
     #[test]
     fn the_text_tells_the_kind() {

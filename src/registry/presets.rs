@@ -186,14 +186,16 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// If one of them makes no sense.
+    /// If all presets together are not as `expected`, or one of them makes no sense.
     pub async fn import_presets(
         &self,
         forms: Vec<PresetForm>,
         user_id: &str,
         others: Others,
+        expected: &Expected,
     ) -> Result<(), PresetError> {
         let state = self.state.lock().await;
+        expected.check(|| Some(self.presets_revision(&self.current())))?;
         let mut presets = match others {
             Others::Keep => BTreeMap::clone(&state.presets),
             Others::Remove => BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! Compare and set: each state of a thing has a name, and a change may say for which state it was made.
 
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tracing::warn;
@@ -8,9 +9,10 @@ use tracing::warn;
 use super::Registry;
 use super::function::{Function, Origin};
 use super::preset::Preset;
+use super::snapshot::Snapshot;
 use crate::store::{Store, StoreError, ids};
 
-/// Names one state of a function or a preset: equal for equal states, also after a restart.
+/// Names one state of a function, of a preset, or of a list of them: equal for equal states, also after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision(String);
 
@@ -52,6 +54,12 @@ impl fmt::Display for Stale {
 impl std::error::Error for Stale {}
 
 impl Expected {
+    /// The one state that was just seen.
+    #[must_use]
+    pub fn state(revision: Revision) -> Self {
+        Self::OneOf(vec![revision.0])
+    }
+
     /// Checks the state that `current` names; it is asked only where that matters.
     pub(super) fn check(&self, current: impl FnOnce() -> Option<Revision>) -> Result<(), Stale> {
         let names = match self {
@@ -140,6 +148,30 @@ impl Registry {
             user_id.as_bytes(),
             stored.map_or(&[][..], |stored| stored),
         ])
+    }
+
+    /// The state of all functions together, those of the folder too; tools are none.
+    #[must_use]
+    pub fn functions_revision(&self, snapshot: &Snapshot) -> Revision {
+        let functions = snapshot.functions();
+        self.list_revision(functions.map(|function| self.revision(function)))
+    }
+
+    /// The state of all presets together.
+    #[must_use]
+    pub fn presets_revision(&self, snapshot: &Snapshot) -> Revision {
+        let presets = snapshot.presets();
+        let each = |preset: &Arc<Preset>| {
+            let id = preset.id().as_bytes();
+            self.revision_key.name([id, preset.version_id().as_bytes()])
+        };
+        self.list_revision(presets.map(each))
+    }
+
+    fn list_revision(&self, each: impl Iterator<Item = Revision>) -> Revision {
+        let names: Vec<Revision> = each.collect();
+        self.revision_key
+            .name(names.iter().map(|name| name.0.as_bytes()))
     }
 
     /// The state of a preset or an overlay.

@@ -1,8 +1,8 @@
 //! Secrets among valves: masked whenever they are shown, and put back when the mask comes back.
 //!
 //! A value is secret by its field's mark (`input.type: password`, `format: password`, `writeOnly`, a class like
-//! `EncryptedStr`), by its name (most secret fields of the community carry no mark), or because it is an address with
-//! a password in it.
+//! `EncryptedStr`), by its name (most secret fields of the community carry no mark) if the field takes free text, or
+//! because it is an address with a password in it.
 
 use serde_json::{Map, Value};
 
@@ -46,7 +46,7 @@ pub fn mask(values: &Value, spec: &Value) -> Value {
     let masked = members.iter().map(|(name, value)| {
         let schema = property(spec, name);
         let is_marked = is_marked(spec, schema);
-        let value = if is_marked || is_secret_name(name) {
+        let value = if is_marked || is_secret_by_name(name, spec, schema) {
             masked(value, is_marked)
         } else {
             mask_inside(value, spec, schema)
@@ -75,7 +75,7 @@ fn mask_defaults(shown: &mut Value, spec: &Value) {
     };
     for (name, schema) in properties {
         let is_marked = is_marked(spec, schema);
-        let is_secret = is_marked || is_secret_name(name);
+        let is_secret = is_marked || is_secret_by_name(name, spec, schema);
         if let Some(default) = schema.get_mut("default") {
             *default = match is_secret {
                 true => masked(default, is_marked),
@@ -245,6 +245,30 @@ fn resolved<'a>(spec: &'a Value, schema: &'a Value) -> &'a Value {
         .unwrap_or(schema)
 }
 
+/// Whether a field without a mark is secret: its name says so, and it takes text that is not among those that its schema
+/// lists for everybody.
+fn is_secret_by_name(name: &str, spec: &Value, schema: &Value) -> bool {
+    is_secret_name(name) && takes_free_text(spec, schema)
+}
+
+fn takes_free_text(spec: &Value, schema: &Value) -> bool {
+    for kind in ["anyOf", "allOf", "oneOf"] {
+        if let Some(alternatives) = schema.get(kind).and_then(Value::as_array) {
+            let mut alternatives = alternatives.iter();
+            return alternatives.any(|alternative| takes_free_text(spec, alternative));
+        }
+    }
+    let schema = resolved(spec, schema);
+    if schema.get("enum").is_some() || schema.get("const").is_some() {
+        return false;
+    }
+    match schema.get("type").and_then(Value::as_str) {
+        Some("integer" | "number" | "boolean" | "null") => false,
+        Some("array") => takes_free_text(spec, schema.get("items").unwrap_or(&Value::Null)),
+        _ => true,
+    }
+}
+
 fn is_secret_name(name: &str) -> bool {
     words_of(name)
         .iter()
@@ -353,6 +377,44 @@ mod tests {
         assert_eq!(shown["properties"]["word"]["default"], "w");
         assert_eq!(shown["properties"]["key"]["default"], "");
         assert_eq!(mask_spec(&Value::Null), Value::Null);
+    }
+
+    #[test]
+    fn a_name_makes_free_text_secret_and_nothing_else() {
+        let spec = json!({
+            "$defs": {"Mode": {"enum": ["strict", "loose"], "type": "string"}},
+            "properties": {
+                "max_tokens": {"type": "integer", "default": "4096"},
+                "token_ratio": {"anyOf": [{"type": "number"}, {"type": "null"}], "default": "0.5"},
+                "token_mode": {"$ref": "#/$defs/Mode", "default": "strict"},
+                "key_mode": {"anyOf": [{"$ref": "#/$defs/Mode"}, {"type": "null"}], "default": "loose"},
+                "key_kind": {"const": "rsa", "default": "rsa"},
+                "key_kinds": {"type": "array", "items": {"enum": ["rsa", "ec"]}, "default": ["ec"]},
+                "token": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": "t"},
+                "keys": {"type": "array", "items": {"type": "string"}, "default": ["k"]},
+                "token_or_limit": {"anyOf": [{"type": "integer"}, {"type": "string"}], "default": "t"},
+                "secret_mode": {"enum": ["a"], "format": "password", "default": "a"},
+            }
+        });
+        let shown = mask_spec(&spec);
+        let default = |name: &str| shown["properties"][name]["default"].clone();
+        for name in [
+            "max_tokens",
+            "token_ratio",
+            "token_mode",
+            "key_mode",
+            "key_kind",
+            "key_kinds",
+        ] {
+            assert_eq!(default(name), spec["properties"][name]["default"], "{name}");
+        }
+        for name in ["token", "token_or_limit", "secret_mode"] {
+            assert_eq!(default(name), MASK, "{name}");
+        }
+        assert_eq!(default("keys"), json!([MASK]));
+        let values = json!({"token_mode": "loose", "key_kinds": ["rsa"], "token": "t"});
+        let expected = json!({"token_mode": "loose", "key_kinds": ["rsa"], "token": MASK});
+        assert_eq!(mask(&values, &spec), expected);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::drain::{Phase, Shutdown};
 use super::listen::{Handler, Peer};
 use super::receive::{self, BodyLimits};
 use crate::actions::{self, Actions};
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, LastReload};
 use crate::auth::{Auth, Caller};
 use crate::body::Body;
 use crate::chat::callbacks::Within;
@@ -44,6 +44,8 @@ pub struct App {
     pub control: Handle,
     /// Whether the gateway is about to end.
     pub shutdown: Shutdown,
+    /// Whether the configuration that serves is the one that was written last.
+    pub last_reload: LastReload,
     /// What the body of a request may take.
     pub body_limits: BodyLimits,
 }
@@ -89,7 +91,7 @@ impl Handler for App {
         let (head, body) = request.into_parts();
         let route = route(head.uri.path());
         match route {
-            Route::Health => return respond::json(StatusCode::OK, r#"{"status":true}"#),
+            Route::Health => return self.health(),
             Route::Ready => return self.ready(),
             _ => {}
         }
@@ -254,6 +256,15 @@ impl App {
             .control
             .spawn(async move { admin.answer(caller, request).await });
         answer.await.map_err(Error::internal)
+    }
+
+    /// Well as long as it answers: what served before a reload that failed goes on, and a restart would not mend it.
+    fn health(&self) -> Response<Body> {
+        let body = match self.last_reload.has_failed() {
+            true => r#"{"status":true,"degraded":["reload"]}"#,
+            false => r#"{"status":true}"#,
+        };
+        respond::json(StatusCode::OK, body)
     }
 
     fn ready(&self) -> Response<Body> {

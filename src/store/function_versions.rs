@@ -1,4 +1,5 @@
-//! Table `function_versions`: every text that was uploaded, to look back at and to go back to.
+//! Table `function_versions`: every text that was uploaded with the valves that it last served with, to look back at and
+//! to go back to.
 
 use rusqlite::{Connection, Row, named_params};
 
@@ -17,6 +18,8 @@ pub struct FunctionVersionRow {
     pub user_id: String,
     /// When, in Unix seconds.
     pub created_at: i64,
+    /// JSON: the valves that it last served with, if they are known.
+    pub valves: Option<String>,
 }
 
 impl FunctionVersionRow {
@@ -27,6 +30,7 @@ impl FunctionVersionRow {
             content: row.get("content")?,
             user_id: row.get("user_id")?,
             created_at: row.get("created_at")?,
+            valves: row.get("valves")?,
         })
     }
 }
@@ -34,29 +38,35 @@ impl FunctionVersionRow {
 /// How many versions of a function are kept, besides the one that serves.
 const KEPT: i64 = 100;
 
-/// Keeps the code of a function's row, unless it was kept before: a toggle or a valve change
-/// uploads nothing.
+/// Keeps the code and the valves of a function's row. A toggle or a valve change uploads nothing: the version that is
+/// kept already has those valves now.
 pub(super) fn keep(connection: &Connection, row: &FunctionRow) -> Result<(), StoreError> {
     keep_of(connection, row, &row.user_id)
 }
 
-/// As [`keep`], for code that `user_id` uploaded. The oldest versions over [`KEPT`] are forgotten.
+/// As [`keep`], for code that `user_id` uploaded. With a new version the oldest versions over [`KEPT`] are forgotten.
 pub(super) fn keep_of(
     connection: &Connection,
     row: &FunctionRow,
     user_id: &str,
 ) -> Result<(), StoreError> {
-    let sql =
-        "INSERT INTO function_versions (version_id, function_id, content, user_id, created_at)
-               VALUES (:version_id, :function_id, :content, :user_id, :created_at)
-               ON CONFLICT (version_id) DO NOTHING";
-    let params = named_params! {
-        ":version_id": row.version_id, ":function_id": row.id, ":content": row.content,
-        ":user_id": user_id, ":created_at": row.updated_at,
-    };
-    if sql::change(connection, sql, params)? == 0 {
+    let sql = "UPDATE function_versions SET valves = :valves WHERE version_id = :version_id";
+    let params = named_params! {":version_id": row.version_id, ":valves": row.valves};
+    if sql::change(connection, sql, params)? > 0 {
         return Ok(());
     }
+    let sql = "INSERT INTO function_versions
+                   (version_id, function_id, content, user_id, created_at, valves)
+               VALUES (:version_id, :function_id, :content, :user_id, :created_at, :valves)";
+    let params = named_params! {
+        ":version_id": row.version_id, ":function_id": row.id, ":content": row.content,
+        ":user_id": user_id, ":created_at": row.updated_at, ":valves": row.valves,
+    };
+    sql::change(connection, sql, params)?;
+    forget_oldest(connection, row)
+}
+
+fn forget_oldest(connection: &Connection, row: &FunctionRow) -> Result<(), StoreError> {
     let sql = "DELETE FROM function_versions
                WHERE function_id = :function_id AND version_id <> :version_id AND sequence NOT IN
                    (SELECT sequence FROM function_versions WHERE function_id = :function_id

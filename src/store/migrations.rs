@@ -11,6 +11,7 @@ use super::sql;
 const STEPS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_documents.sql"),
+    include_str!("migrations/0003_version_valves.sql"),
 ];
 
 /// Brings the schema up to date. `user_version` counts the steps that were taken.

@@ -135,6 +135,7 @@ struct Metrics {
     worker_ends: Family<ReasonLabel, Counter>,
     recycled: Family<ReasonLabel, Counter>,
     generation: Gauge,
+    last_reload: Gauge,
     events: Counter,
     memory: Memory,
 }
@@ -181,6 +182,7 @@ impl Metrics {
             worker_ends: Family::default(),
             recycled: Family::default(),
             generation: Gauge::default(),
+            last_reload: Gauge::default(),
             events: Counter::default(),
             memory: Memory::default(),
             registry,
@@ -210,6 +212,9 @@ impl Metrics {
         registry.register("workers_recycled", help, self.recycled.clone());
         let help = "The generation that new requests get; it rises with every change";
         registry.register("generation", help, self.generation.clone());
+        let help = "Whether all that the last reload, or the start, found was put to work: 1, or 0";
+        self.last_reload.set(1);
+        registry.register("last_reload_successful", help, self.last_reload.clone());
         self.memory.register(registry);
         self
     }
@@ -375,6 +380,11 @@ pub fn worker_recycled(reason: Recycling) {
 /// Notes the generation that new requests get.
 pub fn set_generation(generation: u64) {
     METRICS.generation.set(saturated(generation));
+}
+
+/// Notes whether all that the last reload found was put to work.
+pub fn set_last_reload(is_successful: bool) {
+    METRICS.last_reload.set(i64::from(is_successful));
 }
 
 /// Notes how many bytes the process has for itself, and how many of it are in memory.

@@ -24,8 +24,9 @@ use keys::Key;
 pub use same::equivalent;
 use scanner::Scanner;
 
-/// How deep objects and arrays may be nested.
-pub const MAX_DEPTH: usize = 128;
+/// How deep objects and arrays may be nested: as deep as serde_json reads them, so that whatever passes the gate can be
+/// read as a tree too. A filter that could not read what the model server will would let it by.
+pub const MAX_DEPTH: usize = 127;
 
 /// Why a text is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +171,16 @@ impl Document {
     ///
     /// The first thing that is wrong with the text, or [`Reason::NotAnObject`].
     pub fn parse(bytes: Bytes) -> Result<Self, InvalidJson> {
-        let mut scanner = Scanner::start(&bytes)?;
+        Self::parse_around(bytes, 0)
+    }
+
+    /// As [`Document::parse`], where `levels` of ours are wrapped around what may be as deep as a document itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Document::parse`].
+    pub fn parse_around(bytes: Bytes, levels: usize) -> Result<Self, InvalidJson> {
+        let mut scanner = Scanner::start(&bytes)?.around(levels);
         if scanner.peek() == Some(b'{') {
             let mut members = Vec::with_capacity(8);
             scanner.members(|key, value| members.push(Member { key, value }))?;
@@ -254,7 +264,16 @@ impl fmt::Debug for Document {
 ///
 /// The first thing that is wrong with the text, or [`Reason::NotAnArray`].
 pub fn elements(bytes: &Bytes) -> Result<Vec<Bytes>, InvalidJson> {
-    let mut scanner = Scanner::start(bytes)?;
+    elements_around(bytes, 0)
+}
+
+/// As [`elements`], where `levels` of ours, the array among them, are wrapped around what may be as deep as a document.
+///
+/// # Errors
+///
+/// As [`elements`].
+pub fn elements_around(bytes: &Bytes, levels: usize) -> Result<Vec<Bytes>, InvalidJson> {
+    let mut scanner = Scanner::start(bytes)?.around(levels);
     if scanner.peek() == Some(b'[') {
         let mut found = Vec::new();
         scanner.elements(|element| found.push(bytes.slice(element.range())))?;

@@ -11,3 +11,9 @@ class Filter:
         while deed == "loop":
             pass
         return body
+
+    async def stream(self, event):
+        for choice in event["choices"]:
+            if "content" in choice["delta"]:
+                choice["delta"]["content"] += "!"
+        return event

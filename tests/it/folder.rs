@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{FakeUpstream, TestGateway, chat, eventually, source, source_with};
+use crate::support::{
+    FakeUpstream, TestGateway, chat, eventually, source, source_with, streamed_chat,
+};
 
 /// How long a change of a file may take to be noticed and loaded.
 const NOTICED_WITHIN: Duration = Duration::from_secs(20);
@@ -73,6 +75,25 @@ async fn a_file_that_is_broken_at_start_fails_its_requests() {
     let answer = gateway.user().chat(&chat("echo", "hi")).await;
     assert!(answer.status >= 400, "{}", answer.text());
     assert_eq!(upstream.request_count(), 0);
+}
+
+#[tokio::test]
+async fn a_filter_that_loads_late_misses_none_of_its_handlers() {
+    let upstream = FakeUpstream::echo().await;
+    let readable = tempfile::tempdir().unwrap();
+    let flag = readable.path().join("flag");
+    let code = format!(
+        "open({flag:?})\n\n\nclass Filter:\n    async def stream(self, event):\n        for choice in event[\"choices\"]:\n            text = choice[\"delta\"].get(\"content\", \"\")\n            choice[\"delta\"][\"content\"] = text.upper()\n        return event\n"
+    );
+    let setup = TestGateway::setup().python().readable(readable.path());
+    let setup = setup.upstream("fake", &upstream.base_url());
+    let gateway = setup.function("late", &code).start().await;
+    let user = gateway.user();
+    let refused = user.chat(&streamed_chat("echo", "hi")).await;
+    assert!(refused.status >= 400, "{}", refused.text());
+    std::fs::write(&flag, "").unwrap();
+    let answer = user.chat(&streamed_chat("echo", "hi")).await.expect(200);
+    assert_eq!(answer.streamed_content(), "ECHO: HI");
 }
 
 #[tokio::test]

@@ -8,9 +8,10 @@ use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::PATIENCE;
 use crate::support::{
-    Answer, FakeUpstream, Step, TestGateway, answer_of, chat, event, events_of, head_of_stream,
-    say, source, streamed_chat, tail_of_stream, within,
+    Answer, FakeUpstream, Gate, Step, TestGateway, answer_of, chat, event, events_of, eventually,
+    head_of_stream, say, source, streamed_chat, tail_of_stream, within,
 };
 
 /// What the hostile functions are allowed.
@@ -196,6 +197,56 @@ async fn a_function_that_loops_in_a_thread_is_replaced() {
     let scene = Scene::with("stubborn").await;
     scene.suffer("loop", 504, "function_timeout").await;
     scene.comes_back().await;
+}
+
+/// Between two events a stream has no call under way. Its filter's state is in the process all the same.
+#[tokio::test]
+async fn a_stream_that_waits_for_its_next_event_keeps_its_process() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let upstream = FakeUpstream::start(move |request| match request.is_streamed() {
+        true => held_stream(&held),
+        false => answer_of("fine"),
+    })
+    .await;
+    let setup = TestGateway::setup().python().tables(TABLES);
+    let setup = setup.function("stubborn", &source("stubborn"));
+    let gateway = setup.upstream("fake", &upstream.base_url()).start().await;
+    let user = gateway.user();
+    // The first call is slow, so that the next one has a thread of its own and can be stuck there.
+    user.chat(&chat("danger", "nothing")).await.expect(200);
+    let mut stream = user.stream(&streamed_chat("danger", "nothing")).await;
+    let mut seen = vec![stream.next().await.expect("the first event")];
+    let old = gateway.process().descendants();
+    user.chat(&chat("danger", "loop")).await.expect(504);
+    gateway.logged("its process is replaced").await;
+    // Another process serves who comes now.
+    user.chat(&chat("danger", "nothing")).await.expect(200);
+    gate.open();
+    seen.extend(stream.rest().await);
+    assert!(!stream.is_broken, "{seen:?}");
+    assert!(seen[0].contains("before!"), "{seen:?}");
+    assert!(
+        seen.iter().any(|event| event.contains("after!")),
+        "{seen:?}"
+    );
+    let ends = async || {
+        old.iter()
+            .any(|process| !process.is_running())
+            .then_some(())
+    };
+    eventually(PATIENCE, "the end of the process that nobody needs", ends).await;
+}
+
+/// A stream that stands after its first event until the gate opens.
+fn held_stream(gate: &Gate) -> Vec<Step> {
+    let mut events = events_of(&["before", "after"]).into_iter().map(event);
+    let mut script = vec![head_of_stream()];
+    script.extend(events.next());
+    script.push(Step::Wait(gate.clone()));
+    script.extend(events);
+    script.push(tail_of_stream());
+    script
 }
 
 async fn unwrapped(answer: JoinHandle<Answer>) -> Answer {

@@ -36,6 +36,21 @@ async fn a_second_gateway_on_one_data_folder_does_not_start_and_names_the_folder
 }
 
 #[tokio::test]
+async fn a_functions_folder_that_cannot_be_read_ends_the_start() {
+    let setup = TestGateway::setup();
+    let data_dir = setup.home().join("data");
+    let folder = data_dir.join("functions");
+    // Filters may have been in it.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&data_dir).unwrap();
+    std::fs::write(&folder, "no folder").unwrap();
+    let (status, said) = setup.run_to_end().await;
+    assert_eq!(status.code(), Some(1), "{said}");
+    let expected = format!("the functions folder `{}` cannot be read", folder.display());
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[tokio::test]
 async fn a_gateway_without_functions_needs_no_python() {
     let upstream = FakeUpstream::echo().await;
     let setup = TestGateway::setup().environment("PATH", "/nonexistent");

@@ -238,15 +238,19 @@ async fn a_stream_ends_in_the_version_in_which_it_began_even_if_its_function_is_
 const UPLOADS: usize = 12;
 
 #[tokio::test]
-async fn g07_one_call_goes_back_one_version_or_ten_and_no_request_fails() {
+async fn g07_one_call_goes_back_one_version_or_ten_with_its_valves_and_no_request_fails() {
     let upstream = FakeUpstream::start(repeat_stamp).await;
     let setup = TestGateway::setup().python();
     let gateway = setup.upstream("fake", &upstream.base_url()).start().await;
     let management = gateway.management();
     let code = |number: usize| source_with("stamp", &[("CODE", &number.to_string())]);
     management.install_filter("stamp", &code(1)).await;
-    for number in 2..=UPLOADS {
-        management.update("stamp", &code(number)).await.expect(200);
+    for number in 1..=UPLOADS {
+        if number > 1 {
+            management.update("stamp", &code(number)).await.expect(200);
+        }
+        let valves = json!({"number": number});
+        management.set_valves("stamp", &valves).await.expect(200);
     }
     let history = management.get("stamp", "history").await.expect(200).json();
     let done = Arc::new(AtomicBool::new(false));
@@ -264,7 +268,8 @@ async fn g07_one_call_goes_back_one_version_or_ten_and_no_request_fails() {
         restored.expect(200);
         // The answer leaves once it serves.
         let seen = ask(&gateway.user(), false).await;
-        assert_eq!(seen, format!("{}:0", UPLOADS - back));
+        let number = UPLOADS - back;
+        assert_eq!(seen, format!("{number}:{number}"));
         say(&format!(
             "swap: g07: {back} versions back under load in {took:?}"
         ));

@@ -19,7 +19,8 @@ use super::{Offer, PROTOCOL, REPLY_LIMIT, Reply, Request, socket_path, version};
 use crate::config::Config;
 use crate::gateway::parts::Parts;
 use crate::gateway::{
-    Base, Gateway, GatewayError, listen_settings, read_folder, signals, unknown, watch_folder,
+    Base, Gateway, GatewayError, listen_settings, read_folder_at_start, signals, unknown,
+    watch_folder,
 };
 use crate::host::Host;
 use crate::registry::Snapshot;
@@ -82,7 +83,7 @@ async fn build(
     }
     let base = Base::build(&config, &server, store, shutdown, pressure).await?;
     let folder = watch_folder(&config.functions.dir);
-    read_folder(&base.registry, &config, true).await;
+    read_folder_at_start(&base.registry, &config).await?;
     ensure_functions_run(&base, &estate.offer.loaded).await?;
     let mut upgrades = Upgrades::bind(&config.data_dir)
         .map_err(|error| GatewayError::new("the next upgrade could not ask this process", error))?;

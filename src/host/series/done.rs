@@ -16,7 +16,8 @@ pub(super) struct Done {
 impl Done {
     /// Reads what a worker says of at most so many functions.
     pub(super) fn read(described: Bytes, most: usize) -> Option<Self> {
-        let members = Document::parse(described).ok()?;
+        // Around a body is one level of ours, around an event are two.
+        let members = Document::parse_around(described, 2).ok()?;
         let mut seconds: Vec<f64> = serde_json::from_slice(&members.raw("seconds")?).ok()?;
         seconds.truncate(most);
         Some(Self {

@@ -2,10 +2,25 @@
 
 use std::sync::Arc;
 
-use super::{ChangeError, Edit};
+use serde::Deserialize;
+
+use super::ChangeError;
+use super::replace::{Edit, Replacement};
 use crate::registry::function::{Function, Origin};
 use crate::registry::{Expected, Registry};
 use crate::store::FunctionVersionRow;
+
+/// The valves with which a version serves again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestoredValves {
+    /// Those that it last served with. Where they were not kept, those of the function stay.
+    #[default]
+    #[serde(rename = "version")]
+    OfVersion,
+    /// Those of the function as it is.
+    Current,
+}
 
 impl Registry {
     /// The versions of a function that are kept, the newest first. A function of the folder has none.
@@ -33,32 +48,48 @@ impl Registry {
         version_id: &str,
     ) -> Result<FunctionVersionRow, ChangeError> {
         let function = self.stored_function(id)?;
+        self.version_of(&function, version_id).await
+    }
+
+    pub(super) async fn version_of(
+        &self,
+        function: &Function,
+        version_id: &str,
+    ) -> Result<FunctionVersionRow, ChangeError> {
         let id = function.id.as_str().to_owned();
         let version = self.store.find_function_version(id, version_id.to_owned());
         version.await?.ok_or(ChangeError::UnknownVersion)
     }
 
-    /// Lets an earlier version serve again. It is loaded and swapped in as an upload is; its id stays its own.
+    /// Lets an earlier version serve again, with the valves that it last served with and the order that follows from
+    /// them. It is loaded and swapped in as an upload is; its id stays its own. What is said of the function, its
+    /// switches and the valves of users stay.
     ///
     /// # Errors
     ///
     /// If there is no such function or version, the function is not as `expected`, or the version's code no longer
-    /// loads or does not take the valves that are stored.
+    /// loads or does not take those valves.
     pub async fn restore(
         &self,
         id: &str,
         version_id: &str,
+        valves: RestoredValves,
         expected: &Expected,
     ) -> Result<Arc<Function>, ChangeError> {
+        // Its code never changes; its valves do as long as it serves, and are read again under the lock.
         let version = self.version(id, version_id).await?;
-        let function = self.stored_function(id)?;
         let edit = Edit {
-            name: function.record.name.clone(),
+            name: None,
             content: version.content,
-            meta: function.record.meta.clone(),
+            meta: None,
             user_id: version.user_id,
         };
-        self.replace(id, edit, version.version_id, expected).await
+        let replacement = Replacement {
+            edit,
+            version_id: version.version_id,
+            valves,
+        };
+        self.replace(id, replacement, expected).await
     }
 
     /// Forgets a version that does not serve; whether there was one.

@@ -11,7 +11,7 @@ use super::{ChangeError, complete_meta};
 use crate::registry::function::{
     Function, FunctionId, FunctionVersion, Origin, Record, UserValves, Valves,
 };
-use crate::registry::{Others, Registry, rows, secrets};
+use crate::registry::{Expected, Others, Registry, Revision, Stale, rows, secrets};
 use crate::store::{StoreError, ids};
 
 /// A function as an export holds it. What is left out stays as it is, or gets its default.
@@ -38,8 +38,31 @@ pub struct Imported {
 pub enum ImportError {
     /// These functions cannot be put in place, each for its reason.
     Functions(Vec<(String, ChangeError)>),
+    /// The list was made from another state of all functions than the one that is.
+    Stale(Stale),
     /// The change could not be kept.
     Store(StoreError),
+}
+
+/// What an import has put in place.
+#[derive(Debug)]
+pub struct Placed {
+    /// The functions that it named, by id.
+    pub functions: Vec<Arc<Function>>,
+    /// The state in which it leaves all functions together.
+    pub revision: Revision,
+}
+
+impl From<Stale> for ImportError {
+    fn from(stale: Stale) -> Self {
+        Self::Stale(stale)
+    }
+}
+
+impl From<StoreError> for ImportError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// A function ready to be put in place, with what it was prepared against.
@@ -56,21 +79,29 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// If one of them cannot be put in place; then none is, and each that could not is named.
+    /// If all functions together are not as `expected`, or one of them cannot be put in place; then none is, and each
+    /// that could not is named.
     pub async fn import(
         &self,
         functions: Vec<Imported>,
         user_id: &str,
         others: Others,
-    ) -> Result<Vec<Arc<Function>>, ImportError> {
+        expected: &Expected,
+    ) -> Result<Placed, ImportError> {
         let mut loaded = Loaded::new();
         loop {
+            // Before code is loaded, which takes its time; it counts under the lock.
+            self.ensure_all_as(expected)?;
             let prepared = self.prepare_all(&functions, user_id, &mut loaded).await?;
-            let placed = self.place(prepared, user_id, others).await;
-            if let Some(placed) = placed.map_err(ImportError::Store)? {
+            let placed = self.place(prepared, user_id, others, expected).await?;
+            if let Some(placed) = placed {
                 return Ok(placed);
             }
         }
+    }
+
+    fn ensure_all_as(&self, expected: &Expected) -> Result<(), Stale> {
+        expected.check(|| Some(self.functions_revision(&self.current())))
     }
 
     async fn prepare_all(
@@ -171,7 +202,8 @@ impl Registry {
         let version = if known.is_some_and(|known| known.is_active) {
             self.try_out(id, &imported.content).await?
         } else {
-            self.try_out_or_wait(id, &imported.content).await?
+            let valves = self.valves_for(id).await;
+            self.try_out_or_wait(id, &imported.content, valves).await?
         };
         let version = Arc::new(version);
         loaded.insert(id.clone(), Arc::clone(&version));
@@ -214,8 +246,10 @@ impl Registry {
         prepared: BTreeMap<FunctionId, Prepared>,
         user_id: &str,
         others: Others,
-    ) -> Result<Option<Vec<Arc<Function>>>, StoreError> {
+        expected: &Expected,
+    ) -> Result<Option<Placed>, ImportError> {
         let mut state = self.state.lock().await;
+        self.ensure_all_as(expected)?;
         let current = self.current();
         let is_as_prepared = |(id, prepared): (&FunctionId, &Prepared)| {
             let now = current.function(id.as_str()).map(Arc::as_ptr);
@@ -251,7 +285,11 @@ impl Registry {
             state.stored.remove(id);
         }
         self.publish(&mut state);
-        Ok(Some(functions))
+        let revision = self.functions_revision(&self.current());
+        Ok(Some(Placed {
+            functions,
+            revision,
+        }))
     }
 }
 

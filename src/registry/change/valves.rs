@@ -32,6 +32,21 @@ impl Registry {
         values: Map<String, Value>,
         expected: &Expected,
     ) -> Result<StoredValues, ChangeError> {
+        self.set_valves_of(id, |_| values.clone(), expected).await
+    }
+
+    /// As [`Registry::set_valves`], with the values that `values` makes of the function as it is: they are made again if
+    /// it has changed before they are stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::set_valves`].
+    pub async fn set_valves_of(
+        &self,
+        id: &str,
+        values: impl Fn(&Function) -> Map<String, Value>,
+        expected: &Expected,
+    ) -> Result<StoredValues, ChangeError> {
         loop {
             let checked_with = self.function(id)?;
             self.ensure_as(expected, &checked_with)?;
@@ -39,8 +54,9 @@ impl Registry {
             if checked_with.version.learnt.valves_spec.is_null() {
                 return Err(ChangeError::NoValves);
             }
+            let sent = values(&checked_with);
             let known = serde_json::from_slice(&checked_with.valves.stored).unwrap_or_default();
-            let unmasked = without_nulls(secrets::unmask(values.clone(), &known)?);
+            let unmasked = without_nulls(secrets::unmask(sent.clone(), &known)?);
             let checked = self.check(&checked_with, &unmasked, false).await?;
             let stored = Bytes::from(checked.stored.to_string());
             let mut state = self.state.lock().await;
@@ -58,7 +74,7 @@ impl Registry {
                 let function = self.keep(&mut state, function);
                 let spec = &function.version.learnt.valves_spec;
                 return Ok(StoredValues {
-                    shown: secrets::echo(&checked.stored, &values, spec),
+                    shown: secrets::echo(&checked.stored, &sent, spec),
                     revision: self.revision(&function),
                 });
             }
@@ -196,7 +212,18 @@ impl Registry {
         settings: &FunctionSettings,
         valves: &Valves,
     ) -> Result<f64, ChangeError> {
-        let stored: Map<String, Value> = serde_json::from_slice(&valves.stored).unwrap_or_default();
+        let priority = self.priority_with(version, settings, &valves.stored).await;
+        Ok(priority.map_err(misfit_of_current)?)
+    }
+
+    /// The order of a version under these valves. What does not fit is said without the values.
+    pub(super) async fn priority_with(
+        &self,
+        version: &FunctionVersion,
+        settings: &FunctionSettings,
+        stored: &[u8],
+    ) -> Result<f64, LoadError> {
+        let stored: Map<String, Value> = serde_json::from_slice(stored).unwrap_or_default();
         if stored.is_empty() || version.learnt.valves_spec.is_null() {
             return Ok(version.learnt.priority);
         }
@@ -205,14 +232,20 @@ impl Registry {
             .check_valves(version, settings, &Value::Object(stored), false)
             .await;
         let checked = checked.map_err(|error| LoadError {
-            message: format!(
-                "Current Valves are incompatible with this code: {}",
-                secrets::without_inputs(&error.message)
-            ),
+            message: secrets::without_inputs(&error.message),
             ..error
         })?;
         Ok(checked.priority)
     }
+}
+
+/// Says that the valves of the function as it is do not fit. The code's own words name the fields.
+pub(super) fn misfit_of_current(mut error: LoadError) -> LoadError {
+    error.message = format!(
+        "Current Valves are incompatible with this code: {}",
+        error.message
+    );
+    error
 }
 
 /// Whether a field's options are the name of a method that lists them.

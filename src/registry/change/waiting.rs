@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{ChangeError, complete_meta};
 use crate::registry::function::{Function, FunctionId, FunctionVersion, Record};
 use crate::registry::loader::{Candidate, LoadError, LoadFault};
@@ -15,8 +17,9 @@ impl Registry {
         &self,
         id: &FunctionId,
         source: &str,
+        valves: Bytes,
     ) -> Result<FunctionVersion, LoadError> {
-        match self.try_out(id, source).await {
+        match self.try_out_with(id, source, valves).await {
             Err(error) if error.fault == LoadFault::NotInstalled => {
                 if !guess::is_function(source) {
                     return Err(LoadError::refused("No Function class found in the module"));

@@ -12,6 +12,7 @@ pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: usize,
+    deepest: usize,
     keys: Vec<Key>,
 }
 
@@ -22,6 +23,7 @@ impl<'a> Scanner<'a> {
             bytes,
             at: 0,
             depth: 0,
+            deepest: MAX_DEPTH,
             keys: Vec::with_capacity(16),
         };
         if bytes.starts_with(BYTE_ORDER_MARK) {
@@ -35,6 +37,12 @@ impl<'a> Scanner<'a> {
             Some(_) => Ok(scanner),
             None => Err(scanner.invalid_at(0, Reason::Empty)),
         }
+    }
+
+    /// Lets so many levels more be open at once.
+    pub(super) fn around(mut self, levels: usize) -> Self {
+        self.deepest += levels;
+        self
     }
 
     /// Any value, and where it is.
@@ -110,7 +118,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn open(&mut self) -> Result<(), InvalidJson> {
-        if self.depth == MAX_DEPTH {
+        if self.depth == self.deepest {
             return Err(self.invalid(Reason::TooDeep));
         }
         self.depth += 1;

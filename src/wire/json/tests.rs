@@ -185,6 +185,34 @@ fn nesting_is_allowed_to_the_limit_and_no_deeper() {
 }
 
 #[test]
+fn the_gate_and_the_reader_of_trees_have_one_limit() {
+    let reads = |depth: usize, open: &str, close: &str| {
+        let text = [open.repeat(depth), "1".to_owned(), close.repeat(depth)].concat();
+        let tree = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+        (validate(text.as_bytes()).is_ok(), tree)
+    };
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":[", "]}]")] {
+        let at_once = open.matches(['[', '{']).count();
+        let deepest = MAX_DEPTH / at_once;
+        assert_eq!(reads(deepest, open, close), (true, true), "{open}");
+        assert_eq!(reads(deepest + 1, open, close), (false, false), "{open}");
+    }
+}
+
+#[test]
+fn what_is_wrapped_may_be_as_deep_as_what_is_not() {
+    let nested = |depth| ["[".repeat(depth), "]".repeat(depth)].concat();
+    let wrapped = |depth| Bytes::from(format!("{{\"events\":[{}]}}", nested(depth)));
+    let events = |depth| {
+        let reply = Document::parse_around(wrapped(depth), 2).ok()?;
+        elements_around(&reply.raw("events")?, 1).ok()
+    };
+    assert_eq!(events(MAX_DEPTH), Some(vec![nested(MAX_DEPTH).into()]));
+    assert_eq!(events(MAX_DEPTH + 1), None);
+    assert!(Document::parse(wrapped(MAX_DEPTH)).is_err());
+}
+
+#[test]
 fn duplicates_are_found_among_many_keys_too() {
     for count in [2, 15, 16, 17, 18, 500] {
         let keys: Vec<String> = (0..count).map(|n| format!("\"k{n}\":0")).collect();

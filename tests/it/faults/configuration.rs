@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
@@ -61,7 +62,10 @@ async fn g01_a_damaged_configuration_changes_nothing_and_is_named() {
 async fn g01_the_status_names_the_mistakes_of_the_last_reload_to_administrators() {
     let gateway = TestGateway::setup().start().await;
     let status = async || gateway.admin().get(STATUS).await.expect(200).json();
+    let health = async || gateway.stranger().get("/healthz").await.expect(200).json();
     assert_eq!(status().await["reload"]["state"], "none");
+    assert_eq!(health().await, json!({"status": true}));
+    assert!(counts(&gateway, "sluicegate_last_reload_successful 1").await);
     let path = configuration_of(&gateway);
     let good = fs::read(&path).unwrap();
     let bad = [b"no_such_setting = 1\n", &good[..]].concat();
@@ -74,12 +78,24 @@ async fn g01_the_status_names_the_mistakes_of_the_last_reload_to_administrators(
     let failed = eventually(PATIENCE, "the failed reload to be shown", has_failed).await;
     let mistakes = failed["reload"]["mistakes"].to_string();
     assert!(mistakes.contains("no_such_setting"), "{mistakes}");
+    let degraded = json!({"status": true, "degraded": ["reload"]});
+    assert_eq!(health().await, degraded);
+    gateway.stranger().get("/readyz").await.expect(200);
+    assert!(counts(&gateway, "sluicegate_last_reload_successful 0").await);
     gateway.user().get(STATUS).await.expect(401);
     gateway.stranger().get(STATUS).await.expect(401);
     fs::write(&path, &good).unwrap();
     reload(&gateway);
     let is_mended = async || (status().await["reload"]["state"] == "ok").then_some(());
     eventually(PATIENCE, "the reload that works to be shown", is_mended).await;
+    assert_eq!(health().await, json!({"status": true}));
+    assert!(counts(&gateway, "sluicegate_last_reload_successful 1").await);
+}
+
+/// Whether the metrics have this line.
+async fn counts(gateway: &TestGateway, line: &str) -> bool {
+    let metrics = gateway.admin().get("/metrics").await.expect(200);
+    metrics.text().lines().any(|counted| counted == line)
 }
 
 #[tokio::test]
@@ -137,10 +153,12 @@ async fn g02_a_function_file_that_is_written_in_pieces_counts_once_it_is_whole()
 
 #[tokio::test]
 async fn g05_writers_at_once_leave_one_whole_version() {
-    let gateway = TestGateway::setup().python().start().await;
+    let upstream = FakeUpstream::echo().await;
+    let rig = Rig::with(TestGateway::setup().python(), upstream).await;
+    let gateway = &rig.gateway;
     gateway
         .management()
-        .install_filter("stamp", &source_with("stamp", &[]))
+        .install("stamp", &source_with("stamp", &[]))
         .await;
     let mut writers = JoinSet::new();
     for number in 0..16 {
@@ -149,7 +167,7 @@ async fn g05_writers_at_once_leave_one_whole_version() {
             let code = source_with("stamp", &[("CODE", &number.to_string())]);
             management.update("stamp", &code).await.expect(200);
             management
-                .set_valves("stamp", &serde_json::json!({"number": number}))
+                .set_valves("stamp", &json!({"number": number}))
                 .await
                 .expect(200);
         });
@@ -166,6 +184,7 @@ async fn g05_writers_at_once_leave_one_whole_version() {
     let code = stored["content"].as_str().unwrap();
     let whole = (0..16).map(|number| source_with("stamp", &[("CODE", &number.to_string())]));
     assert!(whole.into_iter().any(|whole| whole == code), "{code}");
+    rig.leaves_nothing_but_processes("g05").await;
 }
 
 #[test]

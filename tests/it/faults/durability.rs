@@ -1,9 +1,11 @@
 //! What the store holds, and that it holds it: rows that cannot be read, writers at once, kills, full disks, many rows.
 
 mod checker;
+mod crossing;
 mod history;
 mod kills;
 mod many;
+mod rollback;
 mod rows;
 mod storage;
 mod writers;

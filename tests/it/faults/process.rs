@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use crate::PATIENCE;
 use crate::faults::rig::{Raw, Rig, authorized, get_request};
 use crate::support::{
-    FakeUpstream, Gate, Process, Step, TestGateway, answer_of, chat, event, events_of, eventually,
-    head_of_stream, say, source, source_with, streamed_chat, tail_of_stream, usual_or_long,
+    Door, FakeUpstream, Gate, Process, Step, TestGateway, answer_of, chat, event, events_of,
+    eventually, head_of_stream, say, source, source_with, streamed_chat, tail_of_stream,
+    usual_or_long,
 };
 
 /// How many streams are open at a signal, in a usual run and in a long one.
@@ -133,6 +134,34 @@ async fn r02_hangups_reload_and_harm_nobody() {
     rig.ends_unharmed("r02 hangup").await;
 }
 
+/// Waits at a door while it is loaded.
+const SLOW: &str = r#"
+import socket
+
+with socket.create_connection(("127.0.0.1", PORT)) as door:
+    door.sendall(b"loading\n")
+    door.recv(1)
+
+
+class Filter:
+    def inlet(self, body):
+        return body
+"#;
+
+#[tokio::test]
+async fn r02_a_hangup_while_it_starts_ends_nothing_and_reloads_once_it_can() {
+    let door = Door::start().await;
+    let code = SLOW.replace("PORT", &door.port.to_string());
+    let setup = TestGateway::setup().python().function("slow", &code);
+    let gateway = setup.begin();
+    let waiting = door.expect("loading").await;
+    gateway.signal(Signal::HUP);
+    drop(waiting);
+    gateway.logged("listening").await;
+    gateway.logged(" reloaded ").await;
+    gateway.stranger().get("/readyz").await.expect(200);
+}
+
 #[tokio::test]
 async fn r03_killed_gateways_come_back_with_all_that_was_acknowledged_and_leave_no_python() {
     let upstream = FakeUpstream::echo().await;
@@ -186,26 +215,24 @@ async fn r05_request_bodies_together_are_bounded_and_health_and_management_answe
         "POST /v1/chat/completions HTTP/1.1\r\n{}Content-Length: 8000000\r\n\r\n",
         authorized()
     );
+    // All but the last bytes, so that it is held; who is refused takes no more.
+    let (most, rest) = (vec![b' '; 7_900_000], vec![b' '; 100_000]);
     let mut held = Vec::new();
-    let mut refused = 0;
-    for _ in 0..8 {
+    for _ in 0..4 {
         let mut raw = Raw::connect(rig.gateway.address).await;
         raw.send(&head).await;
-        // All but the last bytes, so that it is held; who is refused takes no more.
-        raw.send(vec![b' '; 7_900_000]).await;
-        match raw.reads_within(Duration::from_millis(300)).await {
-            Some(mut said) => {
-                if !said.contains("overloaded") {
-                    said += &raw.read_until("overloaded").await;
-                }
-                assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
-                assert!(said.to_lowercase().contains("retry-after"), "{said}");
-                refused += 1;
-            }
-            None => held.push(raw),
-        }
+        raw.send(&most).await;
+        raw.taken().await;
+        held.push(raw);
     }
-    assert_eq!((held.len(), refused), (4, 4));
+    for _ in 0..4 {
+        let mut raw = Raw::connect(rig.gateway.address).await;
+        raw.send(&head).await;
+        raw.send(&most).await;
+        let said = raw.read_until("overloaded").await;
+        assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+        assert!(said.to_lowercase().contains("retry-after"), "{said}");
+    }
     assert!(rig.growth_kib() < 64 * 1024, "{} KiB", rig.growth_kib());
     rig.gateway.stranger().get("/healthz").await.expect(200);
     rig.gateway
@@ -218,6 +245,11 @@ async fn r05_request_bodies_together_are_bounded_and_health_and_management_answe
         .chat(&chat("echo", "small"))
         .await
         .expect(200);
+    // Those were held all the while: one of them ends as a request that is read, the others are given up.
+    let mut one = held.pop().expect("four are held");
+    one.send(&rest).await;
+    let said = one.read_until("invalid_json").await;
+    assert!(said.starts_with("HTTP/1.1 400 "), "{said}");
     held.into_iter().for_each(Raw::reset);
     let long = "x".repeat(7_000_000);
     let room = async || {
@@ -345,19 +377,20 @@ fn r08_a_panic_ends_a_request_and_not_the_process() {
 async fn s07_requests_go_on_while_nobody_reads_the_log() {
     let upstream = FakeUpstream::echo().await;
     let setup = TestGateway::setup().tables("[log]\nlevel = \"debug\"");
-    let mut gateway = setup.upstream("fake", &upstream.base_url()).start().await;
-    let reading = gateway.stop_reading();
+    let rig = Rig::with(setup, upstream).await;
+    let reading = rig.gateway.stop_reading();
     // Each leaves lines of a kilobyte and more; a pipe holds 64 of them.
     let path = format!("/v1/{}", "x".repeat(2000));
     for _ in 0..5000 / 20 {
         for _ in 0..20 {
-            gateway.user().get(&path).await.expect(404);
+            rig.gateway.user().get(&path).await.expect(404);
         }
     }
-    gateway.user().chat(&chat("echo", "hi")).await.expect(200);
+    rig.chat().await.expect(200);
     drop(reading);
-    gateway.logged("lines of the log were dropped").await;
-    gateway.user().chat(&chat("echo", "hi")).await.expect(200);
+    rig.gateway.logged("lines of the log were dropped").await;
+    rig.chat().await.expect(200);
+    let mut gateway = rig.ends_unharmed_within("s07", 16 * 1024).await;
     gateway.terminate();
     assert_eq!(gateway.ended().await.code(), Some(0));
 }

@@ -1,22 +1,31 @@
 //! What fault tests stand on: a gateway between a faulty model server and a healthy one, streams beside the fault that
 //! measure themselves, and a look at what is left afterwards.
 
+use std::time::Duration;
+
 pub(super) mod http2;
+mod lookout;
 mod neighbours;
 mod random;
 mod raw;
 mod residue;
 
+pub(super) use self::lookout::Lookout;
 pub(super) use self::random::Random;
 pub(super) use self::raw::{Raw, Reply, authorized, chat_request, exchange, get_request};
 pub(in crate::faults) use self::residue::SLACK_KIB;
 
 use self::neighbours::Neighbours;
 use self::residue::Residue;
-use crate::support::{Answer, FakeUpstream, Recorded, Script, Setup, TestGateway, chat};
+use crate::PATIENCE;
+use crate::support::{
+    Answer, FakeUpstream, Recorded, Script, Setup, TestGateway, chat, eventually,
+};
 
 /// The model of the healthy server, on which the neighbours are.
 const BESIDE: &str = "beside";
+/// A model server that has sent nothing for so long is held up.
+const STANDSTILL: Duration = Duration::from_millis(500);
 
 /// A gateway with neighbours on it.
 pub(super) struct Rig {
@@ -85,18 +94,34 @@ impl Rig {
         now.saturating_sub(self.before.rss_kib)
     }
 
+    /// Waits until the faulty model server gets rid of nothing more.
+    pub(super) async fn held_up(&self) {
+        let mut last = 0;
+        eventually(PATIENCE, "the model server to be held up", async || {
+            tokio::time::sleep(STANDSTILL).await;
+            let sent = self.upstream.sent_bytes();
+            (sent == std::mem::replace(&mut last, sent)).then_some(())
+        })
+        .await;
+    }
+
+    /// Somebody who looks on from now on.
+    pub(super) fn lookout(&self) -> Lookout {
+        Lookout::over(&self.gateway, self.neighbours.backlog())
+    }
+
     /// Lets nobody ask anew beside the fault; the streams go on.
     pub(super) async fn stop_calling(&mut self) {
         self.neighbours.stop_calling().await;
     }
 
     /// No neighbour has noticed anything, and nothing is left of the fault.
-    pub(super) async fn ends_unharmed(self, row: &str) {
-        self.ends_unharmed_within(row, residue::SLACK_KIB).await;
+    pub(super) async fn ends_unharmed(self, row: &str) -> TestGateway {
+        self.ends_unharmed_within(row, residue::SLACK_KIB).await
     }
 
     /// The same, where the fault may leave so much memory with the allocator.
-    pub(super) async fn ends_unharmed_within(self, row: &str, slack_kib: u64) {
+    pub(super) async fn ends_unharmed_within(self, row: &str, slack_kib: u64) -> TestGateway {
         let Self {
             gateway,
             upstream,
@@ -108,6 +133,7 @@ impl Rig {
         before
             .comes_back(row, &gateway, of_upstreams, slack_kib)
             .await;
+        gateway
     }
 
     /// Nothing is left of the fault, which the neighbours were meant to notice.

@@ -41,6 +41,49 @@ async fn the_configuration_alone_makes_a_native_filter() {
 }
 
 #[tokio::test]
+async fn filters_of_the_configuration_come_and_go_while_the_folder_cannot_be_read() {
+    let upstream = FakeUpstream::echo().await;
+    let turns = native("limits");
+    let setup = setup(&upstream)
+        .tables("# nothing yet")
+        .function("turns", &turns);
+    let gateway = setup.start().await;
+    let ids = async || {
+        let listed = gateway.management().get_all("").await.expect(200).json();
+        let listed = listed.as_array().unwrap();
+        let ids = listed.iter().map(|function| function["id"].clone());
+        ids.collect::<Vec<_>>()
+    };
+    let status = async || gateway.admin().get("/api/v1/status").await.json();
+    let says = async || {
+        let answer = gateway.user().chat(&chat("echo", "ann@example.com")).await;
+        answer.expect(200).content()
+    };
+    let (folder, aside) = (
+        gateway.data_dir().join("functions"),
+        gateway.home().join("aside"),
+    );
+    std::fs::rename(&folder, &aside).unwrap();
+    std::fs::write(&folder, "no folder").unwrap();
+    gateway.reconfigure("# nothing yet", PII).await;
+    assert_eq!(says().await, "echo: *");
+    assert_eq!(ids().await, ["pii", "turns"]);
+    let reload = status().await["reload"].take();
+    assert_eq!(reload["state"], "failed");
+    assert!(
+        reload["mistakes"].to_string().contains("functions folder"),
+        "{reload}"
+    );
+    gateway.reconfigure(PII, "# nothing any more").await;
+    assert_eq!(ids().await, ["turns"]);
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&aside, &folder).unwrap();
+    gateway.reload().await;
+    assert_eq!(status().await["reload"]["state"], "ok");
+    assert_eq!(ids().await, ["turns"]);
+}
+
+#[tokio::test]
 async fn a_file_of_the_same_id_serves_and_a_file_may_be_native() {
     let upstream = FakeUpstream::echo().await;
     let words =

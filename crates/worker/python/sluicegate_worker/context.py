@@ -10,7 +10,7 @@ import sluicegate_core as core
 
 from sluicegate_worker import toolset, valves
 from sluicegate_worker.callbacks import Callbacks
-from sluicegate_worker.events import Emitter, EventCall, EventLog, emitter, event_call
+from sluicegate_worker.events import Emitter, EventLog, emitter, event_call
 from sluicegate_worker.failures import Unknown
 from sluicegate_worker.http_request import Request
 from sluicegate_worker.link import Link
@@ -34,9 +34,7 @@ class RequestContext:
         self.slot = slot
         self.callbacks = callbacks
         self.version: int = opened["valves"]
-        self.log = EventLog()
-        self.emitter: Emitter = emitter(link, id, self.log)
-        self.event_call: EventCall = event_call()
+        self._link = link
         # Members of the metadata that are no JSON: they cannot travel, so they stay here.
         self.kept: dict[str, Any] = {}
         self.metadata: dict[str, Any] = {}
@@ -46,6 +44,8 @@ class RequestContext:
         self._model: Any = UNREAD
         self._user: User | None = None
         self._request: Request | None = None
+        self._log: EventLog | None = None
+        self._emitter: Emitter | None = None
         self._context = contextvars.copy_context()
         self._busy = False
         self._is_over = False
@@ -67,6 +67,20 @@ class RequestContext:
             except Exception:
                 self.kept[name] = value
         return {name: value for name, value in self.metadata.items() if name not in self.kept}
+
+    @property
+    def log(self) -> EventLog:
+        """What the function has emitted."""
+        if self._log is None:
+            self._log = EventLog()
+        return self._log
+
+    @property
+    def emitter(self) -> Emitter:
+        """`__event_emitter__`."""
+        if self._emitter is None:
+            self._emitter = emitter(self._link, self.id, self.log)
+        return self._emitter
 
     @property
     def model(self) -> Any:
@@ -169,7 +183,7 @@ def _messages(call: Call, _: RequestContext) -> Any:
 #: Every name a handler can ask for, with what it gets.
 SUPPLIERS: dict[str, Supplier] = {
     "__chat_id__": _metadata("chat_id"),
-    "__event_call__": lambda _, request: request.event_call,
+    "__event_call__": lambda _1, _2: event_call(),
     "__event_emitter__": lambda _, request: request.emitter,
     "__features__": _metadata("features"),
     "__files__": _files,

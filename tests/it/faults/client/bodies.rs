@@ -91,6 +91,33 @@ async fn c07_bodies_that_are_no_strict_json_reach_neither_function_nor_model_ser
     rig.ends_unharmed("c07").await;
 }
 
+/// The gate, the functions and whatever reads a tree have one limit: nothing passes that a filter could not read.
+#[tokio::test]
+async fn c07_bodies_may_be_as_deep_as_every_reader_reads_and_no_deeper() {
+    let mut upstream = FakeUpstream::echo().await;
+    let setup = TestGateway::setup()
+        .python()
+        .function("mark", &source("mark"))
+        .tables("[function.pii]\nnative = \"redact\"\n");
+    let gateway = setup.upstream("fake", &upstream.base_url()).start().await;
+    let body = |depth: usize| {
+        let deep = ["[".repeat(depth - 1), "]".repeat(depth - 1)].concat();
+        format!(
+            r#"{{"model":"echo","messages":[{{"role":"user","content":"ann@example.com"}}],"deep":{deep}}}"#
+        )
+    };
+    let client = gateway.user().with("content-type", "application/json");
+    client.post_bytes(CHAT, body(127)).await.expect(200);
+    let seen = upstream.request().await.last_text();
+    assert!(
+        seen.contains("mark") && !seen.contains("ann@"),
+        "both filters have read it: {seen}"
+    );
+    let refused = client.post_bytes(CHAT, body(128)).await.expect(400);
+    assert_eq!(refused.json()["error"]["code"], "invalid_json");
+    assert_eq!(upstream.request_count(), 1);
+}
+
 #[tokio::test]
 async fn c08_compressed_bodies_are_refused_and_never_inflated() {
     let rig = Rig::new(|_| answer_of("fine")).await;

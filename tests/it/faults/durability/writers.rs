@@ -4,7 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{Answer, Client, TestGateway, source, source_with};
+use crate::faults::rig::Rig;
+use crate::support::{Answer, Client, FakeUpstream, TestGateway, source, source_with};
 
 /// How many write at once.
 const WRITERS: usize = 32;
@@ -66,7 +67,9 @@ fn count_up(value: &mut Value, pointer: &str) {
 
 #[tokio::test]
 async fn g05_no_valves_are_lost_among_writers_of_the_same_and_of_different_functions() {
-    let gateway = TestGateway::setup().python().start().await;
+    let upstream = FakeUpstream::echo().await;
+    let rig = Rig::with(TestGateway::setup().python(), upstream).await;
+    let gateway = &rig.gateway;
     let keys = ["stamp", "stamp2", "stamp3"];
     for key in keys {
         let management = gateway.management();
@@ -74,8 +77,13 @@ async fn g05_no_valves_are_lost_among_writers_of_the_same_and_of_different_funct
         let values = json!({"number": 0});
         management.set_valves(key, &values).await.expect(200);
     }
-    let refused = write_all(&gateway, |client, number| async move {
-        let path = format!("{FUNCTIONS}/id/{}/valves", keys[number % keys.len()]);
+    let refused = write_all(gateway, |client, number| async move {
+        let key = keys[number % keys.len()];
+        // Some come through the protocol of the Pipelines server.
+        let path = match number % 2 {
+            0 => format!("{FUNCTIONS}/id/{key}/valves"),
+            _ => format!("/v1/{key}/valves"),
+        };
         let mut lost = 0;
         for _ in 0..CHANGES {
             let up = |values: &mut Value| count_up(values, "/number");
@@ -95,6 +103,7 @@ async fn g05_no_valves_are_lost_among_writers_of_the_same_and_of_different_funct
             .unwrap();
     }
     assert_eq!(total, (WRITERS * CHANGES) as u64);
+    rig.leaves_nothing_but_processes("g05").await;
 }
 
 #[tokio::test]
@@ -254,4 +263,84 @@ async fn g05_tools_and_user_valves_have_states_too() {
     late.post(&format!("{path}/update"), &form)
         .await
         .expect(412);
+}
+
+#[tokio::test]
+async fn g05_no_model_is_lost_among_writers_of_the_whole_list() {
+    let gateway = TestGateway::setup().start().await;
+    let refused = write_all(&gateway, |client, number| async move {
+        let add = |models: &mut Value| {
+            let id = format!("m{number}");
+            let model = json!({"id": id, "name": id, "base_model_id": "b"});
+            models.as_array_mut().unwrap().push(model);
+        };
+        let (read, write) = (format!("{MODELS}/export"), format!("{MODELS}/sync"));
+        change(&client, &read, &write, |models| {
+            // What is synced is the list under its name, what is exported the list alone.
+            let list = models.get("models").cloned();
+            let mut list = list.unwrap_or_else(|| models.take());
+            add(&mut list);
+            *models = json!({"models": list});
+        })
+        .await
+    });
+    assert!(
+        refused.await > 0,
+        "nobody came between: the test shows nothing"
+    );
+    let models = gateway.admin().get(&format!("{MODELS}/export")).await;
+    assert_eq!(models.json().as_array().unwrap().len(), WRITERS);
+}
+
+#[tokio::test]
+async fn g05_lists_are_replaced_only_as_they_were_read() {
+    let mut gateway = TestGateway::setup().python().start().await;
+    let admin = gateway.admin();
+    let model = json!({"id": "p", "name": "P", "base_model_id": "b"});
+    let all = format!("{MODELS}/delete/all");
+    for root in [FUNCTIONS, MODELS] {
+        let export = admin.get(&format!("{root}/export")).await.expect(200);
+        let body = match root {
+            FUNCTIONS => json!({"functions": export.json()}),
+            _ => json!({"models": export.json()}),
+        };
+        let (sync, import) = (format!("{root}/sync"), format!("{root}/import"));
+        let if_match = |tag: &str| admin.clone().with("if-match", tag);
+        let synced = if_match(&tag(&export)).post(&sync, &body).await.expect(200);
+        assert_eq!(tag(&synced), tag(&export), "{root}: nothing has changed");
+        // Somebody adds what the list does not have.
+        gateway
+            .management()
+            .create("mark", &source("mark"))
+            .await
+            .expect(200);
+        let create = format!("{MODELS}/create");
+        admin.post(&create, &model).await.expect(200);
+        let late = if_match(&tag(&export));
+        for route in [&sync, &import] {
+            let refused = late.post(route, &body).await.expect(412);
+            let now = admin.get(&format!("{root}/export")).await;
+            assert_eq!(tag(&refused), tag(&now), "{route} says what it is now");
+        }
+        late.call(Method::DELETE, &all, Default::default())
+            .await
+            .expect(412);
+        admin.get(&format!("{FUNCTIONS}/id/mark")).await.expect(200);
+        admin.get(&format!("{MODELS}/model?id=p")).await.expect(200);
+        gateway.management().delete("mark").await.expect(200);
+        let models = admin.get(&format!("{MODELS}/export")).await;
+        let current = if_match(&tag(&models));
+        current
+            .call(Method::DELETE, &all, Default::default())
+            .await
+            .expect(200);
+        let again = admin.get(&format!("{root}/export")).await;
+        assert_eq!(tag(&again), tag(&export), "{root}: it is what it was");
+    }
+    let before = tag(&admin.get(&format!("{FUNCTIONS}/list")).await);
+    gateway.kill().await;
+    let setup = TestGateway::setup().python().home_of(&gateway);
+    gateway = setup.start().await;
+    let after = gateway.admin().get(&format!("{FUNCTIONS}/export")).await;
+    assert_eq!(tag(&after), before, "states outlive the process");
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::PATIENCE;
-use crate::support::{USER_KEY, within};
+use crate::support::{USER_KEY, eventually, within};
 
 /// A connection to the gateway.
 pub(crate) struct Raw(TcpStream);
@@ -61,6 +61,16 @@ impl Raw {
         String::from_utf8_lossy(&seen).into_owned()
     }
 
+    /// Waits until the gateway has read all that was sent: its system holds none of it back.
+    pub(crate) async fn taken(&self) {
+        let (ours, theirs) = (self.0.local_addr().unwrap(), self.0.peer_addr().unwrap());
+        let is_empty = async || {
+            let waiting = waiting_bytes(ours, theirs)? + waiting_bytes(theirs, ours)?;
+            (waiting == 0).then_some(())
+        };
+        eventually(PATIENCE, "the gateway to read everything", is_empty).await;
+    }
+
     /// What comes within this time, `None` if nothing does.
     pub(crate) async fn reads_within(&mut self, time: Duration) -> Option<String> {
         let mut seen = Vec::new();
@@ -111,6 +121,20 @@ pub(crate) async fn exchange(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Re
     let mut raw = Raw::connect(address).await;
     raw.send(bytes).await;
     raw.reply().await
+}
+
+/// How many bytes the system holds for this end of a connection, sent and not taken or received and not read.
+fn waiting_bytes(here: SocketAddr, there: SocketAddr) -> Option<u64> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = |place: &str| u16::from_str_radix(place.rsplit(':').next()?, 16).ok();
+    table.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (local, remote) = (port(fields.next()?)?, port(fields.next()?)?);
+        let (sent, received) = fields.nth(1)?.split_once(':')?;
+        let bytes = |hex: &str| u64::from_str_radix(hex, 16).ok();
+        let is_it = (local, remote) == (here.port(), there.port());
+        is_it.then_some(bytes(sent)? + bytes(received)?)
+    })
 }
 
 impl Reply {
