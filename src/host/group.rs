@@ -29,6 +29,12 @@ struct Group {
     members: Vec<Weak<Function>>,
 }
 
+impl Group {
+    fn has_left(&self, worker: &Arc<Worker>) -> bool {
+        std::ptr::eq(self.left.as_ptr(), Arc::as_ptr(worker))
+    }
+}
+
 impl Groups {
     /// The process of a group, if one runs that may what it should.
     pub(super) fn worker(&self, group: &str, bounds: &Bounds) -> Option<Arc<Worker>> {
@@ -45,8 +51,12 @@ impl Groups {
             return true;
         };
         let current = group.worker.upgrade();
-        let was_left = std::ptr::eq(group.left.as_ptr(), Arc::as_ptr(worker));
-        !was_left && current.is_none_or(|current| Arc::ptr_eq(&current, worker))
+        !group.has_left(worker) && current.is_none_or(|current| Arc::ptr_eq(&current, worker))
+    }
+
+    /// Whether this is a process that its group was made to leave, so that its end is no news.
+    pub(super) fn was_abandoned(&self, worker: &Arc<Worker>) -> bool {
+        self.lock().values().any(|group| group.has_left(worker))
     }
 
     /// Makes every member of the group of this process, if it is a group's, go on in another.

@@ -155,7 +155,9 @@ impl Runner {
             .write()
             .expect("no code that holds this lock panics")
             .take();
-        if dead.is_some_and(|seat| !seat.was_given_up()) {
+        let was_ended =
+            |seat: &Seat| seat.was_given_up() || self.shared.groups.was_abandoned(&seat.worker);
+        if dead.is_some_and(|seat| !was_ended(&seat)) {
             warn!(function.id = %self.id, "the process of a function died, starting another");
             metrics::worker_failed(WorkerEnd::Crashed);
             self.count_crash();
