@@ -2,7 +2,6 @@
 //! room as well would be woken each time the worker takes a frame out.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// Our end of the socket to a worker, which does not block.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: UnixStream,
+    stream: Arc<UnixStream>,
     /// The same socket by another descriptor, for who reads: a runtime watches each descriptor but once. It is made at
     /// the start, so that nothing fails later for want of one.
     read: Arc<UnixStream>,
@@ -41,6 +40,7 @@ impl Socket {
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let read = Arc::new(stream.try_clone()?);
+        let stream = Arc::new(stream);
         Ok(Self { stream, read })
     }
 
@@ -59,7 +59,7 @@ impl Socket {
     ///
     /// If the runtime cannot watch it.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        let watched = watch(&self.stream, Interest::WRITABLE)?;
+        let watched = watch(Arc::clone(&self.stream), Interest::WRITABLE)?;
         let ready = watched.writable().await?;
         drop(ready);
         Ok(())
@@ -109,6 +109,6 @@ impl Reader {
     deprecated,
     reason = "what replaces it is unsafe, for the sake of types whose descriptor may change; these are std's"
 )]
-fn watch<T: AsRawFd>(socket: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+fn watch(socket: Arc<UnixStream>, interest: Interest) -> io::Result<AsyncFd<Arc<UnixStream>>> {
     AsyncFd::with_interest(socket, interest)
 }
