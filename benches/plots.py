@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (the backend is chosen first)
 
 COSTS = "CPU µs per unit, all processes"
-CHAIN = " in a chain"
+CHAINS = {"processes of their own": " in a chain", "one group": " of one group"}
 MEMORY = "KiB of memory per stream"
 
 
@@ -21,17 +21,22 @@ def main(folder: Path) -> None:
     report = json.loads((folder / "load.json").read_text())
     tables = {table["title"]: table for table in report["tables"]}
     if COSTS in tables:
-        draw(folder / "filters.png", filters(tables[COSTS]), "Python filters in a chain", "CPU µs per request")
+        draw(folder / "filters.png", filters(tables[COSTS]), "Python filters of a model", "CPU µs per request")
     if MEMORY in tables:
         draw(folder / "memory.png", memory(tables[MEMORY]), "open streams", "MiB")
 
 
 def filters(table: dict) -> dict[str, list[tuple[float, float]]]:
     """CPU time of a request by the number of filters; none is what the same gateway needs without."""
-    chains = [line for line in table["lines"] if line["title"].endswith(CHAIN)]
-    points = [(int(line["title"].split()[0]), line["cells"][1][1]) for line in chains]
-    without = [line["cells"][0][1] for line in chains]
-    return {"sluicegate": [(0, sum(without) / len(without)), *sorted(points)]} if points else {}
+    series = {}
+    for name, ending in CHAINS.items():
+        chains = [line for line in table["lines"] if line["title"].endswith(ending)]
+        chains = [line for line in chains if None not in line["cells"][1]]
+        points = [(int(line["title"].split()[0]), line["cells"][1][1]) for line in chains]
+        without = [line["cells"][0][1] for line in chains]
+        if points:
+            series[name] = [(0, sum(without) / len(without)), *sorted(points)]
+    return series
 
 
 def memory(table: dict) -> dict[str, list[tuple[float, float]]]:

@@ -84,6 +84,7 @@ pub(crate) fn all(field: &Field) -> Vec<Row<'_>> {
     let mut rows = passing(field);
     rows.extend(native(field));
     rows.extend(field.python.iter().flat_map(filtering));
+    rows.extend(field.python.iter().flat_map(chains));
     rows.extend(stored(field));
     rows.extend(beside(field));
     rows
@@ -173,36 +174,18 @@ fn filtering(python: &Peer) -> Vec<Row<'_>> {
             load(connections, 4096, answers),
         )
     };
-    let mut rows = vec![
-        row(
-            "Python inlet of 4 KB, 1 client",
-            30.0,
-            1,
-            Answers::Whole,
-            INLET,
-        ),
-        row(
-            "Python inlet of 4 KB, 64 clients",
-            20.0,
-            64,
-            Answers::Whole,
-            INLET,
-        ),
-        row(
-            "Python stream, 64 streams, 20 ms apart",
-            4.0,
-            64,
-            paced(),
-            STREAM,
-        ),
-        row(
-            "Python stream, 64 streams in bursts of 200",
-            2.5,
-            64,
-            burst(),
-            STREAM,
-        ),
-    ];
+    let inlet = |title, micros, clients| row(title, micros, clients, Answers::Whole, INLET);
+    let stream = |title, micros, answers| row(title, micros, 64, answers, STREAM);
+    vec![
+        inlet("Python inlet of 4 KB, 1 client", 30.0, 1),
+        inlet("Python inlet of 4 KB, 64 clients", 20.0, 64),
+        stream("Python stream, 64 streams, 20 ms apart", 4.0, paced()),
+        stream("Python stream, 64 streams in bursts of 200", 2.5, burst()),
+    ]
+}
+
+/// What filters add that run one after the other.
+fn chains(python: &Peer) -> impl Iterator<Item = Row<'_>> {
     let chains = [
         "1 Python filter in a chain",
         "2 Python filters in a chain",
@@ -215,14 +198,11 @@ fn filtering(python: &Peer) -> Vec<Row<'_>> {
         "5 Python filters of one group",
     ];
     let chains = chains.into_iter().zip(CHAINS);
-    let chains = chains
-        .chain(groups.into_iter().zip(GROUPS))
-        .map(|(title, (_, model))| {
-            let sides = [(python, PLAIN), (python, model)];
-            added(sides, title, None, load(64, 1200, Answers::Whole))
-        });
-    rows.extend(chains);
-    rows
+    let both = chains.chain(groups.into_iter().zip(GROUPS));
+    both.map(move |(title, (_, model))| {
+        let sides = [(python, PLAIN), (python, model)];
+        added(sides, title, None, load(64, 1200, Answers::Whole))
+    })
 }
 
 /// What functions cost that are installed and run on no request.
