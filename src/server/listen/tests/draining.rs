@@ -37,9 +37,14 @@ async fn who_has_just_connected_has_one_request_answered_while_draining() {
     gateway.stage.shutdown.closed().await;
     assert!(TcpStream::connect(gateway.addr).await.is_err());
     ask(&mut fresh, "/hello").await;
-    let answer = read_all(&mut fresh).await;
+    let mut answer = read_until(&mut fresh, "hello").await;
+    if !answer.contains("connection: close") {
+        // It came before the connection had heard of the signal, so that it has another one.
+        ask(&mut fresh, "/hello").await;
+        answer = read_until(&mut fresh, "hello").await;
+    }
     assert!(answer.contains("connection: close"), "{answer}");
-    assert!(answer.ends_with("hello"), "{answer}");
+    assert_eq!(read_all(&mut fresh).await, "");
     late.write_all(b"GET /hello HTTP/1.1\r\nHo").await.unwrap();
     late.write_all(b"st: a\r\n\r\n").await.unwrap();
     assert!(read_all(&mut late).await.ends_with("hello"));
