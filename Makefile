@@ -42,10 +42,13 @@ check:
 	$(CARGO) test --quiet --test it layers
 	tests/deny
 
-# Every row, with whatever of benches/install-peers is there: half an hour. docs/PERFORMANCE.md says what the rows mean.
+# Every row, with whatever of benches/install-peers is there: half an hour. docs/PERFORMANCE.md says what the rows mean, and
+# gets the tables. The plots want matplotlib, which comes with the peers.
 bench: python
 	$(CARGO) bench --bench codecs
-	$(CARGO) bench --bench load -- --out target/bench
+	$(CARGO) bench --bench load -- --out benches/results
+	python3 benches/fill.py benches/results
+	[ ! -x target/bench-peers/bin/python ] || target/bench-peers/bin/python benches/plots.py benches/results
 
 # A short look at the same rows.
 bench-quick: python

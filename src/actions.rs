@@ -199,7 +199,12 @@ fn failed(incoming: &Incoming<'_>, function: &Function, failure: &Failure) -> Er
             let text = format!("Error: {}", exception.text());
             Error::new(Kind::FunctionRefused, text).with_function(function.id.as_str())
         }
-        None => chat::failure::of_answer_hook(incoming.contract, &function.id, "action", failure),
+        None => chat::failure::of_answer_hook(
+            incoming.contract,
+            function.id.as_str(),
+            "action",
+            failure,
+        ),
     }
 }
 

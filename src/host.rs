@@ -5,6 +5,7 @@
 //! the same names and need none either.
 
 mod abandoned;
+mod board;
 mod breach;
 mod call;
 mod callbacks;
@@ -14,6 +15,8 @@ mod environment;
 mod failure;
 mod filter;
 mod group;
+mod home;
+mod hook;
 mod interpreter;
 mod isolation;
 mod nursery;
@@ -25,7 +28,9 @@ mod requirements;
 mod runner;
 mod runtime;
 mod scratch;
+mod series;
 mod session;
+mod socket;
 mod wear;
 mod worker;
 mod zygote;
@@ -46,11 +51,13 @@ pub use self::callbacks::{Alone, Callbacks, Question, Refusal};
 pub use self::environment::{EnvironmentReport, EnvironmentState, Leave, PythonSettings};
 pub use self::failure::{Exception, Failure};
 pub use self::filter::FilterSession;
+pub use self::hook::{Hook, StreamResult};
 pub use self::isolation::{IsolationSettings, Protection};
 pub use self::output::Output;
 pub use self::pipe::{PipeAnswer, PipeItem, PipeStream};
 pub use self::runtime::unpack as unpack_runtime;
-pub use self::session::{Context, Hook, Metadata, Session, StreamResult};
+pub use self::series::{Passed, Series, Step};
+pub use self::session::{Context, Metadata, Session};
 
 use self::environment::Environments;
 use self::group::Groups;

@@ -373,6 +373,13 @@ impl Model {
     /// Its entry in Open WebUI's list, as functions see it: with the parameters of a preset.
     #[must_use]
     pub fn entry(&self) -> Bytes {
+        match (&self.source, &self.preset) {
+            (Source::Upstream(entry), None) => entry.told.get_or_make(|| self.made_entry()),
+            _ => self.made_entry(),
+        }
+    }
+
+    fn made_entry(&self) -> Bytes {
         let mut entry = self.whole_entry(&[]);
         if let Some(entry) = entry.as_object_mut() {
             // Open WebUI adds them when it answers with its list.

@@ -1,20 +1,20 @@
 //! Requests while their function is changed: its valves a thousand times a second, its code as fast as it loads.
 
-use std::net::SocketAddr;
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use reqwest::{Client, Method};
+use anyhow::{Context, Result};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::Options;
 use crate::field::Field;
+use crate::gateway::CHANGED;
 use crate::generator::{Answers, Load};
+use crate::management::Management;
 use crate::measure::begin;
-use crate::peers::{ADMIN_KEY, CHANGED};
+use crate::peers::Peer;
 use crate::report::{Cell, Report, Table};
 use crate::rows::load;
 
@@ -53,7 +53,7 @@ pub(crate) fn print(field: &Field, options: &Options, report: &mut Report) {
         ("code, as fast as it loads", Change::Code),
     ];
     for (title, change) in changes {
-        let cells = measure(python.addr, change, window);
+        let cells = measure(python, change, window);
         table.add(
             title,
             cells.unwrap_or_else(|error| vec![Cell::Text(format!("{error:#}"))]),
@@ -62,20 +62,17 @@ pub(crate) fn print(field: &Field, options: &Options, report: &mut Report) {
     report.add(table);
 }
 
-fn measure(addr: SocketAddr, change: Change, window: Duration) -> Result<Vec<Cell>> {
-    let functions = Functions::of(addr)?;
+fn measure(python: &Peer, change: Change, window: Duration) -> Result<Vec<Cell>> {
+    let management = Management::of(python.addr, LONG)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(functions.install())?;
+    runtime.block_on(install(&management))?;
     let asked = Load {
         rate: Some(RATE),
         ..load(16, 1200, Answers::Whole)
     };
-    let running = begin(asked, addr, CHANGED)?;
+    let running = begin(asked, &python.target(CHANGED))?;
     running.forget_delays();
-    let changing = thread::spawn(move || runtime.block_on(functions.change(change, window)));
-    let changes = changing
-        .join()
-        .map_err(|_| anyhow::anyhow!("the changes panicked"))??;
+    let changes = runtime.block_on(change.make(&management, window))?;
     let (mut delays, _) = running.take_delays();
     let failed = running.check().err();
     let median = delays.percentile(0.5).context("nothing was answered")?;
@@ -87,73 +84,44 @@ fn measure(addr: SocketAddr, change: Change, window: Duration) -> Result<Vec<Cel
     ])
 }
 
-/// The management of a gateway's functions.
-#[derive(Debug)]
-struct Functions {
-    http: Client,
-    base: String,
+/// A new function in the place of the one before.
+async fn install(management: &Management) -> Result<()> {
+    let delete = format!("id/{CHANGED}/delete");
+    management
+        .ask(Method::DELETE, &delete, &Value::Null)
+        .await?;
+    management.install(CHANGED, &function(0)).await
 }
 
-impl Functions {
-    fn of(addr: SocketAddr) -> Result<Self> {
-        // The client wants a provider although nothing here is encrypted; a second one is refused, and not needed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder().timeout(LONG).build()?;
-        Ok(Self {
-            http,
-            base: format!("http://{addr}/api/v1/functions"),
-        })
-    }
-
-    async fn install(&self) -> Result<()> {
-        self.ask(
-            Method::DELETE,
-            &format!("id/{CHANGED}/delete"),
-            &Value::Null,
-        )
-        .await?;
-        self.ask(Method::POST, "create", &function(0)).await?;
-        self.ask(Method::POST, &format!("id/{CHANGED}/toggle"), &Value::Null)
-            .await
-    }
-
-    /// Changes it for as long as `window`; how many changes were acknowledged.
-    async fn change(&self, change: Change, window: Duration) -> Result<u64> {
+impl Change {
+    /// Makes it again and again for as long as `window`; how many changes were acknowledged.
+    async fn make(self, management: &Management, window: Duration) -> Result<u64> {
         let end = Instant::now() + window;
         let mut ticks = interval(PACE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut changes = 0;
         while Instant::now() < end {
             let next = changes + 1;
-            match change {
-                Change::Nothing => {
+            match self {
+                Self::Nothing => {
                     tokio::time::sleep_until(end).await;
                     return Ok(0);
                 }
-                Change::Valves => {
+                Self::Valves => {
                     ticks.tick().await;
                     let path = format!("id/{CHANGED}/valves/update");
-                    self.ask(Method::POST, &path, &json!({"seed": next}))
-                        .await?;
+                    let valves = json!({"seed": next});
+                    management.ask(Method::POST, &path, &valves).await?;
                 }
-                Change::Code => {
+                Self::Code => {
                     let path = format!("id/{CHANGED}/update");
-                    self.ask(Method::POST, &path, &function(next)).await?;
+                    let code = function(next);
+                    management.ask(Method::POST, &path, &code).await?;
                 }
             }
             changes = next;
         }
         Ok(changes)
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<()> {
-        let request = self.http.request(method, format!("{}/{path}", self.base));
-        let answer = request.bearer_auth(ADMIN_KEY).json(body).send().await?;
-        let status = answer.status();
-        if !status.is_success() {
-            bail!("{path} was answered {status}: {}", answer.text().await?);
-        }
-        Ok(())
     }
 }
 

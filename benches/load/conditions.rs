@@ -12,7 +12,10 @@ use crate::proxies;
 pub(crate) fn describe(options: &Options, field: &Field) -> Result<String> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let load = fs::read_to_string("/proc/loadavg")?;
-    let names: Vec<_> = field.passers().map(|peer| peer.version.as_str()).collect();
+    let names: Vec<_> = field
+        .everybody()
+        .map(|peer| peer.version.as_str())
+        .collect();
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     Ok(format!(
         "- {}\n- {} cores ({}), Linux {}, load before {}\n- `cargo bench --bench load -- {}`, {} rounds of {} s, {}",
@@ -24,7 +27,10 @@ pub(crate) fn describe(options: &Options, field: &Field) -> Result<String> {
         arguments.join(" ").replace("--bench", "").trim(),
         options.rounds,
         options.window.as_secs_f64(),
-        proxies::first_line(std::process::Command::new("date").arg("-u").arg("+%F"))?,
+        proxies::said(
+            std::process::Command::new("date").arg("-u").arg("+%F"),
+            "20"
+        )?,
     ))
 }
 

@@ -7,30 +7,43 @@ use anyhow::{Context, Result};
 
 /// The processes of one peer. Found once per window, so that reading the time itself is quick.
 #[derive(Debug)]
-pub(crate) struct Family(Vec<u32>);
+pub(crate) struct Family {
+    pids: Vec<u32>,
+    /// So many at the front are the program itself and its children; those of children are forks.
+    started: usize,
+}
 
 impl Family {
     /// `root` and its descendants as of now.
     pub(crate) fn of(root: u32) -> Result<Self> {
         let parents = parents()?;
-        let mut members = vec![root];
-        let mut at = 0;
-        while let Some(&parent) = members.get(at) {
+        let mut pids = vec![root];
+        let (mut at, mut started) = (0, 1);
+        while let Some(&parent) = pids.get(at) {
             let children = parents.iter().filter(|(_, of)| **of == parent);
-            members.extend(children.map(|(child, _)| *child));
+            pids.extend(children.map(|(child, _)| *child));
+            if at == 0 {
+                started = pids.len();
+            }
             at += 1;
         }
-        Ok(Self(members))
+        Ok(Self { pids, started })
     }
 
     /// Their process ids.
     pub(crate) fn pids(&self) -> &[u32] {
-        &self.0
+        &self.pids
+    }
+
+    /// Their process ids, and whether each was forked by a program that the peer has started.
+    pub(crate) fn with_forks(&self) -> impl Iterator<Item = (u32, bool)> {
+        let pids = self.pids.iter().enumerate();
+        pids.map(|(place, pid)| (*pid, place >= self.started))
     }
 
     /// Whether every thread is being traced.
     pub(crate) fn is_traced(&self) -> Result<bool> {
-        for pid in &self.0 {
+        for pid in &self.pids {
             for task in fs::read_dir(format!("/proc/{pid}/task"))? {
                 let status = fs::read_to_string(task?.path().join("status"))?;
                 if status.lines().any(|line| line == "TracerPid:\t0") {
@@ -44,7 +57,7 @@ impl Family {
     /// What their threads have run for so far. A thread that ends takes its time with it, so a window must not span
     /// the end of one that worked.
     pub(crate) fn nanoseconds(&self) -> Result<u64> {
-        self.0.iter().map(|pid| of_process(*pid)).sum()
+        self.pids.iter().map(|pid| of_process(*pid)).sum()
     }
 }
 

@@ -2,9 +2,12 @@
 
 use anyhow::Result;
 
+use crate::Options;
+use crate::gateway::{Gateway, models};
 use crate::peers::{Peer, free_address};
-use crate::proxies;
+use crate::rows;
 use crate::upstream::Upstream;
+use crate::{proxies, stored, webui};
 
 /// The model server and all peers, running.
 #[derive(Debug)]
@@ -17,31 +20,52 @@ pub(crate) struct Field {
     pub(crate) bare: Peer,
     /// The gateway without functions.
     pub(crate) gateway: Peer,
+    /// The gateway with functions in Rust.
+    pub(crate) native: Peer,
     /// The gateway with functions in Python, where there is Python.
     pub(crate) python: Option<Peer>,
-    /// Other gateways that are installed.
+    /// The gateway with many functions in Python, none of which runs, where there is Python.
+    pub(crate) stored: Option<Peer>,
+    /// Open WebUI, where it is installed.
+    pub(crate) webui: Option<Peer>,
+    /// LiteLLM, where it is installed.
+    pub(crate) litellm: Option<Peer>,
+    /// Other gateways that are installed and can bear what nginx can.
     pub(crate) others: Vec<Peer>,
 }
 
 impl Field {
-    /// Starts them; a `quick` run has no other gateways.
-    pub(crate) fn start(is_quick: bool) -> Result<Self> {
-        let upstream = Upstream::start(free_address()?)?;
+    /// Starts them; a quick run has no other gateways.
+    pub(crate) fn start(options: &Options) -> Result<Self> {
+        let upstream = Upstream::start(free_address()?, &models(), options.failing)?;
         let addr = upstream.addr;
         let mut others = Vec::new();
-        if !is_quick {
+        if !options.is_quick {
             let found = [
                 proxies::haproxy(addr),
+                proxies::onwards(addr),
                 proxies::vllm_router(addr),
-                proxies::litellm(addr),
             ];
             others.extend(found.into_iter().filter_map(some));
         }
+        let wants_any =
+            |rows: &[&str]| !options.is_quick && rows.iter().any(|row| options.wants(row));
         Ok(Self {
             nginx: proxies::nginx(addr)?,
             bare: proxies::bare(addr)?,
-            gateway: Peer::gateway(addr)?,
-            python: some(Peer::gateway_with_python(addr)),
+            gateway: Gateway::plain(addr)?.start()?,
+            native: Gateway::with_native(addr)?.start()?,
+            python: some(Gateway::with_python(addr).and_then(|gateway| gateway.start())),
+            stored: options
+                .wants(rows::STORED)
+                .then(|| stored::set_up(addr)?.start())
+                .and_then(some),
+            webui: wants_any(&rows::BESIDE_WEBUI)
+                .then(|| webui::start(addr))
+                .and_then(some),
+            litellm: wants_any(&rows::BESIDE_LITELLM)
+                .then(|| proxies::litellm(addr))
+                .and_then(some),
             others,
             upstream,
         })
@@ -52,6 +76,11 @@ impl Field {
         [&self.nginx, &self.bare, &self.gateway]
             .into_iter()
             .chain(&self.others)
+    }
+
+    /// Everybody whose version is told.
+    pub(crate) fn everybody(&self) -> impl Iterator<Item = &Peer> {
+        self.passers().chain(&self.webui).chain(&self.litellm)
     }
 }
 

@@ -16,7 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::http::{Head, LAST_CHUNK};
-use crate::upstream::{EVENT_MARK, EVENTS_HEADER, PAUSE_HEADER, STAMP_BYTES, micros};
+use crate::target::Target;
+use crate::upstream::{EVENT_MARK, STAMP_BYTES, micros, read_stamp};
 
 /// How many clients may wait for the first byte of their first answer at a time: fewer than may wait for one function.
 const BEGINNERS: usize = 200;
@@ -82,12 +83,13 @@ struct Progress {
 }
 
 impl Load {
-    /// Lets the clients ask `addr` for `model`, on a thread of their own.
-    pub(crate) fn start(self, addr: SocketAddr, model: &str) -> Result<Running> {
+    /// Lets the clients ask `target`, on a thread of their own.
+    pub(crate) fn start(self, target: &Target) -> Result<Running> {
         let progress = Arc::new(Progress::default());
         let (stop, stopped) = oneshot::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let clients = clients(self, addr, self.request(addr, model), Arc::clone(&progress));
+        let request = target.request(&self);
+        let clients = clients(self, target.addr, request, Arc::clone(&progress));
         let thread = thread::spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -102,30 +104,6 @@ impl Load {
             stop: Some(stop),
             thread: Some(thread),
         })
-    }
-
-    fn request(&self, addr: SocketAddr, model: &str) -> Arc<[u8]> {
-        let (stream, headers) = match self.answers {
-            Answers::Whole => (false, String::new()),
-            Answers::Events {
-                count,
-                pause_micros,
-            } => (
-                true,
-                format!("{EVENTS_HEADER}: {count}\r\n{PAUSE_HEADER}: {pause_micros}\r\n"),
-            ),
-        };
-        let before = format!(
-            r#"{{"model":"{model}","stream":{stream},"temperature":0.7,"messages":[{{"role":"user","content":""#
-        );
-        let filler = "a word ".repeat(self.request_bytes.saturating_sub(before.len() + 4) / 7);
-        let body = format!("{before}{filler}\"}}]}}");
-        let head = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\n\
-             accept: */*\r\nuser-agent: bench\r\n{headers}content-length: {}\r\n\r\n",
-            body.len()
-        );
-        Arc::from([head, body].concat().into_bytes())
     }
 }
 
@@ -337,10 +315,7 @@ fn count_events(input: &[u8], is_first: bool, asked: u64, progress: &Progress) -
         events += 1;
         progress.units.fetch_add(1, Ordering::Relaxed);
         // A proxy may cut the body into chunks anywhere; a stamp that is cut says nothing.
-        let sent = std::str::from_utf8(stamp)
-            .ok()
-            .and_then(|stamp| stamp.parse().ok());
-        if let Some(sent) = sent {
+        if let Some(sent) = read_stamp(stamp) {
             progress.took(now.saturating_sub(sent));
         }
     }

@@ -11,9 +11,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::Options;
 use crate::cpu::Family;
 use crate::field::Field;
+use crate::gateway::{PLAIN, STREAM};
 use crate::generator::{Answers, Load};
 use crate::measure::Side;
-use crate::peers::{PLAIN, STREAM};
 use crate::report::{Cell, Report, Table};
 
 /// What a stream is like: one event, and nothing for longer than the measuring takes.

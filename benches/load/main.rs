@@ -3,26 +3,33 @@
 //!
 //! What is compared is CPU time per unit: it comes from the scheduler, for all threads and worker processes of a peer,
 //! and the rounds of the sides alternate. Time of day is told apart from it, under a load that leaves cores idle. Memory
-//! is measured once, at the end.
+//! and starts are measured at the end.
 
 mod bare;
 mod changes;
 mod conditions;
 mod cpu;
 mod field;
+mod gateway;
 mod generator;
 mod http;
 mod idle;
 mod latency;
+mod management;
 mod measure;
+mod memory;
 mod peers;
 mod proxies;
 mod report;
 mod rounds;
 mod rows;
+mod starts;
+mod stored;
 mod syscalls;
 mod table;
+mod target;
 mod upstream;
+mod webui;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,8 +39,15 @@ use anyhow::{Context, Result};
 use field::Field;
 use report::Report;
 
-const USAGE: &str =
-    "cargo bench --bench load -- [--quick] [--rounds N] [--streams N] [--only TEXT] [--out FOLDER]";
+const USAGE: &str = "cargo bench --bench load -- [OPTION]...
+
+  --quick         two short rounds, without the other gateways and what takes minutes
+  --only WORDS    the rows with WORDS in their titles; more than once for more
+  --rounds N      rounds of each row; 5
+  --seconds S     how long a round measures each side; 1
+  --streams N     idle streams; 4000
+  --out FOLDER    where load.md and load.json are kept
+  --fail-every N  lets each Nth question to the model server fail, to see that such rounds do not count";
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -41,12 +55,14 @@ struct Options {
     rounds: usize,
     window: Duration,
     streams: usize,
-    /// A part of the titles of the rows that are run.
-    only: String,
+    /// Parts of the titles of the rows that are run; all are without any.
+    only: Vec<String>,
     /// Two rounds, and neither other gateways nor what takes minutes.
     is_quick: bool,
     /// Where the tables and the numbers are kept.
     out: Option<PathBuf>,
+    /// One question of so many fails.
+    failing: Option<u64>,
 }
 
 fn main() -> Result<()> {
@@ -57,11 +73,11 @@ fn main() -> Result<()> {
         return bare::serve(addr.parse()?, upstream.parse()?);
     }
     let Some(options) = Options::read(arguments.into_iter()) else {
-        println!("this is a benchmark: {USAGE}");
+        println!("{USAGE}");
         return Ok(());
     };
     idle::allow_descriptors(options.streams)?;
-    let field = Field::start(options.is_quick)?;
+    let field = Field::start(&options)?;
     let mut report = Report::begin(conditions::describe(&options, &field)?);
     measure_all(&options, &field, &mut report);
     match &options.out {
@@ -71,10 +87,8 @@ fn main() -> Result<()> {
 }
 
 fn measure_all(options: &Options, field: &Field, report: &mut Report) {
-    let is_wanted = |title: &str| title.contains(&options.only);
-    let mut rows = rows::passing(field);
-    rows.extend(rows::filtering(field));
-    rows.retain(|row| is_wanted(row.title));
+    let mut rows = rows::all(field);
+    rows.retain(|row| options.wants(row.title));
     let outcomes = rounds::run(&rows, field, options);
     table::costs(&outcomes, report);
     table::connections(&outcomes, report);
@@ -82,14 +96,17 @@ fn measure_all(options: &Options, field: &Field, report: &mut Report) {
         table::system_calls(&rows, report);
     }
     let mut timed = latency::rows(field);
-    timed.retain(|row| is_wanted(row.title));
+    timed.retain(|row| options.wants(row.title));
     latency::print(&timed, options, report);
-    if is_wanted(changes::TITLE) {
+    if options.wants(changes::TITLE) {
         changes::print(field, options, report);
     }
     let mut idle = idle::rows(field);
-    idle.retain(|idle| is_wanted(idle.title));
+    idle.retain(|idle| options.wants(idle.title));
     idle::print(&idle, options, report);
+    let mut starts = starts::rows();
+    starts.retain(|start| options.wants(start.title));
+    starts::print(&starts, field, options, report);
 }
 
 impl Options {
@@ -99,9 +116,10 @@ impl Options {
             rounds: 5,
             window: Duration::from_secs(1),
             streams: 4000,
-            only: String::new(),
+            only: Vec::new(),
             is_quick: false,
             out: None,
+            failing: None,
         };
         let mut is_bench = false;
         while let Some(argument) = arguments.next() {
@@ -109,9 +127,14 @@ impl Options {
                 "--bench" => is_bench = true,
                 "--quick" => options.hurry(),
                 "--rounds" => options.rounds = arguments.next()?.parse().ok()?,
+                "--seconds" => {
+                    let seconds = arguments.next()?.parse().ok()?;
+                    options.window = Duration::try_from_secs_f64(seconds).ok()?;
+                }
                 "--streams" => options.streams = arguments.next()?.parse().ok()?,
-                "--only" => options.only = arguments.next()?,
+                "--only" => options.only.push(arguments.next()?.to_lowercase()),
                 "--out" => options.out = Some(PathBuf::from(arguments.next()?)),
+                "--fail-every" => options.failing = Some(arguments.next()?.parse().ok()?),
                 _ => return None,
             }
         }
@@ -121,6 +144,13 @@ impl Options {
     fn hurry(&mut self) {
         self.is_quick = true;
         self.rounds = 2;
+        self.window = Duration::from_millis(250);
         self.streams = 500;
+    }
+
+    /// Whether the row of this title is run.
+    fn wants(&self, title: &str) -> bool {
+        let title = title.to_lowercase();
+        self.only.is_empty() || self.only.iter().any(|words| title.contains(words))
     }
 }

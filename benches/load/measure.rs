@@ -1,6 +1,5 @@
 //! One window of one load on one peer, and what many of them say.
 
-use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::time::Instant;
 use crate::cpu::Family;
 use crate::generator::{Load, Running};
 use crate::peers::Peer;
+use crate::target::Target;
 use crate::upstream::Upstream;
 
 /// How long clients may take until each has had the first byte.
@@ -45,7 +45,7 @@ impl Side<'_> {
         load: Load,
         work: impl FnOnce(&Running) -> Result<T>,
     ) -> Result<T> {
-        let running = begin(load, self.peer.addr, self.model)?;
+        let running = begin(load, &self.peer.target(self.model))?;
         running.forget_delays();
         let result = work(&running)?;
         running.check()?;
@@ -78,9 +78,9 @@ impl Side<'_> {
     }
 }
 
-/// Puts `load` on `addr` and waits until all clients are at work.
-pub(crate) fn begin(load: Load, addr: SocketAddr, model: &str) -> Result<Running> {
-    let running = load.start(addr, model)?;
+/// Puts `load` on `target` and waits until all clients are at work.
+pub(crate) fn begin(load: Load, target: &Target) -> Result<Running> {
+    let running = load.start(target)?;
     wait_until_begun(&running, load)?;
     sleep(WARM_UP);
     Ok(running)
@@ -129,7 +129,7 @@ impl Samples {
     /// Connections opened per thousand units, at most.
     pub(crate) fn connections(&self) -> f64 {
         let opened = self.0.iter().map(|sample| sample.connections);
-        opened.fold(0.0, f64::max)
+        opened.fold(f64::NAN, f64::max)
     }
 
     fn at(&self, index: usize) -> f64 {

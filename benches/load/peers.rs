@@ -1,9 +1,9 @@
-//! The programs that are measured, each started on a port of its own and ended when it is dropped; the gateway among
-//! them.
+//! The programs that are measured, each started on a port of its own and ended when it is dropped.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,34 +13,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-/// The model on which no function runs.
-pub(crate) const PLAIN: &str = "plain";
-/// The model with a Python inlet filter.
-pub(crate) const INLET: &str = "inlet";
-/// The model with a Python stream filter.
-pub(crate) const STREAM: &str = "stream";
-/// Models with so many Python inlet filters, each in a process of its own.
-pub(crate) const CHAINS: [(usize, &str); 4] = [
-    (1, "chain-1"),
-    (2, "chain-2"),
-    (3, "chain-3"),
-    (5, "chain-5"),
-];
-/// The model whose inlet filter never comes back.
-pub(crate) const HANG: &str = "hang";
-/// The model and the inlet filter of that name, which is changed meanwhile.
-pub(crate) const CHANGED: &str = "changed";
-/// The key of the gateways' administrator.
-pub(crate) const ADMIN_KEY: &str = "sk-bench-administrator-of-load-runs";
+use crate::target::Target;
 
 /// Below the ports that the kernel gives to clients, so that no connection takes one away.
 const PORTS: std::ops::Range<u16> = 21_000..32_000;
-const GATEWAY: &str = env!("CARGO_BIN_EXE_sluicegate");
-const FUNCTIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/functions");
-/// Python that the functions run in, where it is not to be `python3`.
-const PYTHON_VARIABLE: &str = "SLUICEGATE_BENCH_PYTHON";
-/// LiteLLM takes its time.
-const START_LIMIT: Duration = Duration::from_secs(60);
+/// Open WebUI takes its time.
+const START_LIMIT: Duration = Duration::from_secs(120);
+/// Lines that are told of a peer that did not start.
+const TOLD_LINES: usize = 10;
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// A program that runs.
@@ -52,106 +32,115 @@ pub(crate) struct Peer {
     pub(crate) addr: SocketAddr,
     /// What it says of its version.
     pub(crate) version: String,
+    /// Where it takes chats, with which key, if not as OpenAI does of everybody.
+    door: Option<Door>,
     child: Child,
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
-impl Peer {
-    /// The gateway without functions.
-    pub(crate) fn gateway(upstream: SocketAddr) -> Result<Self> {
-        Self::serve("sluicegate", upstream, "")
-    }
+/// Where a peer takes chats.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// The path.
+    pub(crate) path: &'static str,
+    /// A key that is let in.
+    pub(crate) key: String,
+}
 
-    /// The gateway with functions in Python.
-    pub(crate) fn gateway_with_python(upstream: SocketAddr) -> Result<Self> {
-        let interpreter = std::env::var(PYTHON_VARIABLE).unwrap_or_else(|_| "python3".to_owned());
-        let extra = format!(
-            "[python]\ninterpreter = \"{interpreter}\"\nbase = false\n\
-             [functions]\ndir = \"{FUNCTIONS}\"\n\
-             [function.inlet]\nglobal = false\nmodels = [\"{INLET}\"]\n\
-             [function.stream]\nglobal = false\nmodels = [\"{STREAM}\"]\n\
-             [function.hang]\nglobal = false\nmodels = [\"{HANG}\"]\n\
-             [function.{CHANGED}]\nglobal = false\nmodels = [\"{CHANGED}\"]\n"
-        );
-        let links = (1..=5).map(link);
-        let extra = extra + &links.collect::<String>();
-        Self::serve("sluicegate with Python", upstream, &extra)
-    }
+/// What can be started.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// What it is called in tables.
+    pub(crate) name: &'static str,
+    /// What it says of its version.
+    pub(crate) version: String,
+    /// Where it will listen.
+    pub(crate) addr: SocketAddr,
+    /// Where it keeps its files.
+    pub(crate) folder: Arc<TempDir>,
+    /// How it is started.
+    pub(crate) command: Command,
+}
 
-    fn serve(name: &'static str, upstream: SocketAddr, extra: &str) -> Result<Self> {
-        let (addr, folder) = (free_address()?, folder()?);
-        let file = folder.path().join("sluicegate.toml");
-        let data = folder.path().join("data");
-        let chains = quoted(0);
-        let config = format!(
-            "listen = \"{addr}\"\ndata_dir = \"{}\"\n[auth]\nmode = \"open\"\nadmin_key = \"{ADMIN_KEY}\"\n\
-             [[upstreams]]\nname = \"bench\"\nkind = \"openai\"\nbase_url = \"http://{upstream}/v1\"\n\
-             models = [\"{PLAIN}\", \"{INLET}\", \"{STREAM}\", \"{HANG}\", \"{CHANGED}\", {chains}]\n{extra}",
-            data.display()
-        );
-        fs::write(&file, config)?;
-        let mut command = Command::new(GATEWAY);
-        command.arg("serve").arg("--config").arg(&file);
-        let version = concat!("sluicegate ", env!("CARGO_PKG_VERSION")).to_owned();
-        Self::start(
-            name,
-            version,
-            addr,
-            folder,
-            command.args(["--log-level", "warn"]),
-        )
-    }
-
-    /// Starts a program that will listen on `addr`, and waits until it does.
-    pub(crate) fn start(
-        name: &'static str,
-        version: String,
-        addr: SocketAddr,
-        folder: TempDir,
-        command: &mut Command,
-    ) -> Result<Self> {
-        let output = File::create(folder.path().join("output"))?;
-        let child = command
-            .stdin(std::process::Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .with_context(|| format!("{name} cannot be started"))?;
-        let mut peer = Self {
-            name,
-            version,
-            addr,
-            child,
-            folder,
-        };
-        peer.wait_until_it_listens()?;
+impl Program {
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(self) -> Result<Peer> {
+        let mut peer = self.spawn()?;
+        let begun = Instant::now();
+        while TcpStream::connect(peer.addr).is_err() {
+            peer.ensure_it_runs(begun)?;
+            sleep(Duration::from_millis(20));
+        }
         Ok(peer)
     }
 
+    /// Starts it, and does not wait.
+    pub(crate) fn spawn(mut self) -> Result<Peer> {
+        let output = File::create(self.folder.path().join("output"))?;
+        let child = self
+            .command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("{} cannot be started", self.name))?;
+        Ok(Peer {
+            name: self.name,
+            version: self.version,
+            addr: self.addr,
+            door: None,
+            child,
+            folder: self.folder,
+        })
+    }
+}
+
+impl Peer {
     /// Its process id; its workers are below.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    fn wait_until_it_listens(&mut self) -> Result<()> {
-        let begun = Instant::now();
-        while TcpStream::connect(self.addr).is_err() {
-            if self.child.try_wait()?.is_some() || begun.elapsed() > START_LIMIT {
-                bail!("{} did not start: {}", self.name, self.output());
-            }
-            sleep(Duration::from_millis(20));
+    /// The same peer, asked through `door`.
+    pub(crate) fn with_door(mut self, door: Door) -> Self {
+        self.door = Some(door);
+        self
+    }
+
+    /// What clients ask for `model`.
+    pub(crate) fn target(&self, model: &'static str) -> Target {
+        let open = Target::open(self.addr, model);
+        match &self.door {
+            Some(door) => Target {
+                path: door.path,
+                key: Some(door.key.clone()),
+                ..open
+            },
+            None => open,
+        }
+    }
+
+    /// Fails if it has ended, or has been starting for too long since `begun`.
+    pub(crate) fn ensure_it_runs(&mut self, begun: Instant) -> Result<()> {
+        if self.child.try_wait()?.is_some() || begun.elapsed() > START_LIMIT {
+            bail!("{} did not start: {}", self.name, self.output());
         }
         Ok(())
     }
 
-    /// What it printed, for messages.
+    /// What it printed last, for messages.
     fn output(&self) -> String {
-        fs::read_to_string(self.folder.path().join("output")).unwrap_or_default()
+        let printed = fs::read_to_string(self.folder.path().join("output")).unwrap_or_default();
+        let lines: Vec<_> = printed.lines().collect();
+        lines[lines.len().saturating_sub(TOLD_LINES)..].join("\n")
     }
 
     /// Asks it to end, and waits. A signal that cannot be caught would leave its workers behind, to spoil the next
     /// run.
     fn stop(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         kill_process(pid.context("no process id")?, Signal::TERM)?;
         let begun = Instant::now();
@@ -188,22 +177,10 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
     }
 }
 
-/// The filter that every chain of at least `nth` has.
-fn link(nth: usize) -> String {
-    let models = quoted(nth);
-    format!("[function.link_{nth}]\nglobal = false\nmodels = [{models}]\n")
-}
-
-/// The models with at least so many filters, as TOML wants them.
-fn quoted(at_least: usize) -> String {
-    let models = CHAINS.iter().filter(|(count, _)| *count >= at_least);
-    let models: Vec<_> = models.map(|(_, model)| format!("\"{model}\"")).collect();
-    models.join(", ")
-}
-
 /// A folder that goes with its peer.
-pub(crate) fn folder() -> Result<TempDir> {
-    Ok(tempfile::Builder::new()
+pub(crate) fn folder() -> Result<Arc<TempDir>> {
+    let folder = tempfile::Builder::new()
         .prefix("sluicegate-bench-")
-        .tempdir()?)
+        .tempdir()?;
+    Ok(Arc::new(folder))
 }

@@ -27,7 +27,7 @@ pub(crate) struct Table {
 pub(crate) enum Cell {
     /// It was not measured.
     Nothing,
-    /// A number.
+    /// A number; what no round counted for is none.
     Number(f64),
     /// Two of a kind: least and median, or median and 99th percentile.
     Pair(f64, f64),
@@ -112,6 +112,11 @@ impl fmt::Display for Table {
 }
 
 impl Cell {
+    /// A number, with what is allowed if anything is.
+    pub(crate) fn limited(number: f64, limit: Option<f64>) -> Self {
+        limit.map_or(Self::Number(number), |limit| Self::Within(number, limit))
+    }
+
     fn to_json(&self) -> Value {
         match self {
             Self::Nothing => Value::Null,
@@ -128,6 +133,7 @@ impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("–"),
+            Self::Number(number) | Self::Within(number, _) if number.is_nan() => f.write_str("–"),
             Self::Number(number) if number.fract() == 0.0 => write!(f, "{number}"),
             Self::Number(number) => write!(f, "{number:.2}"),
             Self::Pair(one, other) => write!(f, "{one:.2} / {other:.2}"),

@@ -57,7 +57,7 @@ impl Outcome<'_> {
         }
         let samples = sides
             .into_iter()
-            .map(|side| side.sample(self.row.load, options.window, &field.upstream));
+            .map(|side| side.sample(self.row.load, self.row.window(options), &field.upstream));
         let mut samples = samples.collect::<Result<Vec<_>>>()?;
         if is_reversed {
             samples.reverse();

@@ -23,8 +23,17 @@ pub(crate) fn is_installed() -> bool {
     version.is_ok_and(|output| output.status.success())
 }
 
-/// How many there are per unit, and the most frequent ones.
-pub(crate) fn per_unit(side: Side<'_>, load: Load) -> Result<String> {
+/// What there is of them per unit.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    /// All together.
+    pub(crate) total: f64,
+    /// The most frequent ones by name.
+    pub(crate) names: String,
+}
+
+/// How many there are per unit.
+pub(crate) fn per_unit(side: Side<'_>, load: Load) -> Result<Counted> {
     let report = NamedTempFile::new()?;
     let units = side.under(load, |running| trace(side, running, &report))?;
     let text = fs::read_to_string(report.path())?;
@@ -37,7 +46,10 @@ pub(crate) fn per_unit(side: Side<'_>, load: Load) -> Result<String> {
         .filter(|(count, _)| each(*count) >= 0.05)
         .map(|(count, name)| format!("{name} {:.2}", each(*count)));
     let parts: Vec<_> = parts.collect();
-    Ok(format!("{:.2} ({})", each(total), parts.join(", ")))
+    Ok(Counted {
+        total: each(total),
+        names: parts.join(", "),
+    })
 }
 
 /// Units done while every thread was traced.

@@ -1,31 +1,156 @@
 //! Tables of what has been run in rounds.
 
+use anyhow::Result;
+
+use crate::generator::Answers;
 use crate::measure::Samples;
 use crate::report::{Cell, Report, Table};
 use crate::rounds::Outcome;
-use crate::rows::{Budget, Row};
+use crate::rows::{Budget, Row, Section};
 use crate::syscalls;
 
-/// Prints what a unit costs: of those that pass it on side by side, and of functions what they add.
+/// System calls that the gateway may make for a whole answer.
+const CALLS_PER_ANSWER: f64 = 6.5;
+/// Those that it may make for an event.
+const CALLS_PER_EVENT: f64 = 3.2;
+
+/// Prints what a unit costs: of those that do the same side by side, and of functions what they add.
 pub(crate) fn costs(outcomes: &[Outcome<'_>], report: &mut Report) {
-    if let Some(mut table) = by_peer(
-        outcomes,
-        "CPU µs per unit, median",
-        &["to nginx", "to bare hyper", "rounds"],
-    ) {
-        for (outcome, [nginx, bare]) in passing(outcomes) {
-            let mut cells = numbers(outcome, Samples::median);
-            let [first, second, gateway] = [0, 1, 2].map(|side| outcome.samples[side].median());
-            cells.push(Cell::Within(gateway / first, nginx));
-            cells.push(Cell::Within(gateway / second, bare));
-            cells.push(outcome.rounds());
+    let columns = ["to nginx", "to bare hyper", "rounds"];
+    let tables = [
+        SideBySide {
+            section: Section::Passing,
+            title: "CPU µs per unit, median",
+            columns: &columns,
+            compare: to_nginx_and_hyper,
+        },
+        SideBySide {
+            section: Section::Native,
+            title: "CPU µs per unit with native filters, median",
+            columns: &columns,
+            compare: to_nginx_and_hyper,
+        },
+    ];
+    tables
+        .iter()
+        .for_each(|table| table.print(outcomes, report));
+    print_added(outcomes, report);
+    print_beside(outcomes, report);
+}
+
+/// Prints how many connections to the model server a thousand units open.
+pub(crate) fn connections(outcomes: &[Outcome<'_>], report: &mut Report) {
+    let passing = SideBySide {
+        section: Section::Passing,
+        title: "new upstream connections per 1,000 units, most",
+        columns: &[],
+        compare: |_| Vec::new(),
+    };
+    passing.print_of(outcomes, report, Samples::connections);
+}
+
+/// Prints the system calls per unit of those that the budget compares.
+pub(crate) fn system_calls(rows: &[Row<'_>], report: &mut Report) {
+    let columns = ["nginx", "bare hyper", "sluicegate", "of these"];
+    let mut table = Table::new("system calls per unit", &columns);
+    let compared = rows.iter().filter(|row| row.section == Section::Passing);
+    for row in compared {
+        let cells = count_calls(row);
+        let failed = |error| vec![Cell::Text(format!("not counted: {error:#}"))];
+        table.add(row.title, cells.unwrap_or_else(failed));
+    }
+    report.add(table);
+}
+
+/// nginx, hyper and the gateway are the first three sides.
+fn count_calls(row: &Row<'_>) -> Result<Vec<Cell>> {
+    let limit = match row.load.answers {
+        Answers::Whole => CALLS_PER_ANSWER,
+        Answers::Events { .. } => CALLS_PER_EVENT,
+    };
+    let count = |side: usize| syscalls::per_unit(row.sides[side], row.load);
+    let (nginx, bare, gateway) = (count(0)?, count(1)?, count(2)?);
+    Ok(vec![
+        Cell::Number(nginx.total),
+        Cell::Number(bare.total),
+        Cell::Within(gateway.total, limit),
+        Cell::Text(gateway.names),
+    ])
+}
+
+/// A table with a column for each side.
+struct SideBySide<'a> {
+    section: Section,
+    title: &'static str,
+    /// What stands behind the sides.
+    columns: &'a [&'static str],
+    compare: fn(&Outcome<'_>) -> Vec<Cell>,
+}
+
+impl SideBySide<'_> {
+    fn print(&self, outcomes: &[Outcome<'_>], report: &mut Report) {
+        self.print_of(outcomes, report, Samples::median);
+    }
+
+    fn print_of(&self, outcomes: &[Outcome<'_>], report: &mut Report, of: fn(&Samples) -> f64) {
+        let mut outcomes = of_section(outcomes, self.section).peekable();
+        let Some(first) = outcomes.peek() else {
+            return;
+        };
+        let names = first.row.sides.iter().map(|side| side.peer.name);
+        let columns: Vec<_> = names.chain(self.columns.iter().copied()).collect();
+        let mut table = Table::new(self.title, &columns);
+        for outcome in outcomes {
+            let samples = outcome.samples.iter();
+            let numbers = samples.map(|samples| Cell::Number(of(samples)));
+            let cells = numbers.chain((self.compare)(outcome)).collect();
             table.add(outcome.row.title, cells);
         }
         report.add(table);
     }
+}
+
+fn of_section<'a>(
+    outcomes: &'a [Outcome<'a>],
+    section: Section,
+) -> impl Iterator<Item = &'a Outcome<'a>> {
+    outcomes
+        .iter()
+        .filter(move |outcome| outcome.row.section == section)
+}
+
+/// nginx, hyper and the gateway are the first three sides.
+fn to_nginx_and_hyper(outcome: &Outcome<'_>) -> Vec<Cell> {
+    let [first, second, gateway] = [0, 1, 2].map(|side| outcome.samples[side].median());
+    let Budget::Times { nginx, bare } = outcome.row.budget else {
+        return Vec::new();
+    };
+    vec![
+        Cell::limited(gateway / first, nginx),
+        Cell::limited(gateway / second, bare),
+        outcome.rounds(),
+    ]
+}
+
+fn print_beside(outcomes: &[Outcome<'_>], report: &mut Report) {
+    let columns = ["sluicegate", "the other", "times less", "rounds"];
+    let mut table = Table::new(
+        "CPU µs per unit beside gateways in Python, median",
+        &columns,
+    );
+    for outcome in of_section(outcomes, Section::Beside) {
+        let [gateway, other] = [0, 1].map(|side| outcome.samples[side].median());
+        let numbers = [gateway, other, other / gateway].map(Cell::Number);
+        let cells = numbers.into_iter().chain([outcome.rounds()]);
+        table.add(outcome.row.title, cells.collect());
+    }
+    report.add(table);
+}
+
+fn print_added(outcomes: &[Outcome<'_>], report: &mut Report) {
     let columns = ["without, least / median", "with", "added", "rounds"];
     let mut table = Table::new("CPU µs per unit, all processes", &columns);
-    for outcome in outcomes {
+    for outcome in of_section(outcomes, Section::Added) {
         if let Budget::Added(limit) = outcome.row.budget {
             table.add(outcome.row.title, added(outcome, limit));
         }
@@ -37,60 +162,12 @@ fn added(outcome: &Outcome<'_>, limit: Option<f64>) -> Vec<Cell> {
     let pair = |samples: &Samples| Cell::Pair(samples.min(), samples.median());
     let [without, with] = [&outcome.samples[0], &outcome.samples[1]];
     let more = with.median() - without.median();
-    let more = limit.map_or(Cell::Number(more), |limit| Cell::Within(more, limit));
-    vec![pair(without), pair(with), more, outcome.rounds()]
-}
-
-/// Prints how many connections to the model server a thousand units open.
-pub(crate) fn connections(outcomes: &[Outcome<'_>], report: &mut Report) {
-    let title = "new upstream connections per 1,000 units, most";
-    if let Some(mut table) = by_peer(outcomes, title, &[]) {
-        for (outcome, _) in passing(outcomes) {
-            table.add(outcome.row.title, numbers(outcome, Samples::connections));
-        }
-        report.add(table);
-    }
-}
-
-/// Prints the system calls per unit of those that the budget compares.
-pub(crate) fn system_calls(rows: &[Row<'_>], report: &mut Report) {
-    let mut table = Table::new(
-        "system calls per unit",
-        &["nginx", "bare hyper", "sluicegate"],
-    );
-    let compared = rows
-        .iter()
-        .filter(|row| matches!(row.budget, Budget::Times { .. }));
-    for row in compared {
-        let counted = row.sides.iter().take(3).map(|side| {
-            let counted = syscalls::per_unit(*side, row.load);
-            Cell::Text(counted.unwrap_or_else(|error| format!("not counted: {error:#}")))
-        });
-        table.add(row.title, counted.collect());
-    }
-    report.add(table);
-}
-
-/// A table with a column for each peer that passes requests on, and `more`.
-fn by_peer(outcomes: &[Outcome<'_>], title: &'static str, more: &[&str]) -> Option<Table> {
-    let (first, _) = passing(outcomes).next()?;
-    let names = first.row.sides.iter().map(|side| side.peer.name);
-    let columns: Vec<_> = names.chain(more.iter().copied()).collect();
-    Some(Table::new(title, &columns))
-}
-
-fn passing<'a>(outcomes: &'a [Outcome<'a>]) -> impl Iterator<Item = (&'a Outcome<'a>, [f64; 2])> {
-    outcomes
-        .iter()
-        .filter_map(|outcome| match outcome.row.budget {
-            Budget::Times { nginx, bare } => Some((outcome, [nginx, bare])),
-            Budget::Added(_) => None,
-        })
-}
-
-fn numbers(outcome: &Outcome<'_>, of: impl Fn(&Samples) -> f64) -> Vec<Cell> {
-    let samples = outcome.samples.iter();
-    samples.map(|samples| Cell::Number(of(samples))).collect()
+    vec![
+        pair(without),
+        pair(with),
+        Cell::limited(more, limit),
+        outcome.rounds(),
+    ]
 }
 
 impl Outcome<'_> {

@@ -5,13 +5,13 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::chain::{Chain, outlets};
-use super::link::{Asked, Failed};
+use super::link::{Asked, Failed, together};
 use super::request::{ChatRequest, Incoming};
 use super::{Chat, failure, remote, respond};
 use crate::body::Body;
 use crate::error::{Error, Kind, Result};
-use crate::host::{Hook, Host, Metadata};
-use crate::telemetry::Outcome;
+use crate::host::{Hook, Host, Metadata, Step};
+use crate::telemetry::{Outcome, RequestLog};
 
 const OUTLET: &str = "outlet";
 
@@ -53,25 +53,45 @@ fn metadata(request: &ChatRequest, incoming: &Incoming<'_>) -> Metadata {
 }
 
 async fn run(host: &Host, chain: &mut Chain, request: &mut ChatRequest) -> Result<()> {
-    for link in outlets(&mut chain.links) {
+    let mut links = outlets(&mut chain.links);
+    let mut left = links.as_mut_slice();
+    while !left.is_empty() {
         let asked = Asked {
             host,
             context: chain.context.as_ref(),
             metadata: request.metadata.as_ref(),
             contract: request.contract,
+            observes: false,
         };
         let body = request.document.bytes();
-        let taken = match link.call(asked, Hook::Outlet, body).await {
-            Ok((body, metadata)) => request.replace(body, metadata),
-            Err(failed) => Err(told(link.id(), failed)),
-        };
-        let outcome = match &taken {
-            Ok(is_changed) => Outcome::of(*is_changed),
-            Err(error) => failure::outcome(error),
-        };
-        chain.log.function_ran(link.id(), OUTLET, outcome);
-        taken?;
+        let steps = together::call(left, asked, Hook::Outlet, body).await;
+        let mut done = 0;
+        for Step { place, result } in steps {
+            done = place + 1;
+            settle(left[place].id(), result, request, &chain.log)?;
+        }
+        left = &mut left[done..];
     }
+    Ok(())
+}
+
+/// Takes over what a filter made of the conversation.
+fn settle(
+    id: &str,
+    made: std::result::Result<(Bytes, Bytes), Failed>,
+    request: &mut ChatRequest,
+    log: &RequestLog,
+) -> Result<()> {
+    let taken = match made {
+        Ok((body, metadata)) => request.replace(body, metadata),
+        Err(failed) => Err(told(id, failed)),
+    };
+    let outcome = match &taken {
+        Ok(is_changed) => Outcome::of(*is_changed),
+        Err(error) => failure::outcome(error),
+    };
+    log.function_ran(id, OUTLET, outcome);
+    taken?;
     Ok(())
 }
 

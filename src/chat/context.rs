@@ -1,10 +1,11 @@
 //! What functions are told of a request besides its body.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
 
 use super::callbacks::{Asking, Reach};
 use super::events::Events;
@@ -23,6 +24,27 @@ const SECRET_HEADERS: &[&str] = &[
     "api-key",
 ];
 
+/// `__user__`. Written at once, without a tree, as is [`Http`]: every request that meets a function has them.
+#[derive(Serialize)]
+struct Person<'a> {
+    id: &'a str,
+    email: &'a str,
+    name: &'a str,
+    role: &'a str,
+}
+
+/// What `__request__` is made of.
+#[derive(Serialize)]
+struct Http<'a> {
+    method: &'a str,
+    url: &'a str,
+    headers: VisibleHeaders<'a>,
+    client: IpAddr,
+}
+
+/// The headers that functions may see: no credentials, and no word on who calls but ours (ruling R35).
+struct VisibleHeaders<'a>(&'a HeaderMap);
+
 /// What functions are told of the request besides body and metadata.
 #[must_use]
 pub(crate) fn context(
@@ -33,14 +55,12 @@ pub(crate) fn context(
     events: Arc<Events>,
 ) -> Context {
     let caller = incoming.caller;
-    let user = user(caller);
-    let http = json!({
-        "method": incoming.method.as_str(),
-        "url": address(incoming),
-        "headers": visible_headers(incoming.headers),
-        "client": incoming.peer.to_string(),
+    let http = written(&Http {
+        method: incoming.method.as_str(),
+        url: &address(incoming),
+        headers: VisibleHeaders(incoming.headers),
+        client: incoming.peer,
     });
-    let http = Bytes::from(http.to_string());
     let entry = model.entry();
     let asking = Asking {
         caller: caller.clone(),
@@ -55,7 +75,7 @@ pub(crate) fn context(
     Context {
         callbacks: reach.callbacks.open(asking),
         user_id: caller.user.id.clone(),
-        user: user.to_string().into(),
+        user: user(caller),
         model: entry,
         http,
         now: incoming.now,
@@ -81,22 +101,37 @@ fn address(incoming: &Incoming<'_>) -> String {
     }
 }
 
-/// What functions are told of the caller.
-pub(super) fn user(caller: &Caller) -> Value {
-    json!({
-        "id": caller.user.id,
-        "email": caller.user.email,
-        "name": caller.user.name,
-        "role": caller.user.role.as_str(),
+/// What functions are told of the caller, a JSON object.
+pub(super) fn user(caller: &Caller) -> Bytes {
+    let user = &caller.user;
+    written(&Person {
+        id: &user.id,
+        email: &user.email,
+        name: &user.name,
+        role: user.role.as_str(),
     })
 }
 
-/// The headers that functions may see: no credentials, and no word on who calls but ours (ruling R35).
-fn visible_headers(headers: &HeaderMap) -> Value {
-    let is_visible =
-        |name: &str| !SECRET_HEADERS.contains(&name) && !name.starts_with("x-openwebui-user-");
-    let visible = headers.iter().filter(|(name, _)| is_visible(name.as_str()));
-    let text =
-        visible.filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?))));
-    Value::Object(text.collect())
+fn written(told: &impl Serialize) -> Bytes {
+    let json = serde_json::to_vec(told).expect("texts can be written as JSON");
+    json.into()
+}
+
+impl Serialize for VisibleHeaders<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = self.0.keys().filter(|name| is_visible(name.as_str()));
+        // Of several with one name the last counts, as in a dictionary.
+        let text = names.filter_map(|name| {
+            let values = self.0.get_all(name).iter().rev();
+            Some((
+                name.as_str(),
+                values.filter_map(|value| value.to_str().ok()).next()?,
+            ))
+        });
+        serializer.collect_map(text)
+    }
+}
+
+fn is_visible(name: &str) -> bool {
+    !SECRET_HEADERS.contains(&name) && !name.starts_with("x-openwebui-user-")
 }

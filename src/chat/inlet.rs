@@ -1,14 +1,15 @@
 //! The filters on the request: each gets the body that the one before it gave back.
 
+use bytes::Bytes;
 use tracing::warn;
 
 use super::chain::Chain;
 use super::failure;
-use super::link::{Asked, Failed, Link};
+use super::link::{Asked, Failed, Link, together};
 use super::request::{ChatRequest, Incoming};
 use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
-use crate::host::{Hook, Host};
+use crate::host::{Hook, Host, Step};
 use crate::telemetry::{Outcome, RequestLog};
 
 /// Runs `inlet` of every filter that has it.
@@ -54,25 +55,26 @@ async fn run_hook(
     request: &mut ChatRequest,
     hook: Hook,
 ) -> Result<()> {
-    let mut takes_files = false;
     let links = chain.links.iter_mut();
-    for link in links.filter(|link| link.handles(hook.name())) {
+    let mut links: Vec<&mut Link> = links.filter(|link| link.handles(hook.name())).collect();
+    let mut left = links.as_mut_slice();
+    while !left.is_empty() {
         let asked = Asked {
             host,
             context: chain.context.as_ref(),
             metadata: request.metadata.as_ref(),
             contract: request.contract,
+            observes: false,
         };
-        let answer = link.call(asked, hook, request.document.bytes()).await;
-        let taken = answer.and_then(|(body, metadata)| {
-            let taken = request.replace(body, metadata);
-            let failed =
-                |error: Error| Error::function_failed(link.id(), hook.name(), error.message());
-            taken.map_err(|error| Failed::from(failed(error)))
-        });
-        conclude(link, hook, taken, &chain.log)?;
-        takes_files |= hook == Hook::Inlet && link.takes_files();
+        let steps = together::call(left, asked, hook, request.document.bytes()).await;
+        let mut done = 0;
+        for Step { place, result } in steps {
+            done = place + 1;
+            settle(left[place], hook, result, request, &chain.log)?;
+        }
+        left = &mut left[done..];
     }
+    let takes_files = hook == Hook::Inlet && links.iter().any(|link| link.takes_files());
     // After all inlets: a later filter may still read the files.
     if takes_files {
         request.drop_files()
@@ -81,13 +83,19 @@ async fn run_hook(
     }
 }
 
-/// Notes what became of a call. A failure ends the request, unless it is forgiven.
-fn conclude(
+/// Takes over what a filter made of the request. A failure ends the request, unless it is forgiven.
+fn settle(
     link: &Link,
     hook: Hook,
-    taken: std::result::Result<bool, Failed>,
+    made: std::result::Result<(Bytes, Bytes), Failed>,
+    request: &mut ChatRequest,
     log: &RequestLog,
 ) -> Result<()> {
+    let taken = made.and_then(|(body, metadata)| {
+        let taken = request.replace(body, metadata);
+        let failed = |error: Error| Error::function_failed(link.id(), hook.name(), error.message());
+        taken.map_err(|error| Failed::from(failed(error)))
+    });
     let id = link.id();
     let failed = match taken {
         Ok(is_changed) => {

@@ -1,5 +1,7 @@
 //! One filter of a chain, wherever it runs: here, in a worker, or at a Pipelines server. Whoever asks it need not know.
 
+pub(super) mod together;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use super::remote::Remote;
 use super::{Contract, failure};
 use crate::config::{Closing, StreamOutlet};
 use crate::error::Error;
-use crate::host::{Context, Exception, Failure, FilterSession, Hook, Host, Metadata};
+use crate::host::{Context, Exception, Failure, FilterSession, Hook, Host, Metadata, StreamResult};
 use crate::native::User;
 use crate::registry::{Function, FunctionKind};
 
@@ -49,6 +51,8 @@ pub(super) struct Asked<'a> {
     pub(super) metadata: Option<&'a Metadata>,
     /// Whose manners the request follows.
     pub(super) contract: Contract,
+    /// Whether what a filter makes of the body goes to nobody: all of them are shown the same.
+    pub(super) observes: bool,
 }
 
 impl<'a> Asked<'a> {
@@ -173,7 +177,7 @@ impl Link {
     }
 
     /// Shows it a body; gives back what it made of that, and of the metadata.
-    pub(super) async fn call(
+    async fn call(
         &mut self,
         asked: Asked<'_>,
         hook: Hook,
@@ -188,7 +192,8 @@ impl Link {
             }
             Filter::Local { function, session } => {
                 let called = call(function, session, asked, hook, body).await;
-                called.map_err(|failure| Failed::of(function, asked.contract, hook, &failure))
+                let id = function.id.as_str();
+                called.map_err(|failure| Failed::of(id, asked.contract, hook, &failure))
             }
         }
     }
@@ -207,11 +212,12 @@ impl Link {
             return Ok(None);
         };
         let answered = native.answer(message);
-        answered.map_err(|failure| Failed::of(function, contract, Hook::Outlet, &failure))
+        let id = function.id.as_str();
+        answered.map_err(|failure| Failed::of(id, contract, Hook::Outlet, &failure))
     }
 
     /// Passes events through its `stream`.
-    pub(super) async fn call_stream(&mut self, asked: Asked<'_>, events: &[Bytes]) -> Streamed {
+    async fn call_stream(&mut self, asked: Asked<'_>, events: &[Bytes]) -> Streamed {
         let Filter::Local { function, session } = &mut self.0 else {
             let events = events.iter().cloned().map(Some).collect();
             return Streamed {
@@ -219,18 +225,14 @@ impl Link {
                 error: None,
             };
         };
-        let (events, failure) = match begun(function, session, asked).await {
+        let result = match begun(function, session, asked).await {
             Ok(session) => {
                 let metadata = asked.metadata.unwrap_or(&NO_METADATA);
-                let result = session.call_stream(events, metadata).await;
-                (result.events, result.failure)
+                session.call_stream(events, metadata).await
             }
-            Err(failure) => (Vec::new(), Some(failure)),
+            Err(failure) => StreamResult::failed(failure),
         };
-        let id = &function.id;
-        let error =
-            failure.map(|failure| failure::of_answer_hook(asked.contract, id, STREAM, &failure));
-        Streamed { events, error }
+        Streamed::of(function.id.as_str(), asked.contract, result)
     }
 
     /// An event with all that it held back of a stream, once no other event will come.
@@ -243,15 +245,31 @@ impl Link {
             return Ok(None);
         };
         let rest = session.rest_of_stream();
-        rest.map_err(|failure| failure::of_answer_hook(contract, &function.id, STREAM, &failure))
+        let id = function.id.as_str();
+        rest.map_err(|failure| failure::of_answer_hook(contract, id, STREAM, &failure))
+    }
+}
+
+impl Streamed {
+    fn of(id: &str, contract: Contract, result: StreamResult) -> Self {
+        let failed = |failure| failure::of_answer_hook(contract, id, STREAM, &failure);
+        Self {
+            events: result.events,
+            error: result.failure.map(failed),
+        }
+    }
+
+    /// Whether whoever is behind it is shown anything.
+    fn leaves_any(&self) -> bool {
+        self.error.is_none() && self.events.iter().any(Option::is_some)
     }
 }
 
 impl Failed {
-    fn of(function: &Function, contract: Contract, hook: Hook, failure: &Failure) -> Self {
+    fn of(id: &str, contract: Contract, hook: Hook, failure: &Failure) -> Self {
         let error = match hook {
-            Hook::Outlet => failure::of_answer_hook(contract, &function.id, OUTLET, failure),
-            hook => failure::of_request_hook(contract, &function.id, hook.name(), failure),
+            Hook::Outlet => failure::of_answer_hook(contract, id, OUTLET, failure),
+            hook => failure::of_request_hook(contract, id, hook.name(), failure),
         };
         Self {
             error,

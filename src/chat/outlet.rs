@@ -8,11 +8,11 @@ use tracing::{info, warn};
 
 use super::chain::{Chain, outlets};
 use super::failure;
-use super::link::{Asked, Failed, Link};
+use super::link::{Asked, Failed, Link, together};
 use super::request::ChatRequest;
 use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
-use crate::host::{Context, Hook, Host, Metadata};
+use crate::host::{Context, Hook, Host, Metadata, Step};
 use crate::telemetry::{Outcome, RequestLog};
 use crate::upstream::Answer;
 use crate::wire::json::Document;
@@ -87,6 +87,12 @@ pub(super) enum Effect {
     IfHeld,
 }
 
+impl Effect {
+    fn is_for(self, link: &Link) -> bool {
+        self == Self::Always || link.holds_streams()
+    }
+}
+
 /// An answer before the outlet filters.
 pub(super) struct Talk<'a> {
     request: &'a ChatRequest,
@@ -96,6 +102,8 @@ pub(super) struct Talk<'a> {
     /// The conversation with the answer as its last message, made for the first filter that is shown it.
     body: Option<Map<String, Value>>,
     metadata: Option<Metadata>,
+    /// Whether the answer is another one than it was.
+    is_changed: bool,
 }
 
 /// What a filter wants.
@@ -116,6 +124,7 @@ impl<'a> Talk<'a> {
             message,
             body: None,
             metadata: request.metadata.clone(),
+            is_changed: false,
         }
     }
 
@@ -126,49 +135,72 @@ impl<'a> Talk<'a> {
         chain: &mut Chain,
         effect: Effect,
     ) -> Result<Option<Value>> {
-        let mut is_changed = false;
-        for link in outlets(&mut chain.links) {
-            match self.ask(host, chain.context.as_ref(), link).await {
-                Ok(wanted) => is_changed |= self.take(link, wanted, effect),
-                Err(failed) => forgive(link, failed, &self.log)?,
-            }
+        let context = chain.context.as_ref();
+        let mut links = outlets(&mut chain.links);
+        let mut left = links.as_mut_slice();
+        while !left.is_empty() {
+            let done = match left[0].is_outside() {
+                true => self.ask(host, context, left, effect).await?,
+                false => self.ask_native(left[0], effect)?,
+            };
+            left = &mut left[done..];
         }
-        Ok(is_changed.then_some(self.message))
+        Ok(self.is_changed.then_some(self.message))
     }
 
-    /// Shows one filter the answer: a filter in Rust the message, which is all that it looks at, every other the
-    /// conversation.
+    /// Shows a filter in Rust the message, which is all that it looks at. Gives how many were asked.
+    fn ask_native(&mut self, link: &mut Link, effect: Effect) -> Result<usize> {
+        let message = self.message.to_string().into();
+        match link.answer(self.request.contract, &message) {
+            Ok(answered) => {
+                let message = answered.and_then(|message| serde_json::from_slice(&message).ok());
+                let wanted = Wanted {
+                    message,
+                    body: None,
+                };
+                self.take(link, wanted, effect);
+            }
+            Err(failed) => forgive(link, failed, &self.log)?,
+        }
+        Ok(1)
+    }
+
+    /// Shows the conversation to the first of `links` and those that can be asked together with it. Gives how many were
+    /// asked.
     async fn ask(
         &mut self,
         host: &Host,
         context: Option<&Context>,
-        link: &mut Link,
-    ) -> std::result::Result<Wanted, Failed> {
-        if !link.is_outside() {
-            let message = self.message.to_string().into();
-            let answered = link.answer(self.request.contract, &message)?;
-            return Ok(Wanted {
-                message: answered.and_then(|message| serde_json::from_slice(&message).ok()),
-                body: None,
-            });
-        }
-        let shown = self.conversation().clone();
-        let body: Bytes = Value::Object(shown.clone()).to_string().into();
+        links: &mut [&mut Link],
+        effect: Effect,
+    ) -> Result<usize> {
+        // One whose changes take effect is followed by others who see them, one who observes is not.
+        let observes = !effect.is_for(links[0]);
+        let is_alike = |link: &&&mut Link| effect.is_for(link) != observes;
+        let alike = links.iter().take_while(is_alike).count();
+        let shown = serde_json::to_vec(self.conversation()).map_err(Error::internal)?;
+        let shown = Bytes::from(shown);
         let asked = Asked {
             host,
             context,
             metadata: self.metadata.as_ref(),
             contract: self.request.contract,
+            observes,
         };
-        let (body, json) = link.call(asked, Hook::Outlet, &body).await?;
-        self.take_metadata(json);
-        let Ok(Value::Object(body)) = serde_json::from_slice(&body) else {
-            return Ok(Wanted::default());
-        };
-        Ok(Wanted {
-            message: self.wanted(&shown, &body),
-            body: Some(body),
-        })
+        let steps = together::call(&mut links[..alike], asked, Hook::Outlet, &shown).await;
+        let mut done = 0;
+        for Step { place, result } in steps {
+            done = place + 1;
+            match result {
+                Ok((body, metadata)) => {
+                    self.take_metadata(metadata);
+                    let wanted = self.wanted(&body);
+                    self.take(links[place], wanted, effect);
+                }
+                Err(failed) => forgive(links[place], failed, &self.log)?,
+            }
+        }
+        Ok(done)
     }
 
     fn take_metadata(&mut self, json: Bytes) {
@@ -180,16 +212,16 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Takes over what a filter wants; whether the answer is another one now.
-    fn take(&mut self, link: &Link, wanted: Wanted, effect: Effect) -> bool {
+    /// Takes over what a filter wants.
+    fn take(&mut self, link: &Link, wanted: Wanted, effect: Effect) {
         let is_other = wanted.message.is_some();
         self.log
             .function_ran(link.id(), OUTLET, Outcome::of(is_other));
-        if effect == Effect::IfHeld && !link.holds_streams() {
+        if !effect.is_for(link) {
             if is_other {
                 info!(function.id = %link.id(), "outlet changed an answer that was streamed already");
             }
-            return false;
+            return;
         }
         match (wanted.body, &wanted.message) {
             (Some(body), _) => self.body = Some(body),
@@ -200,7 +232,7 @@ impl<'a> Talk<'a> {
         if let Some(message) = wanted.message {
             self.message = message;
         }
-        is_other
+        self.is_changed |= is_other;
     }
 
     /// Puts another answer into the conversation, if that was made.
@@ -215,10 +247,18 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// The answer's message as a filter wants it that was shown `before` and gave `after` back.
-    fn wanted(&self, before: &Map<String, Value>, after: &Map<String, Value>) -> Option<Value> {
-        let (before, after) = (last_answer(before)?, last_answer(after)?);
-        (before != after).then(|| merged(&self.message, before, after))
+    /// What a filter wants that was shown the conversation and gave `body` back.
+    fn wanted(&self, body: &Bytes) -> Wanted {
+        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
+            return Wanted::default();
+        };
+        let before = self.body.as_ref().and_then(last_answer);
+        let changes = before.zip(last_answer(&body));
+        let changes = changes.filter(|(before, after)| before != after);
+        Wanted {
+            message: changes.map(|(before, after)| merged(&self.message, before, after)),
+            body: Some(body),
+        }
     }
 
     /// What filters see that look at more than the answer.

@@ -122,7 +122,7 @@ async fn try_call(
 
 /// A pipe that failed before its first item.
 fn failed(request: &ChatRequest, id: &FunctionId, failure: &Failure) -> Result<Reply> {
-    let error = failure::of_answer_hook(request.contract, id, "pipe", failure);
+    let error = failure::of_answer_hook(request.contract, id.as_str(), "pipe", failure);
     let Some(exception) = failure
         .exception()
         .filter(|_| request.contract == Contract::OpenWebUi)
@@ -235,8 +235,12 @@ impl Chunks {
                 }
                 Err(failure) => {
                     self.is_over = true;
-                    let error =
-                        failure::of_answer_hook(Contract::OpenAi, &self.function, "pipe", &failure);
+                    let error = failure::of_answer_hook(
+                        Contract::OpenAi,
+                        self.function.as_str(),
+                        "pipe",
+                        &failure,
+                    );
                     return Some(Err(error));
                 }
             }

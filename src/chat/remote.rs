@@ -103,7 +103,7 @@ impl Remote {
 /// If the result is no JSON object, which would be a fault of ours.
 pub(super) fn name_user(request: &mut ChatRequest, caller: &Caller) -> Result<()> {
     let mut edit = request.document.edit();
-    let body = edit.set("user", user(caller).to_string().into()).finish();
+    let body = edit.set("user", user(caller)).finish();
     request.document = Document::parse(body).map_err(Error::internal)?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use frames::{Frame, Kind};
 use tokio::sync::{mpsc, oneshot};
 
+use super::board::Running;
 use super::callers::Waiter;
 use super::failure::Failure;
 use super::worker::Connection;
@@ -33,6 +34,11 @@ impl Question {
             Kind::Error | Kind::Failed => Err((Failure::from_frame(&frame), Some(frame.payload))),
             _ => Ok(frame.payload),
         }
+    }
+
+    /// Which function runs, if several were called; `None` as long as it is the first.
+    pub(super) fn running(&self) -> Option<Running> {
+        self.connection.running(self.id)
     }
 
     /// Asks the worker to stop this call; its answer still comes.

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::failure::{Exception, Failure};
-use super::session::{Context, Hook, Metadata, Session, StreamResult};
+use super::hook::{Hook, StreamResult};
+use super::session::{Context, Metadata, Session};
 use crate::native::{self, Filter, Kind, Mistake, Refusal, User};
 use crate::registry::{CheckedValves, Function, FunctionKind, Learnt, LoadError, Valves};
 use crate::telemetry::metrics;

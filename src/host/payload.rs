@@ -2,6 +2,9 @@
 
 use bytes::Bytes;
 
+/// Bytes around a member: a comma, two quotes, a colon, and the brace at the end.
+const PUNCTUATION: usize = 5;
+
 /// Writes a JSON object whose values are JSON already.
 pub(super) struct Payload(Vec<u8>);
 
@@ -11,6 +14,8 @@ impl Payload {
     }
 
     pub(super) fn raw(&mut self, key: &str, json: &[u8]) -> &mut Self {
+        // Once for the whole member: a body that grows a buffer by doubling is copied on the way.
+        self.0.reserve(key.len() + json.len() + PUNCTUATION);
         self.key(key);
         self.0.extend_from_slice(json);
         self

@@ -11,12 +11,13 @@ use super::abandoned::Watched;
 use super::call::Question;
 use super::callbacks::{Callbacks, Desk};
 use super::failure::Failure;
+use super::hook::{Hook, StreamResult, name_of};
 use super::payload::Payload;
 use super::pipe::PipeStream;
 use super::runner::{Runner, Seat};
 use crate::registry::Function;
 use crate::telemetry::metrics;
-use crate::wire::json::{Document, elements_around, quote};
+use crate::wire::json::{Document, quote};
 
 /// How long a worker may take to say what it has still to say.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1);
@@ -47,37 +48,6 @@ pub struct Metadata {
     pub version: u64,
 }
 
-/// A hook that takes a body and gives one back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
-    /// On the request, first.
-    Inlet,
-    /// On the request, last.
-    Request,
-    /// On the answer.
-    Outlet,
-}
-
-impl Hook {
-    /// The handler's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Inlet => "inlet",
-            Self::Request => "request",
-            Self::Outlet => "outlet",
-        }
-    }
-
-    fn handler(self) -> Handler {
-        match self {
-            Self::Inlet => Handler::Inlet,
-            Self::Request => Handler::Request,
-            Self::Outlet => Handler::Outlet,
-        }
-    }
-}
-
 /// One function's part in one request, pinned to the process in which it began.
 #[derive(Debug)]
 pub struct Session {
@@ -86,15 +56,6 @@ pub struct Session {
     seat: Arc<Seat>,
     request: u32,
     seen_metadata: u64,
-}
-
-/// What a `stream` hook made of a batch of events.
-#[derive(Debug)]
-pub struct StreamResult {
-    /// The events, in order; `None` where the hook dropped one. Shorter than the batch if it failed midway.
-    pub events: Vec<Option<Bytes>>,
-    /// Why it stopped.
-    pub failure: Option<Failure>,
 }
 
 impl Session {
@@ -153,12 +114,7 @@ impl Session {
         body: &Bytes,
         metadata: &Metadata,
     ) -> Result<(Bytes, Bytes), Failure> {
-        let limits = &self.function.settings.limits;
-        let limit = if hook == Hook::Outlet {
-            limits.outlet
-        } else {
-            limits.inlet
-        };
+        let limit = self.limit(hook);
         let mut payload = self.payload(metadata);
         payload.raw("body", body);
         let reply = self.call(hook.handler(), payload, limit).await?;
@@ -171,8 +127,7 @@ impl Session {
 
     /// Passes a batch of events, each a JSON object, through the `stream` hook.
     pub async fn call_stream(&mut self, events: &[Bytes], metadata: &Metadata) -> StreamResult {
-        let each = self.function.settings.limits.stream;
-        let limit = each.saturating_mul(u32::try_from(events.len().max(1)).unwrap_or(u32::MAX));
+        let limit = self.stream_limit(events.len());
         let mut payload = self.payload(metadata);
         payload.array("events", events);
         let reply = self.call_raw(Handler::Stream, payload, limit).await;
@@ -181,21 +136,7 @@ impl Session {
             Err((failure, reply)) => (reply, Some(failure)),
         };
         let done = reply.and_then(|reply| Document::parse_around(reply, 2).ok()?.raw("events"));
-        let done = done
-            .and_then(|done| elements_around(&done, 1).ok())
-            .unwrap_or_default();
-        let is_short = failure.is_none() && done.len() != events.len();
-        StreamResult {
-            events: done
-                .into_iter()
-                .map(|event| (event.as_ref() != b"null").then_some(event))
-                .collect(),
-            failure: if is_short {
-                Some(Failure::Garbled)
-            } else {
-                failure
-            },
-        }
+        StreamResult::read(done, events.len(), failure)
     }
 
     /// Calls an action, or one `entry` of it, with the chat; gives back its result as JSON.
@@ -255,7 +196,7 @@ impl Session {
         is_streamed: bool,
         tools: Option<&Bytes>,
     ) -> Result<PipeStream, Failure> {
-        self.seat.check_queue(self.function.settings.queue)?;
+        self.check_queue()?;
         let mut payload = self.payload(metadata);
         payload
             .raw("body", body)
@@ -263,6 +204,7 @@ impl Session {
         if let Some(tools) = tools {
             payload.raw("tools", tools);
         }
+        metrics::process_called();
         let answers = self.seat.worker.ask_many(Handler::Pipe, payload.finish());
         Ok(PipeStream::new(answers, self))
     }
@@ -274,13 +216,67 @@ impl Session {
         let _ = tokio::time::timeout(SETTLE_LIMIT, ping.answer()).await;
     }
 
+    /// Whether both live in one process.
+    #[must_use]
+    pub fn shares_process(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.seat.worker, &other.seat.worker)
+    }
+
     pub(super) fn function(&self) -> &Function {
         &self.function
+    }
+
+    /// Its id in the worker.
+    pub(super) fn request(&self) -> u32 {
+        self.request
+    }
+
+    /// How long a hook may take.
+    pub(super) fn limit(&self, hook: Hook) -> Duration {
+        let limits = &self.function.settings.limits;
+        match hook {
+            Hook::Outlet => limits.outlet,
+            Hook::Inlet | Hook::Request => limits.inlet,
+        }
+    }
+
+    /// How long `stream` may take for so many events.
+    pub(super) fn stream_limit(&self, events: usize) -> Duration {
+        let each = self.function.settings.limits.stream;
+        each.saturating_mul(u32::try_from(events.max(1)).unwrap_or(u32::MAX))
+    }
+
+    /// Whether the function has not been told of this metadata.
+    pub(super) fn has_news(&self, metadata: &Metadata) -> bool {
+        metadata.version > self.seen_metadata
+    }
+
+    /// Notes that the function is told of this metadata.
+    pub(super) fn see(&mut self, metadata: &Metadata) {
+        self.seen_metadata = self.seen_metadata.max(metadata.version);
+    }
+
+    /// Checks that no more calls wait than the function allows.
+    pub(super) fn check_queue(&self) -> Result<(), Failure> {
+        self.seat.check_queue(self.function.settings.queue)
+    }
+
+    /// Sends a call, unless too many wait already.
+    pub(super) fn question(&self, handler: Handler, payload: Payload) -> Result<Question, Failure> {
+        let queue = self.function.settings.queue;
+        let question = self.seat.ask(handler, payload.finish(), queue)?;
+        metrics::process_called();
+        Ok(question)
     }
 
     /// Deals with a call that has overrun its limit.
     pub(super) fn overrun(&self, call: Question) {
         self.runner.overrun(&self.seat, call);
+    }
+
+    /// Deals with a hook that nobody waits for any more, and that may take so long.
+    pub(super) fn abandon_hook(&self, call: Question, limit: Duration) {
+        self.runner.abandon(&self.seat, call, limit, false);
     }
 
     /// Deals with a pipe that nobody listens to any more.
@@ -298,9 +294,9 @@ impl Session {
     fn payload(&mut self, metadata: &Metadata) -> Payload {
         let mut payload = Payload::new();
         payload.number("request", u64::from(self.request));
-        if metadata.version > self.seen_metadata {
+        if self.has_news(metadata) {
             payload.raw("metadata", &metadata.json);
-            self.seen_metadata = metadata.version;
+            self.see(metadata);
         }
         payload
     }
@@ -325,7 +321,7 @@ impl Session {
     ) -> Result<Bytes, (Failure, Option<Bytes>)> {
         let began = Instant::now();
         let answer = self.ask(handler, payload, limit).await;
-        let hook = hook_of(handler);
+        let hook = name_of(handler);
         metrics::function_took(self.function.id.as_str(), hook, began.elapsed());
         answer
     }
@@ -336,10 +332,8 @@ impl Session {
         payload: Payload,
         limit: Duration,
     ) -> Result<Bytes, (Failure, Option<Bytes>)> {
-        let queue = self.function.settings.queue;
         let question = self
-            .seat
-            .ask(handler, payload.finish(), queue)
+            .question(handler, payload)
             .map_err(|failure| (failure, None))?;
         let mut watched = Watched::new(&self.runner, &self.seat, question, limit);
         match tokio::time::timeout(limit, watched.answer()).await {
@@ -355,20 +349,6 @@ impl Session {
 fn result_of(reply: Bytes) -> Result<Bytes, Failure> {
     let reply = Document::parse_around(reply, 1).map_err(|_| Failure::Garbled)?;
     reply.raw("result").ok_or(Failure::Garbled)
-}
-
-/// The word for a handler.
-fn hook_of(handler: Handler) -> &'static str {
-    match handler {
-        Handler::Inlet => "inlet",
-        Handler::Request => "request",
-        Handler::Stream => "stream",
-        Handler::Outlet => "outlet",
-        Handler::Pipe => "pipe",
-        Handler::Action => "action",
-        Handler::Tool => "tool",
-        Handler::Pipes | Handler::CheckValves | Handler::ValvesSpec => "about",
-    }
 }
 
 impl Drop for Session {

@@ -1,8 +1,8 @@
 //! How much of its limits a process has used up, as the kernel tells, and when it is time for another one.
 
 use std::fs;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,6 +12,9 @@ use crate::telemetry::metrics::Recycling;
 
 /// Requests between two looks. What was used up at the first look is what the function needs, lazy imports included.
 const ROUND: u64 = 16;
+
+/// How long a look holds for. One takes some 50 µs, and what a process uses up in so short a time is little.
+const HOLDS: Duration = Duration::from_millis(20);
 
 /// A process that is younger is replaced for its memory only if it must be: what a function takes so early, such as a
 /// model that it loads late, the next process would take as well.
@@ -49,8 +52,17 @@ pub(super) enum Verdict {
 pub(super) struct Wear {
     began: Instant,
     requests: AtomicU64,
-    /// What it used at the first look. Held for a look, which takes microseconds.
-    first: Mutex<Option<Usage>>,
+    /// Held for comparisons only.
+    looks: Mutex<Looks>,
+}
+
+/// What was seen of a process.
+#[derive(Debug, Default)]
+struct Looks {
+    /// What it used at the first look.
+    first: Option<Usage>,
+    /// When the last one was.
+    last: Option<Instant>,
 }
 
 impl Wear {
@@ -58,7 +70,7 @@ impl Wear {
         Self {
             began: Instant::now(),
             requests: AtomicU64::new(0),
-            first: Mutex::default(),
+            looks: Mutex::default(),
         }
     }
 
@@ -68,7 +80,8 @@ impl Wear {
         if settings.recycle_calls > 0 && requests > settings.recycle_calls {
             return Verdict::Worn(Recycling::Calls);
         }
-        if settings.recycle_percent == 0 || !requests.is_multiple_of(ROUND) {
+        let is_round = settings.recycle_percent > 0 && requests.is_multiple_of(ROUND);
+        if !is_round || !self.is_time_to_look() {
             return Verdict::Fit;
         }
         // One that cannot be looked at has ended, or will fail at its limits as it did without all this.
@@ -85,12 +98,25 @@ impl Wear {
         reason != Recycling::Memory || self.began.elapsed() >= YOUTH
     }
 
-    fn judge(&self, now: Usage, settings: &FunctionSettings) -> Verdict {
-        let mut first = self
-            .first
+    /// Whether the last look was long enough ago; the caller looks if so.
+    fn is_time_to_look(&self) -> bool {
+        let now = Instant::now();
+        let mut looks = self.looks();
+        let is_time = looks.last.is_none_or(|last| now - last >= HOLDS);
+        if is_time {
+            looks.last = Some(now);
+        }
+        is_time
+    }
+
+    fn looks(&self) -> MutexGuard<'_, Looks> {
+        self.looks
             .lock()
-            .expect("no code that holds this lock panics");
-        let first = *first.get_or_insert(now);
+            .expect("no code that holds this lock panics")
+    }
+
+    fn judge(&self, now: Usage, settings: &FunctionSettings) -> Verdict {
+        let first = *self.looks().first.get_or_insert(now);
         let percent = settings.recycle_percent;
         let memory = settings.memory_mib.saturating_mul(1024);
         let used = [

@@ -1,9 +1,11 @@
 //! One worker process as the gateway sees it: a socket, and the calls that wait for its answers.
 //!
 //! Frames are written straight from the thread that calls, so that a call costs no hop on its way out; only what the
-//! socket does not take at once is left to a task. One task per worker reads and hands answers to who waits.
+//! socket does not take at once is left to a task. One task per worker reads and hands answers to who waits; it moves to
+//! the thread of the only caller.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -13,19 +15,22 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use frames::{Decoder, Frame, Handler, Kind};
+use futures_util::future::BoxFuture;
 use rustix::process::{Signal, pidfd_send_signal};
-use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
+use super::board::{Board, Running};
 use super::breach::Breach;
 use super::call::{Answers, Question};
 use super::callbacks::{Desk, Desks, Refusal};
 use super::callers::{Callers, Waiter};
 use super::descriptors;
+use super::home::Home;
 use super::output::SlotOutput;
+use super::socket::Socket;
 use super::zygote::Process;
 use crate::egress::Reach;
 use crate::egress::proxy::Proxy;
@@ -48,9 +53,6 @@ const LOG_BYTES: usize = 64 * 1024;
 /// Buffers that have grown beyond this are let go of.
 const KEPT_BYTES: usize = 1024 * 1024;
 
-/// Room for one read from a worker's socket, in bytes.
-const READ_BYTES: usize = 32 * 1024;
-
 /// A worker process. Dropping the last handle closes the socket, which ends the process.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -67,18 +69,21 @@ pub(super) struct Worker {
 pub(super) struct Connection {
     pid: i32,
     pidfd: OwnedFd,
-    stream: UnixStream,
+    socket: Socket,
     /// Held while frames are appended and written, so that frames of two threads do not mix. std, because a write
     /// that would block is left to the writer task instead of waited for.
     outbox: Mutex<Outbox>,
     writable: Notify,
     /// Something waits to be written that is in no hurry.
     lingering: Notify,
+    /// The reader is to move to another thread.
+    moving: Notify,
     pub(super) callers: Callers,
     /// Whether we closed it, so that its end is no news.
     is_closed: AtomicBool,
     died: Notify,
     output: SlotOutput,
+    board: Board,
     desks: Desks,
     /// Questions of functions that are being answered. Held for map operations, and the spawn of a task.
     questions: Mutex<HashMap<u32, AbortHandle>>,
@@ -90,6 +95,16 @@ struct Outbox {
     is_blocked: bool,
     /// Answers to questions that were added since it was last empty.
     unread_replies: usize,
+    /// Here, because every call comes by with the lock held.
+    home: Home,
+}
+
+/// Why a reader has stopped.
+enum Stopped {
+    /// Nothing comes any more: the socket has ended, or the worker has broken the protocol.
+    AtEnd(io::Result<()>),
+    /// It goes on elsewhere.
+    ToMove(Handle),
 }
 
 impl Worker {
@@ -99,25 +114,24 @@ impl Worker {
         runtime: &Handle,
         output: SlotOutput,
     ) -> io::Result<Self> {
-        let entered = runtime.enter();
-        let stream = UnixStream::from_std(process.stream)?;
-        drop(entered);
         let connection = Arc::new(Connection {
             pid: process.pid,
             pidfd: process.pidfd,
-            stream,
+            socket: Socket::new(process.stream)?,
             outbox: Mutex::default(),
             writable: Notify::new(),
             lingering: Notify::new(),
+            moving: Notify::new(),
             callers: Callers::default(),
             is_closed: AtomicBool::new(false),
             died: Notify::new(),
             output,
+            board: process.board,
             desks: Desks::default(),
             questions: Mutex::default(),
         });
         // Both end when the socket closes: the worker's end of it, or ours when the last handle is dropped.
-        runtime.spawn(Arc::clone(&connection).read());
+        runtime.spawn(Arc::clone(&connection).read(Decoder::default()));
         runtime.spawn(Arc::clone(&connection).write_rest());
         Ok(Self {
             guard: process.guard,
@@ -309,9 +323,17 @@ impl Connection {
             .expect("no code that holds this lock panics")
     }
 
+    /// Which function of a series runs.
+    pub(super) fn running(&self, call: u32) -> Option<Running> {
+        self.board.running(call)
+    }
+
     pub(super) fn send(&self, frame: &Frame) {
         let mut outbox = self.outbox();
         frames::encode(frame, &mut outbox.bytes);
+        if frame.kind == Kind::Call && outbox.home.note_call() {
+            self.moving.notify_one();
+        }
         if !outbox.is_blocked {
             self.flush(&mut outbox);
         }
@@ -326,7 +348,7 @@ impl Connection {
     fn flush(&self, outbox: &mut Outbox) {
         let length = outbox.bytes.len();
         while !outbox.bytes.is_empty() {
-            match self.stream.try_write(&outbox.bytes) {
+            match self.socket.write(&outbox.bytes) {
                 Ok(length) => outbox.bytes.advance(length),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     outbox.is_blocked = true;
@@ -348,30 +370,42 @@ impl Connection {
         loop {
             tokio::select! {
                 () = self.writable.notified() => {}
-                () = self.linger() => {}
                 () = self.died.notified() => return,
             }
-            if self.callers.are_gone() || self.stream.writable().await.is_err() {
+            if self.callers.are_gone() || self.socket.writable().await.is_err() {
                 return;
             }
             self.flush(&mut self.outbox());
         }
     }
 
-    /// Resolves a while after a frame in no hurry was queued, or when another has to be written.
-    async fn linger(&self) {
-        self.lingering.notified().await;
-        tokio::select! {
-            () = self.writable.notified() => {}
-            () = tokio::time::sleep(LINGER) => {}
+    /// Writes frames in no hurry, a while after each was queued.
+    async fn write_lingering(&self) -> Infallible {
+        // A reader that moved has left before it could see to that.
+        self.lingering.notify_one();
+        loop {
+            self.lingering.notified().await;
+            tokio::time::sleep(LINGER).await;
+            let mut outbox = self.outbox();
+            if !outbox.is_blocked {
+                self.flush(&mut outbox);
+            }
         }
     }
 
-    async fn read(self: Arc<Self>) {
-        let mut decoder = Decoder::default();
-        let end = self.read_all(&mut decoder).await;
+    /// Reads until the socket ends, wherever most calls come from. Boxed, because it begins anew where it moves.
+    fn read(self: Arc<Self>, mut decoder: Decoder) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            match self.read_here(&mut decoder).await {
+                Stopped::AtEnd(end) => self.end(&end),
+                Stopped::ToMove(next) => drop(next.spawn(self.read(decoder))),
+            }
+        })
+    }
+
+    fn end(&self, end: &io::Result<()>) {
         self.bury();
-        if let Err(error) = &end {
+        if let Err(error) = end {
             warn!(%error, pid = self.pid, "a worker broke the protocol, its process is killed");
         }
         // Code that has closed the socket must not live on unheard.
@@ -380,14 +414,32 @@ impl Connection {
         }
     }
 
-    async fn read_all(self: &Arc<Self>, decoder: &mut Decoder) -> io::Result<()> {
+    async fn read_here(self: &Arc<Self>, decoder: &mut Decoder) -> Stopped {
+        self.outbox().home.settle();
+        tokio::select! {
+            biased;
+            end = self.read_all(decoder) => Stopped::AtEnd(end),
+            next = self.next_home() => Stopped::ToMove(next),
+            never = self.write_lingering() => match never {},
+        }
+    }
+
+    /// The runtime to which the reader is to move, once there is one.
+    async fn next_home(&self) -> Handle {
         loop {
-            self.stream.readable().await?;
-            decoder.buffer.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut decoder.buffer) {
+            self.moving.notified().await;
+            if let Some(next) = self.outbox().home.next() {
+                return next;
+            }
+        }
+    }
+
+    async fn read_all(self: &Arc<Self>, decoder: &mut Decoder) -> io::Result<()> {
+        let mut reader = self.socket.reader()?;
+        loop {
+            match reader.read(&mut decoder.buffer).await {
                 Ok(0) => return Ok(()),
                 Ok(_) => self.take_frames(decoder)?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
                 Err(error) => return Err(error),
             }
@@ -501,8 +553,7 @@ impl Connection {
 
     fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
-        // Fails only if the socket is shut already.
-        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
+        self.socket.shut();
     }
 }
 

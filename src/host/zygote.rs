@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use super::board::Board;
 use super::descriptors;
 
 /// How long an interpreter may take to start and import what functions usually need.
@@ -60,6 +61,8 @@ pub(super) struct Process {
     pub(super) stream: UnixStream,
     /// Our end of a socket over which it may hand us a listener.
     pub(super) handover: UnixStream,
+    /// Where it notes what it does.
+    pub(super) board: Board,
 }
 
 impl Process {
@@ -181,6 +184,7 @@ impl Zygote {
     pub(super) async fn spawn(&self) -> io::Result<Process> {
         let (stream, their_stream) = UnixStream::pair()?;
         let (handover, their_handover) = UnixStream::pair()?;
+        let board = Board::new()?;
         let (id, spawned) = self.shared.expect_spawn()?;
         let message = json!({
             "spawn": id,
@@ -188,7 +192,7 @@ impl Zygote {
             "name": "sluicegate-worker",
             "apart": self.is_apart,
         });
-        let theirs = [their_stream.as_fd(), their_handover.as_fd()];
+        let theirs = [their_stream.as_fd(), their_handover.as_fd(), board.as_fd()];
         let message = message.to_string();
         let send = || descriptors::send(&self.control, message.as_bytes(), &theirs);
         self.control.async_io(Interest::WRITABLE, send).await?;
@@ -204,6 +208,7 @@ impl Zygote {
             pidfd,
             stream,
             handover,
+            board,
         })
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::runtime::Handle;
 
 use crate::body::Body;
@@ -33,6 +34,9 @@ use thread::Thread;
 
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+/// How much the system takes of an answer beyond what is on its way to the client. Left alone it takes megabytes, all of
+/// which a model server is asked for, before anybody learns that a client does not read.
+const UNSENT_BYTES: u32 = 128 << 10;
 
 /// What the listener needs to know.
 #[derive(Clone)]
@@ -118,6 +122,8 @@ impl Server {
     pub fn new(settings: &Settings, listener: TcpListener) -> io::Result<Self> {
         // Listening again is how the standard library's backlog of 128 is raised.
         rustix::net::listen(&listener, BACKLOG)?;
+        // Those who connect get it from the listener. A system without it buffers more, that is all.
+        let _ = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT_BYTES);
         listener.set_nonblocking(true)?;
         let threads: io::Result<_> = (0..settings.threads.max(1)).map(Thread::spawn).collect();
         Ok(Self {

@@ -130,6 +130,7 @@ struct Metrics {
     streams: Gauge,
     calls: Family<CallLabels, Counter>,
     call_seconds: Family<HookLabels, Histogram, fn() -> Histogram>,
+    process_calls: Counter,
     workers: Gauge,
     worker_ends: Family<ReasonLabel, Counter>,
     recycled: Family<ReasonLabel, Counter>,
@@ -176,6 +177,7 @@ impl Metrics {
             streams: Gauge::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(call_seconds),
+            process_calls: Counter::default(),
             workers: Gauge::default(),
             worker_ends: Family::default(),
             recycled: Family::default(),
@@ -197,6 +199,8 @@ impl Metrics {
         let help = "How long functions took for a call";
         let seconds = self.call_seconds.clone();
         registry.register_with_unit("function_duration", help, Unit::Seconds, seconds);
+        let help = "Calls that went to processes of functions; neighbours of one group share one";
+        registry.register("process_calls", help, self.process_calls.clone());
         let help = "Events that functions emitted";
         registry.register("function_events", help, self.events.clone());
         let help = "Worker processes that serve functions";
@@ -320,6 +324,11 @@ pub fn function_took(function: &str, hook: &'static str, duration: Duration) {
     };
     let seconds = duration.as_secs_f64();
     METRICS.call_seconds.get_or_create(&labels).observe(seconds);
+}
+
+/// Counts a call that goes to a process, whether for one function or for several.
+pub fn process_called() {
+    METRICS.process_calls.inc();
 }
 
 /// Counts an event that a function emitted.

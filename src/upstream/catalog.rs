@@ -4,9 +4,10 @@
 mod lists;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use moka::future::Cache;
@@ -46,6 +47,26 @@ pub struct ModelEntry {
     pub created: u64,
     /// A model of a Pipelines server is asked before and after its own answers, like a filter.
     pub pipeline: Option<Arc<RemoteFilter>>,
+    /// What functions are told of it, once one was.
+    pub told: Told,
+}
+
+/// JSON that is made of a model when it is first asked for. Two models with the same members are the same with or
+/// without it.
+#[derive(Clone, Debug, Default)]
+pub struct Told(OnceLock<Bytes>);
+
+impl Told {
+    /// The JSON, made by `make` if it is asked for the first time.
+    pub fn get_or_make(&self, make: impl FnOnce() -> Bytes) -> Bytes {
+        self.0.get_or_init(make).clone()
+    }
+}
+
+impl PartialEq for Told {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// The models of all upstreams. Clones share what is known.

@@ -3,15 +3,16 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
@@ -24,6 +25,10 @@ use tokio_rustls::client::TlsStream;
 use tower::Service;
 
 use super::directory::SetupError;
+
+/// The most that one read gives. hyper takes a buffer of twice the size whenever a read has filled the one it had, and an
+/// answer that waits for a slow client keeps two or three of them alive.
+const READ_BYTES: usize = (16 << 10) - 1;
 
 /// Why there is no connection. Nothing of the request was sent.
 #[derive(Debug)]
@@ -112,12 +117,17 @@ impl Read for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(context, buffer),
-            Self::Tls(io) => Pin::new(io).poll_read(context, buffer),
-        }
+        let mut space = [MaybeUninit::uninit(); READ_BYTES];
+        let most = buffer.remaining().min(READ_BYTES);
+        let mut read = ReadBuf::uninit(&mut space[..most]);
+        ready!(match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_read(context, read.unfilled()),
+            Self::Tls(io) => Pin::new(io).poll_read(context, read.unfilled()),
+        })?;
+        buffer.put_slice(read.filled());
+        Poll::Ready(Ok(()))
     }
 }
 

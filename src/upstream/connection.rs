@@ -19,7 +19,7 @@ use super::connect::Socket;
 use super::failure::Unanswered;
 use crate::timer::Timer;
 
-/// The longest head of an answer, and the most that is read ahead of the consumer.
+/// The longest head of an answer. What is read ahead of the consumer is bounded by what a read gives (`connect::Socket`).
 const READ_BUFFER_BYTES: usize = 32 << 10;
 
 type Driver = http1::Connection<Socket, Full<Bytes>>;

@@ -154,6 +154,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("frames", &["host"]),
     ("heap", &["server"]),
+    ("socket2", &["server"]),
     ("pingora_ketama", &["upstream"]),
     ("rustls", &["server", "upstream", "main"]),
     ("tokio_rustls", &["server", "upstream"]),

@@ -37,6 +37,7 @@ mod rewriting;
 mod sdk;
 mod secrets;
 mod seeds;
+mod series;
 mod start;
 mod suites;
 mod support;

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 
 PYTHON_FILES = Path(__file__).resolve().parents[2] / "crates/worker/python"
 HEADER = struct.Struct("<IIBBH")
+#: As the worker has them in `series.py`.
+BOARD_PLACE = struct.Struct("=QII")
+BOARD_PLACES = 4096
 #: Far beyond what any step takes; a test that needs it has failed.
 TIMEOUT_SECONDS = 30.0
 
@@ -127,7 +130,9 @@ class Zygote:
         handover, their_handover = socket.socketpair()
         self.spawns += 1
         message = {"spawn": self.spawns, "memory_mib": memory_mib, "name": "test-worker", "apart": apart}
-        descriptors = [theirs.fileno(), their_handover.fileno()]
+        board = os.memfd_create("board")
+        os.ftruncate(board, BOARD_PLACES * BOARD_PLACE.size)
+        descriptors = [theirs.fileno(), their_handover.fileno(), board]
         socket.send_fds(self.control, [json.dumps(message).encode()], descriptors)
         theirs.close()
         their_handover.close()
@@ -136,6 +141,7 @@ class Zygote:
             if answer.get("spawned") == self.spawns:
                 worker = Worker(ours, answer["pid"], descriptors[0], self.spawns)
                 worker.guard = answer["guard"]
+                worker.board = board
                 if orders.get("egress"):
                     worker.handover = handover
                 else:
@@ -145,6 +151,7 @@ class Zygote:
             if answer.get("spawn_failed") == self.spawns:
                 ours.close()
                 handover.close()
+                os.close(board)
                 raise SpawnFailed(answer["error"])
 
     def wait_exit(self, worker: Worker) -> int:
@@ -173,6 +180,7 @@ class Worker:
         self.received: list[Frame] = []
         self.protections: list[dict[str, Any]] = []
         self.guard: int | None = None
+        self.board = -1
         self.handover: socket.socket | None = None
         self._ids = 0
 
@@ -182,6 +190,12 @@ class Worker:
         if self.handover is not None:
             self.handover.close()
         os.close(self.pidfd)
+        os.close(self.board)
+
+    def running(self, call: int) -> int | None:
+        """Which function of a series the board says that runs."""
+        _, noted, index = BOARD_PLACE.unpack(os.pread(self.board, BOARD_PLACE.size, call % BOARD_PLACES * BOARD_PLACE.size))
+        return int(index) if noted == call else None
 
     def next_id(self) -> int:
         """A number not used before."""

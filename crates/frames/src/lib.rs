@@ -117,7 +117,8 @@ wire_enum! {
         Failed = 66,
         /// Answer to a `Call`. Id: call. Payload by [`Handler`].
         Reply = 67,
-        /// A call failed. Id: call. Payload: a failure; for `Stream` also `"events"`, those finished before it.
+        /// A call failed. Id: call. Payload: a failure; for `Stream` also `"events"`, those finished before it;
+        /// of several functions also what those before it made, see [`Handler::Inlet`].
         Error = 68,
         /// One item of a streamed pipe. Id: call. Flags: an [`Item`]. Payload by item.
         Chunk = 69,
@@ -143,6 +144,14 @@ wire_enum! {
         /// Call `{"request", "body", "metadata"?}`, reply `{"body", "metadata"}`. `body` travels without its
         /// `metadata` member, which the worker puts in before the handler runs. Absent `metadata` means unchanged
         /// since the worker last saw it.
+        ///
+        /// Several functions are called one after the other, here and in `Request`, `Stream` and `Outlet`, if
+        /// `"requests": [n, …]` stands in the place of `request`: what one gives back is what the next is given, or,
+        /// with `"observes": true`, all are given the same. Reply `{"seconds": [s, …], "body.0"?, "metadata.0"?,
+        /// "body.1"?, …}` (`events.0`, … for `Stream`): how long each took, and what each made of what it was given,
+        /// left out where that stayed as it was. Fewer `seconds` than functions say that those left were not called:
+        /// no event was left, or the reply is long. An `Error` carries the members of a reply for those before the
+        /// one that failed.
         Inlet = 1,
         /// As `Inlet`, the last hook before dispatch.
         Request = 2,

@@ -18,6 +18,9 @@ use crate::text::without_surrogates;
 /// Bytes read before the frames among them are acted on.
 const READ_LIMIT_BYTES: usize = 1024 * 1024;
 
+/// Memory kept for writing values; one long value is no reason to keep more.
+const SCRATCH_BYTES: usize = 256 * 1024;
+
 /// A frame as Python sees it: kind, id, flags, handler, payload.
 type PythonFrame<'py> = (u8, u32, u8, u16, Bound<'py, PyAny>);
 
@@ -30,6 +33,8 @@ pub(crate) struct Core {
     /// Frames not yet written. Its lock is never held while Python code can run: writing a value may call
     /// the function's code, which may print, which sends.
     out: Mutex<BytesMut>,
+    /// Memory for the next value that is written: one that begins small is moved again and again as it grows.
+    scratch: Mutex<BytesMut>,
 }
 
 #[pymethods]
@@ -43,6 +48,7 @@ impl Core {
             fd,
             decoder: Mutex::default(),
             out: Mutex::default(),
+            scratch: Mutex::default(),
         })
     }
 
@@ -70,9 +76,15 @@ impl Core {
         handler: u16,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<usize> {
-        let mut payload = BytesMut::with_capacity(256);
-        encode::write(value, &mut payload)?;
-        self.queue((kind, id, flags, handler), &payload)
+        // Taken out: writing a value may run code that sends another.
+        let mut payload = std::mem::take(&mut *lock(&self.scratch));
+        payload.clear();
+        let written = encode::write(value, &mut payload)
+            .and_then(|()| self.queue((kind, id, flags, handler), &payload));
+        if payload.capacity() <= SCRATCH_BYTES {
+            *lock(&self.scratch) = payload;
+        }
+        written
     }
 
     /// Queues a frame whose payload is the bytes, or the UTF-8 of the string, as they are; gives their number.
@@ -164,6 +176,16 @@ fn into_python<'py>(py: Python<'py>, frame: &Frame) -> PyResult<PythonFrame<'py>
     };
     let header = (frame.kind.code(), frame.id, frame.flags, frame.handler);
     Ok((header.0, header.1, header.2, header.3, payload))
+}
+
+/// The value that JSON text stands for.
+///
+/// # Errors
+///
+/// If the text is no JSON.
+#[pyfunction]
+pub(crate) fn loads<'py>(text: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+    parse(text.py(), text.as_bytes())
 }
 
 /// The value that JSON text stands for, with names of members that are kept for the next text.

@@ -1,5 +1,7 @@
 //! Python values as JSON: compact, UTF-8, in the order the function left them in.
 
+use std::fmt::Write as _;
+
 use bytes::{BufMut, BytesMut};
 use pyo3::exceptions::{PyRecursionError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -115,7 +117,7 @@ pub(crate) fn write_bool(flag: bool, out: &mut BytesMut) {
 /// If it has more digits than Python is willing to print.
 pub(crate) fn write_int(number: &Bound<'_, PyInt>, out: &mut BytesMut) -> PyResult<()> {
     if let Ok(small) = number.extract::<i64>() {
-        out.put_slice(small.to_string().as_bytes());
+        write!(out, "{small}").expect("writing to memory succeeds");
         return Ok(());
     }
     // The base class's own method: a subclass, such as an enum, may print something else.
@@ -133,7 +135,7 @@ fn write_float(value: f64, out: &mut BytesMut) -> Result<(), Fault> {
         return Err(Fault::NotFinite { value, path });
     }
     // Rust's shortest form that reads back as the same number, `1.0` and `1e16` as Python has them.
-    out.put_slice(format!("{value:?}").as_bytes());
+    write!(out, "{value:?}").expect("writing to memory succeeds");
     Ok(())
 }
 

@@ -63,35 +63,27 @@ pub(crate) fn write_str(text: &str, out: &mut BytesMut) {
 
 /// Where the first byte stands that a JSON string cannot hold as it is.
 fn find_special(bytes: &[u8]) -> Option<usize> {
-    let mut words = bytes.chunks_exact(WORD_BYTES);
     let mut passed = 0;
-    for word in &mut words {
-        let word: [u8; WORD_BYTES] = word.try_into().expect("chunks are of this length");
-        if has_special(u64::from_le_bytes(word)) {
+    for block in bytes.chunks_exact(BLOCK_BYTES) {
+        // Every byte is looked at, whatever the ones before it are: that is what vector instructions can do.
+        if block
+            .iter()
+            .fold(false, |any, byte| any | is_special(*byte))
+        {
             break;
         }
-        passed += WORD_BYTES;
+        passed += BLOCK_BYTES;
     }
     let special = bytes[passed..].iter().position(|byte| is_special(*byte));
     special.map(|position| passed + position)
 }
 
 fn is_special(byte: u8) -> bool {
-    byte < b' ' || byte == b'"' || byte == b'\\'
+    (byte < b' ') | (byte == b'"') | (byte == b'\\')
 }
 
 /// Bytes looked at together: a body is mostly one long text without escapes.
-const WORD_BYTES: usize = 8;
-
-/// Whether any of the eight bytes may be special. Bytes above 127 never are; a borrow from one byte may make its neighbour
-/// look special, which costs a second look only.
-fn has_special(word: u64) -> bool {
-    const ONES: u64 = u64::MAX / 0xff;
-    const HIGH: u64 = ONES << 7;
-    let below = |limit: u8, word: u64| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
-    let equal = |byte: u8| below(1, word ^ (ONES * u64::from(byte)));
-    below(b' ', word) | equal(b'"') | equal(b'\\') != 0
-}
+const BLOCK_BYTES: usize = 16;
 
 fn write_escape(byte: u8, out: &mut BytesMut) {
     const HEX: &[u8; 16] = b"0123456789abcdef";

@@ -5,9 +5,10 @@ use tracing::{info, warn};
 
 use super::filtered::STREAM;
 use crate::chat::failure;
-use crate::chat::link::{Asked, Link};
+use crate::chat::link::{Asked, Link, Streamed, together};
 use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
+use crate::host::Step;
 use crate::telemetry::{Outcome, RequestLog};
 use crate::wire::json;
 use crate::wire::sse::{self, Event};
@@ -61,33 +62,44 @@ impl Batch {
             .filter(|passing| !matches!(passing.sight, Sight::Dropped))
     }
 
-    /// Passes the events through one filter. After a failure that is not forgiven, the event at which it happened and
-    /// those behind it are gone.
+    /// Passes the events through the first of `links` and those that can be asked together with it; gives how many these
+    /// were. After a failure that is not forgiven, the event at which it happened and those behind it are gone.
     pub(super) async fn pass(
         &mut self,
         asked: Asked<'_>,
-        link: &mut Link,
+        links: &mut [&mut Link],
         log: &RequestLog,
-    ) -> Result<()> {
-        // The events before one that the filter cannot see pass it all the same.
-        let opaque = self.cut_at_opaque(link);
-        let (places, events) = self.visible();
+    ) -> (usize, Result<()>) {
+        // The events before one that the filter cannot see pass it all the same. None of those that it is asked together
+        // with would let that event pass either.
+        let opaque = self.cut_at_opaque(links[0]);
+        let (_, events) = self.visible();
+        let mut done = 1;
         if !events.is_empty() {
-            let streamed = link.call_stream(asked, &events).await;
-            let done = streamed.events.len();
-            let outcome = self.apply(&places, streamed.events);
-            log.function_ran(link.id(), STREAM, outcome);
-            if let Some(error) = streamed.error
-                && let Err(error) = forgive(link, error, log)
-            {
-                let length = self.events.len();
-                self.events
-                    .truncate(places.get(done).copied().unwrap_or(length));
-                return Err(error);
+            for Step { place, result } in together::call_stream(links, asked, &events).await {
+                done = place + 1;
+                if let Err(error) = self.settle(links[place], result, log) {
+                    return (done, Err(error));
+                }
             }
         }
-        opaque?;
-        self.add_rest(asked, link, log)
+        // Only a filter in Rust holds anything back, and that is asked by itself.
+        let added = opaque.and_then(|()| self.add_rest(asked, links[0], log));
+        (done, added)
+    }
+
+    /// Takes over what a filter made of the events that it was shown.
+    fn settle(&mut self, link: &Link, streamed: Streamed, log: &RequestLog) -> Result<()> {
+        let (places, _) = self.visible();
+        let done = streamed.events.len();
+        let outcome = self.apply(&places, streamed.events);
+        log.function_ran(link.id(), STREAM, outcome);
+        let Some(error) = streamed.error else {
+            return Ok(());
+        };
+        let length = self.events.len();
+        let failed_at = places.get(done).copied().unwrap_or(length);
+        forgive(link, error, log).inspect_err(|_| self.events.truncate(failed_at))
     }
 
     /// Puts what the filter held back before the end marker, or behind everything if the stream ends without one.

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::unfinished;
 use crate::body::Body;
 use crate::chat::chain::Chain;
-use crate::chat::link::Asked;
+use crate::chat::link::{Asked, Link};
 use crate::chat::outlet::{Effect, Talk};
 use crate::chat::request::ChatRequest;
 use crate::error::{Error, Kind, Result};
@@ -126,11 +126,16 @@ impl Filtered {
             context: context.as_ref(),
             metadata: self.request.metadata.as_ref(),
             contract: self.request.contract,
+            observes: false,
         };
+        let links = links.iter_mut().filter(|link| link.handles(STREAM));
+        let mut links: Vec<&mut Link> = links.collect();
+        let mut left = links.as_mut_slice();
         let mut failed = None;
-        for link in links.iter_mut().filter(|link| link.handles(STREAM)) {
-            let passed = batch.pass(asked, link, log).await;
+        while !left.is_empty() {
+            let (done, passed) = batch.pass(asked, left, log).await;
             failed = passed.err().or(failed);
+            left = &mut left[done..];
         }
         self.queue(batch).await?;
         failed.map_or(Ok(()), Err)

@@ -7,16 +7,29 @@ use std::task::{Context, Poll, Waker};
 
 use crate::server::pressure::Place;
 
+/// How much of an answer hyper is given before it has to leave. It bounds what a client that reads nothing holds, and
+/// what one connection does before others have their turn: hyper alone goes on for as long as there is something to send
+/// and the socket takes it.
+const BATCH_BYTES: u64 = 16 << 10;
+/// The same for a client that keeps up, which long answers reach with fewer writes.
+const LONG_BATCH_BYTES: u64 = 64 << 10;
+/// A client that has taken so much without the socket ever being full keeps up: well beyond what systems buffer for one
+/// that reads nothing.
+const KEEPS_UP_BYTES: u64 = 1 << 20;
+
 /// Shared by the [`Guard`](super::Guard) of one connection and the answers on it, all on one
 /// thread.
 #[derive(Debug)]
 pub(crate) struct Activity {
     in_flight: Cell<usize>,
     started: Cell<u64>,
+    ends_with_next: Cell<bool>,
     flushes: Cell<u64>,
     is_blocked: Cell<bool>,
     /// What hyper was given and the socket has not taken. Framing makes it a little less than it is.
     held_bytes: Cell<u64>,
+    /// What the socket has taken since it was full last.
+    taken_bytes: Cell<u64>,
     place: Place,
     /// Who waits for the next request to begin.
     next: RefCell<Option<Waker>>,
@@ -32,9 +45,11 @@ impl Activity {
         Self {
             in_flight: Cell::default(),
             started: Cell::default(),
+            ends_with_next: Cell::default(),
             flushes: Cell::default(),
             is_blocked: Cell::default(),
             held_bytes: Cell::default(),
+            taken_bytes: Cell::default(),
             place,
             next: RefCell::default(),
             reader: RefCell::default(),
@@ -76,6 +91,11 @@ impl Activity {
         self.started.get()
     }
 
+    /// The connection is closed after what it has been asked and the next request, whose answer tells the client so.
+    pub(crate) fn end_with_next(&self) {
+        self.ends_with_next.set(true);
+    }
+
     /// Wakes `reader` when no request is in flight any more.
     pub(super) fn wake_when_idle(&self, reader: &Waker) {
         *self.reader.borrow_mut() = Some(reader.clone());
@@ -89,21 +109,31 @@ impl Activity {
     }
 
     /// The socket takes no bytes now. Whether the connection is to end for it, since memory is needed.
-    pub(super) fn note_blocked(&self, context: &Context<'_>) -> bool {
+    pub(in crate::server) fn note_blocked(&self, context: &Context<'_>) -> bool {
         self.is_blocked.set(true);
+        self.taken_bytes.set(0);
         self.place.stands_still(self.held_bytes.get());
         self.place.is_let_go(context)
     }
 
     /// The socket has taken so many bytes.
-    pub(super) fn note_written(&self, bytes: usize) {
+    pub(in crate::server) fn note_written(&self, bytes: usize) {
         let held = self.held_bytes.get().saturating_sub(bytes as u64);
         self.held_bytes.set(held);
+        self.taken_bytes.set(self.taken_bytes.get() + bytes as u64);
         self.place.moves();
     }
 
+    fn batch_bytes(&self) -> u64 {
+        if self.taken_bytes.get() < KEEPS_UP_BYTES {
+            BATCH_BYTES
+        } else {
+            LONG_BATCH_BYTES
+        }
+    }
+
     /// Everything that hyper had written has left.
-    pub(super) fn note_flushed(&self) {
+    pub(in crate::server) fn note_flushed(&self) {
         self.is_blocked.set(false);
         self.held_bytes.set(0);
         self.place.moves();
@@ -125,6 +155,12 @@ impl Ticket {
         held.set(held.get() + bytes as u64);
     }
 
+    /// Whether the connection is closed after this request.
+    #[must_use]
+    pub(crate) fn is_last(&self) -> bool {
+        self.0.ends_with_next.get()
+    }
+
     /// How often the connection has been flushed, to be given to [`Ticket::is_flushed_since`].
     #[must_use]
     pub(crate) fn flushes(&self) -> u64 {
@@ -142,14 +178,15 @@ impl Ticket {
         is_flushed
     }
 
-    /// Whether the socket takes no bytes now; then `waiter` is woken after the next flush.
+    /// Whether the socket has to take something first: it took nothing when it was asked last, or there is a whole batch
+    /// for it. Then `waiter` is woken after the next flush.
     #[must_use]
-    pub(crate) fn is_blocked(&self, waiter: &Waker) -> bool {
-        let is_blocked = self.0.is_blocked.get();
-        if is_blocked {
+    pub(crate) fn has_to_flush(&self, waiter: &Waker) -> bool {
+        let has_to = self.0.is_blocked.get() || self.0.held_bytes.get() >= self.0.batch_bytes();
+        if has_to {
             self.0.wake_when_flushed(waiter);
         }
-        is_blocked
+        has_to
     }
 }
 

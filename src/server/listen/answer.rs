@@ -72,11 +72,11 @@ impl Source {
         }
     }
 
-    fn is_blocked(&self, waiter: &Waker) -> bool {
+    fn has_to_flush(&self, waiter: &Waker) -> bool {
         let ticket = self.ticket.borrow();
         ticket
             .as_ref()
-            .is_some_and(|ticket| ticket.is_blocked(waiter))
+            .is_some_and(|ticket| ticket.has_to_flush(waiter))
     }
 
     fn is_flushed_since(&self, flushes: u64, waiter: &Waker) -> bool {
@@ -191,8 +191,8 @@ impl http_body::Body for Answer {
         if mem::take(&mut this.is_given) {
             this.passed_at = this.source.flushes();
         }
-        // hyper would go on and buffer for a client that takes nothing. In HTTP/2 windows bound that, stream by stream.
-        if !this.is_http2() && this.source.is_blocked(cx.waker()) {
+        // hyper would go on, and buffer for a client that takes nothing. In HTTP/2 windows bound that, stream by stream.
+        if !this.is_http2() && this.source.has_to_flush(cx.waker()) {
             return Poll::Pending;
         }
         let Some(mut piece) = ready!(this.poll_piece(cx)) else {

@@ -31,8 +31,10 @@ use super::accept::{Arrival, to_tokio};
 use super::answer::{self, Answer};
 use super::{Handler, Peer, Settings};
 
-/// What hyper may keep of one stream in memory, each way.
+/// What hyper may keep of one stream in memory, each way; of an answer, that is what [`Answer`] gives it.
 const BUFFER_LIMIT_BYTES: usize = HEAD_LIMIT_BYTES;
+/// What it may keep of an answer over HTTP/2 that has a window and no room in the socket.
+const SEND_LIMIT_BYTES: usize = 16 << 10;
 /// What a client that knows of HTTP/2 begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const STREAM_LIMIT: u32 = 256;
@@ -42,7 +44,8 @@ const RESET_LIMIT: usize = 32;
 const LOCAL_RESET_LIMIT: usize = 256;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_LIMIT: Duration = Duration::from_secs(20);
-/// How long the next request of a connection is waited for after another process took over.
+/// How long the next request of a connection is waited for after another process took over, and the first one after the
+/// signal to end.
 const NEXT_REQUEST: Duration = Duration::from_secs(2);
 
 /// What the connections of one thread have in common.
@@ -181,8 +184,7 @@ impl<H: Handler> Connections<H> {
         let write_limit = self.limits.write;
         let service = service_fn(move |request| {
             let (handler, ticket) = (Rc::clone(&self.handler), activity.begin());
-            let is_last = self.shutdown.is_handed_over();
-            respond(handler, request, peer, ticket, write_limit, is_last)
+            respond(handler, request, peer, ticket, write_limit)
         });
         let io = TokioIo::new(guard);
         let builder = match spoken {
@@ -225,13 +227,12 @@ impl<H: Handler> Connections<H> {
             // One turn of the reactor: a request that has arrived is seen before it is too late.
             () = yield_now() => {}
         }
-        if self.shutdown.is_handed_over() {
-            tokio::select! {
-                biased;
-                served = &mut connection => return served.map_err(io::Error::other),
-                () = self.last_request(requests) => {}
-                () = self.shutdown.cut() => return Err(cut_off()),
-            }
+        requests.end_with_next();
+        tokio::select! {
+            biased;
+            served = &mut connection => return served.map_err(io::Error::other),
+            () = self.last_request(requests) => {}
+            () = self.shutdown.cut() => return Err(cut_off()),
         }
         end_soon(connection.as_mut());
         tokio::select! {
@@ -240,15 +241,16 @@ impl<H: Handler> Connections<H> {
         }
     }
 
-    /// Waits for the request that may be on its way: who has just connected, or has just had an answer, cannot know
-    /// that another process took over.
+    /// Waits for the request that may be on its way: who has just connected cannot know that nothing is served any more,
+    /// nor who has just had an answer that another process took over.
     async fn last_request(&self, requests: &Activity) {
         if requests.in_flight() > 0 {
             return;
         }
-        let limit = match requests.started() {
-            0 => self.limits.head,
-            _ => NEXT_REQUEST,
+        let limit = match (self.shutdown.is_handed_over(), requests.started()) {
+            (true, 0) => self.limits.head,
+            (true, _) | (false, 0) => NEXT_REQUEST,
+            (false, _) => return,
         };
         // The connection is closed after it, whether a request came or not.
         let _ = timeout(limit, requests.begun_after(requests.started())).await;
@@ -265,7 +267,6 @@ async fn respond<H: Handler>(
     peer: Peer,
     ticket: Ticket,
     write_limit: Duration,
-    is_last: bool,
 ) -> Result<Response<Answer>, Infallible> {
     let version = request.version();
     let mut response = match answer::refuse(&request) {
@@ -275,7 +276,7 @@ async fn respond<H: Handler>(
         None => answer::catch_panic(Box::pin(handler.handle(request, peer))).await,
     };
     // HTTP/2 has a frame for it.
-    if is_last && version < Version::HTTP_2 {
+    if ticket.is_last() && version < Version::HTTP_2 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
@@ -306,7 +307,7 @@ fn any_builder() -> auto::Builder<LocalExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAM_LIMIT)
         .max_header_list_size(HEAD_LIMIT_BYTES as u32)
-        .max_send_buf_size(BUFFER_LIMIT_BYTES)
+        .max_send_buf_size(SEND_LIMIT_BYTES)
         .max_pending_accept_reset_streams(RESET_LIMIT)
         .max_local_error_reset_streams(LOCAL_RESET_LIMIT)
         .keep_alive_interval(PING_INTERVAL)

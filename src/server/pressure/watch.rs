@@ -136,6 +136,10 @@ impl Watch {
             LAST_PATIENCE
         };
         let count = self.pressure.readers.let_go(excess, patience);
+        if count > 0 {
+            // What they held is free now, and is used as far as anybody can see until it is given back.
+            self.trimmed = None;
+        }
         self.gone += count;
         metrics::readers_let_go(count);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{ModelEntry, Shared};
+use super::{ModelEntry, Shared, Told};
 use crate::config::{Closing, UpstreamKind};
 use crate::upstream::directory::Upstream;
 use crate::upstream::embedded;
@@ -167,5 +167,6 @@ pub(super) fn entry(index: usize, upstream: &Upstream, listed: Listed) -> Option
         },
         raw: listed.raw,
         created: created.unwrap_or(0),
+        told: Told::default(),
     })
 }

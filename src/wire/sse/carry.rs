@@ -57,8 +57,10 @@ impl Carry {
         };
         let rest = chunk.split_off(boundary);
         if !self.tail.is_empty() {
-            self.tail.extend_from_slice(&chunk);
-            chunk = self.tail.split().freeze();
+            // Not split off: what is left behind would grow in a buffer that the events keep alive.
+            let mut whole = std::mem::take(&mut self.tail);
+            whole.extend_from_slice(&chunk);
+            chunk = whole.freeze();
         }
         self.tail.extend_from_slice(&rest);
         Ok(Some(chunk))

@@ -1,22 +1,31 @@
 //! What fault tests stand on: a gateway between a faulty model server and a healthy one, streams beside the fault that
 //! measure themselves, and a look at what is left afterwards.
 
+use std::time::Duration;
+
 pub(super) mod http2;
+mod lookout;
 mod neighbours;
 mod random;
 mod raw;
 mod residue;
 
+pub(super) use self::lookout::Lookout;
 pub(super) use self::random::Random;
 pub(super) use self::raw::{Raw, Reply, authorized, chat_request, exchange, get_request};
 pub(in crate::faults) use self::residue::SLACK_KIB;
 
 use self::neighbours::Neighbours;
 use self::residue::Residue;
-use crate::support::{Answer, FakeUpstream, Recorded, Script, Setup, TestGateway, chat};
+use crate::PATIENCE;
+use crate::support::{
+    Answer, FakeUpstream, Recorded, Script, Setup, TestGateway, chat, eventually,
+};
 
 /// The model of the healthy server, on which the neighbours are.
 const BESIDE: &str = "beside";
+/// A model server that has sent nothing for so long is held up.
+const STANDSTILL: Duration = Duration::from_millis(500);
 
 /// A gateway with neighbours on it.
 pub(super) struct Rig {
@@ -83,6 +92,22 @@ impl Rig {
     pub(super) fn growth_kib(&self) -> u64 {
         let now = self.gateway.process().rss_kib();
         now.saturating_sub(self.before.rss_kib)
+    }
+
+    /// Waits until the faulty model server gets rid of nothing more.
+    pub(super) async fn held_up(&self) {
+        let mut last = 0;
+        eventually(PATIENCE, "the model server to be held up", async || {
+            tokio::time::sleep(STANDSTILL).await;
+            let sent = self.upstream.sent_bytes();
+            (sent == std::mem::replace(&mut last, sent)).then_some(())
+        })
+        .await;
+    }
+
+    /// Somebody who looks on from now on.
+    pub(super) fn lookout(&self) -> Lookout {
+        Lookout::over(&self.gateway, self.neighbours.backlog())
     }
 
     /// Lets nobody ask anew beside the fault; the streams go on.

@@ -1,6 +1,7 @@
 //! R04: a new process takes over while clients ask and streams are open.
 
 mod broken;
+mod connections;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -17,7 +17,15 @@ pub(crate) struct Door {
 
 /// A function that waits. Dropping it lets the function go on.
 #[derive(Debug)]
-pub(crate) struct Waiting(#[expect(dead_code, reason = "held for its drop")] TcpStream);
+pub(crate) struct Waiting(TcpStream);
+
+impl Waiting {
+    /// Resolves once the function does not wait any more by itself.
+    pub(crate) async fn left(mut self) {
+        let end = self.0.read_u8();
+        assert!(within(PATIENCE, "an end", end).await.is_err());
+    }
+}
 
 impl Door {
     /// Begins to listen.

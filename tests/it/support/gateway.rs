@@ -18,6 +18,7 @@ use super::python::{python, uv};
 use super::wait::within;
 use crate::PATIENCE;
 
+mod encrypted;
 mod successor;
 
 /// The key of the administrator.
@@ -348,16 +349,17 @@ impl Setup {
 
     /// Starts it and waits until it listens.
     pub(crate) async fn start(self) -> TestGateway {
+        let gateway = self.listening().await;
+        let ready = gateway.stranger().get("/readyz").await;
+        assert_eq!(ready.status, 200, "a gateway that listens is ready");
+        gateway
+    }
+
+    async fn listening(&self) -> TestGateway {
         for _ in 0..TRIES {
             let gateway = self.spawn();
-            if gateway
-                .log
-                .wait_for_either("listening", "cannot listen")
-                .await
-                == "listening"
-            {
-                let ready = gateway.stranger().get("/readyz").await;
-                assert_eq!(ready.status, 200, "a gateway that listens is ready");
+            let said = gateway.log.wait_for_either("listening", "cannot listen");
+            if said.await == "listening" {
                 return gateway;
             }
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,8 @@ use crate::PATIENCE;
 
 /// The models that it says it has.
 const MODELS: &[&str] = &["echo", "calm", "danger"];
+/// What the system may hold of a flood.
+const FLOOD_BUFFER_BYTES: usize = 64 << 10;
 
 /// One thing that it does on the way through an answer.
 #[derive(Clone, Debug)]
@@ -74,6 +77,8 @@ struct Counts {
     requests: AtomicUsize,
     open: AtomicUsize,
     sent_bytes: AtomicUsize,
+    /// How often a step repeated its bytes. Shared with those who count what arrives of them.
+    repeated: Arc<AtomicUsize>,
     /// What was wrong with the framing of requests.
     complaints: Mutex<Vec<String>>,
 }
@@ -196,6 +201,11 @@ impl FakeUpstream {
     /// How many bytes of answers the system has taken so far.
     pub(crate) fn sent_bytes(&self) -> usize {
         self.counts.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How often a step has repeated its bytes, now and from now on.
+    pub(crate) fn repeated(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.counts.repeated)
     }
 
     /// How many connections brought such requests so far.
@@ -356,7 +366,7 @@ impl Connection {
     async fn play(&mut self, script: Script) -> bool {
         for step in script {
             let goes_on = tokio::select! {
-                goes_on = perform(&mut self.write, step, &self.server.counts.sent_bytes) => goes_on,
+                goes_on = perform(&mut self.write, step, &self.server.counts) => goes_on,
                 () = closed(&mut self.read, &mut self.buffer) => {
                     // The test may be over.
                     let _ = self.server.departures.send(Instant::now());
@@ -412,7 +422,8 @@ impl Connection {
     }
 }
 
-async fn perform(write: &mut OwnedWriteHalf, step: Step, sent: &AtomicUsize) -> bool {
+async fn perform(write: &mut OwnedWriteHalf, step: Step, counts: &Counts) -> bool {
+    let sent = &counts.sent_bytes;
     match step {
         Step::Send(bytes) => return send(write, &bytes, sent).await,
         Step::Trickle(bytes, pause) => {
@@ -428,10 +439,16 @@ async fn perform(write: &mut OwnedWriteHalf, step: Step, sent: &AtomicUsize) -> 
                 if !send(write, &bytes, sent).await {
                     return false;
                 }
+                counts.repeated.fetch_add(1, Ordering::Relaxed);
                 sleep(pause).await;
             }
         }
-        Step::Flood(bytes) => while send(write, &bytes, sent).await {},
+        Step::Flood(bytes) => {
+            // Left alone, the system takes megabytes of it before it holds anybody up.
+            let socket = SockRef::from(write.as_ref());
+            socket.set_send_buffer_size(FLOOD_BUFFER_BYTES).unwrap();
+            while send(write, &bytes, sent).await {}
+        }
         Step::Wait(gate) => gate.pass().await,
         Step::Pause(time) => sleep(time).await,
         Step::Hang => std::future::pending().await,

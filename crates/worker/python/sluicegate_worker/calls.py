@@ -17,6 +17,7 @@ from sluicegate_worker.link import Link
 from sluicegate_worker.scope import CURRENT
 
 if TYPE_CHECKING:
+    from sluicegate_worker.series import Series
     from sluicegate_worker.slots import Slot
 
 #: Parameters that are filled only where the function has a `Valves` class.
@@ -114,7 +115,7 @@ def prepare(call: Call) -> None:
 class Invocation:
     """What a filter's or action's call does, in the steps that sync and async handlers share."""
 
-    def __init__(self, call: Call, plan: Plan, link: Link) -> None:
+    def __init__(self, call: Call, plan: Plan, link: Link | Series) -> None:
         self.call = call
         self.plan = plan
         self.link = link
@@ -209,7 +210,7 @@ class BodyInvocation(Invocation):
 class StreamInvocation(Invocation):
     """`stream`: one call of the handler for each event of the batch."""
 
-    def __init__(self, call: Call, plan: Plan, link: Link) -> None:
+    def __init__(self, call: Call, plan: Plan, link: Link | Series) -> None:
         super().__init__(call, plan, link)
         self.events: list[Any] = call.payload.get("events") or []
         self.done: list[Any] = []

@@ -10,7 +10,7 @@ import sluicegate_core as core
 
 from sluicegate_worker import toolset, valves
 from sluicegate_worker.callbacks import Callbacks
-from sluicegate_worker.events import Emitter, EventCall, EventLog, emitter, event_call
+from sluicegate_worker.events import Emitter, EventLog, emitter, event_call
 from sluicegate_worker.failures import Unknown
 from sluicegate_worker.http_request import Request
 from sluicegate_worker.link import Link
@@ -18,6 +18,7 @@ from sluicegate_worker.scope import Scope
 from sluicegate_worker.standins import User, model_entry
 
 if TYPE_CHECKING:
+    from sluicegate_worker.series import Series
     from sluicegate_worker.slots import Slot
 
 
@@ -33,9 +34,7 @@ class RequestContext:
         self.slot = slot
         self.callbacks = callbacks
         self.version: int = opened["valves"]
-        self.log = EventLog()
-        self.emitter: Emitter = emitter(link, id, self.log)
-        self.event_call: EventCall = event_call()
+        self._link = link
         # Members of the metadata that are no JSON: they cannot travel, so they stay here.
         self.kept: dict[str, Any] = {}
         self.metadata: dict[str, Any] = {}
@@ -45,6 +44,8 @@ class RequestContext:
         self._model: Any = UNREAD
         self._user: User | None = None
         self._request: Request | None = None
+        self._log: EventLog | None = None
+        self._emitter: Emitter | None = None
         self._context = contextvars.copy_context()
         self._busy = False
         self._is_over = False
@@ -66,6 +67,20 @@ class RequestContext:
             except Exception:
                 self.kept[name] = value
         return {name: value for name, value in self.metadata.items() if name not in self.kept}
+
+    @property
+    def log(self) -> EventLog:
+        """What the function has emitted."""
+        if self._log is None:
+            self._log = EventLog()
+        return self._log
+
+    @property
+    def emitter(self) -> Emitter:
+        """`__event_emitter__`."""
+        if self._emitter is None:
+            self._emitter = emitter(self._link, self.id, self.log)
+        return self._emitter
 
     @property
     def model(self) -> Any:
@@ -116,7 +131,7 @@ class RequestContext:
 class Call(Scope):
     """One invocation of a handler."""
 
-    __slots__ = ("context", "handler", "id", "payload", "slot")
+    __slots__ = ("context", "handler", "id", "payload", "series", "slot")
 
     def __init__(
         self, id: int, handler: int, payload: dict[str, Any], slot: Slot, request: RequestContext | None
@@ -127,6 +142,8 @@ class Call(Scope):
         self.handler = handler
         self.payload: dict[str, Any] = payload
         self.slot: Slot = slot
+        #: Set for one of several calls that were asked for together.
+        self.series: Series | None = None
         self.context = contextvars.copy_context() if request is None else request.borrow()
 
     def needed_request(self) -> RequestContext:
@@ -166,7 +183,7 @@ def _messages(call: Call, _: RequestContext) -> Any:
 #: Every name a handler can ask for, with what it gets.
 SUPPLIERS: dict[str, Supplier] = {
     "__chat_id__": _metadata("chat_id"),
-    "__event_call__": lambda _, request: request.event_call,
+    "__event_call__": lambda _1, _2: event_call(),
     "__event_emitter__": lambda _, request: request.emitter,
     "__features__": _metadata("features"),
     "__files__": _files,

@@ -27,6 +27,7 @@ from sluicegate_worker.link import Link
 from sluicegate_worker.pipelines import Lifecycle
 from sluicegate_worker.pipes import FAILED_WHILE_READ, PipeCall
 from sluicegate_worker.scope import CURRENT, NO_SLOT, Scope
+from sluicegate_worker.series import Board, Series
 from sluicegate_worker.slots import Slot
 
 HANDLER_NAMES = {
@@ -39,6 +40,9 @@ HANDLER_NAMES = {
 }
 
 
+#: Members of a failure that a function has made, which may be no JSON: the exception's detail, events finished before it.
+FUNCTIONS_OWN = ("detail", "events")
+
 #: What ends a process that does not handle them.
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -46,10 +50,11 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Worker:
     """Slots, requests and calls, and what each frame does to them."""
 
-    def __init__(self, link: Link, out: output.Output, directory: str) -> None:
+    def __init__(self, link: Link, out: output.Output, directory: str, board: Board | None = None) -> None:
         self.link = link
         self.output = out
         self.directory = directory
+        self.board = board
         self.callbacks = Callbacks(link)
         self.inbox = self.callbacks.inbox
         self.inbox.wake = self.act
@@ -220,17 +225,38 @@ class Worker:
     # Calls.
 
     def _call(self, id: int, handler: int, payload: dict[str, Any]) -> None:
+        if "requests" in payload:
+            self._advance(Series(id, handler, payload, self.link, self.board))
+            return
         try:
             call = self._make_call(id, handler, payload)
         except Exception as error:
             self._send_failure(core.ERROR, id, describe(error, self.directory))
             return
-        self.calls[id] = call
+        self._begin(call, self.link)
+
+    def _advance(self, series: Series) -> None:
+        """Calls one function after the other, up to one that does not end at once."""
+        while not series.is_over:
+            try:
+                call = self._make_call(series.id, series.handler, series.next())
+            except (Exception, asyncio.CancelledError) as error:
+                self._send_failure(core.ERROR, series.id, {**series.fail(), **describe(error, self.directory)})
+                return
+            call.series = series
+            series.see(call.needed_request().metadata)
+            self._begin(call, series)
+            if series.id in self.calls:
+                return
+
+    def _begin(self, call: Call, link: Link | Series) -> None:
+        handler = call.handler
+        self.calls[call.id] = call
         if handler == core.PIPE:
             self._start_pipe(call, call.slot.plans["pipe"])
         elif handler in INVOCATIONS:
-            plan = call.slot.plans[plan_name(handler, payload)]
-            self._start(INVOCATIONS[handler](call, plan, self.link))
+            plan = call.slot.plans[plan_name(handler, call.payload)]
+            self._start(INVOCATIONS[handler](call, plan, link))
         else:
             self._spawn(call, call.context, lambda: self._ask_model(call), lambda: ({}, 0))
 
@@ -303,6 +329,8 @@ class Worker:
         if task.cancelled():
             self._fail(call, asyncio.CancelledError(), {})
         self._finish(call)
+        if call.series is not None:
+            self._advance(call.series)
 
     def _finish(self, call: Call) -> None:
         self.output.finish(call)
@@ -312,6 +340,9 @@ class Worker:
         self.pipes.pop(call.id, None)
 
     def _cancel(self, id: int, _: int, __: Any) -> None:
+        call = self.calls.get(id)
+        if call is not None and call.series is not None:
+            call.series.cancel()
         task = self.tasks.get(id)
         if task is not None:
             task.cancel()
@@ -348,15 +379,15 @@ class Worker:
     # Answers.
 
     def _fail(self, call: Call, error: BaseException, details: Failure, flags: int = 0) -> None:
+        done = {} if call.series is None else call.series.fail()
         failure = describe(error, self.directory)
-        self._send_failure(core.ERROR, call.id, {**failure, **details}, flags)
+        self._send_failure(core.ERROR, call.id, {**done, **failure, **details}, flags)
 
     def _send_failure(self, kind: int, id: int, failure: Failure, flags: int = 0) -> None:
         try:
             self.link.send(kind, id, failure, flags)
         except Exception:
-            # The exception's detail, or an event finished before it, is no JSON.
-            known = {name: failure[name] for name in ("type", "message", "status", "traceback") if name in failure}
+            known = {name: value for name, value in failure.items() if name not in FUNCTIONS_OWN}
             self.link.send(kind, id, known, flags)
 
     def _ping(self, id: int, _: int, __: Any) -> None:
@@ -420,7 +451,7 @@ def await_orders(connection: core.Core, directory: str, means: confinement.Means
     means.close()
 
 
-def main(fd: int, directory: str, means: confinement.Means) -> None:
+def main(fd: int, directory: str, means: confinement.Means, board: Board | None) -> None:
     """Serves the gateway at the other end of `fd` until it closes the connection."""
     connection = core.Core(fd)
     await_orders(connection, directory, means)
@@ -429,7 +460,7 @@ def main(fd: int, directory: str, means: confinement.Means) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     link = Link(connection, loop)
-    worker = Worker(link, output.install(link), code_directory(directory))
+    worker = Worker(link, output.install(link), code_directory(directory), board)
     sockets = (fd, watched, link.core.fileno())
     os.register_at_fork(
         before=hold_signals, after_in_parent=let_signals_in, after_in_child=lambda: become_stranger(sockets)

@@ -4,7 +4,7 @@ It talks to the gateway over descriptor 3, a SOCK_SEQPACKET socket with one JSON
 
 - out `{"ready", "python", "modules"}` once, when the imports are done;
 - in  `{"spawn": id, "memory_mib", "name", "apart"}` with the worker's end of its stream socket, and of one over which
-  it may hand a listener to the gateway; `apart` asks for process numbers of its own,
+  it may hand a listener to the gateway, and memory for its board; `apart` asks for process numbers of its own,
 - out `{"spawned": id, "pid", "guard"}` with a pidfd, or `{"spawn_failed": id, "error"}`,
 - out `{"exited": id, "pid", "status"}` for each child's end; `status` is as `waitpid` gives it.
 
@@ -32,9 +32,13 @@ from typing import Any, NoReturn
 import sluicegate_core
 
 from sluicegate_worker import apart, confinement, worker
+from sluicegate_worker.series import Board
 
 CONTROL_FD = 3
 MESSAGE_BYTES = 64 * 1024
+
+#: What comes with a spawn: two sockets, and memory.
+MOST_DESCRIPTORS = 3
 
 #: When a worker looks for cycles of garbage, in objects and in rounds.
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -102,7 +106,7 @@ class Zygote:
 
     def _serve(self) -> bool:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self.control, MESSAGE_BYTES, 2)
+            data, descriptors, _, _ = socket.recv_fds(self.control, MESSAGE_BYTES, MOST_DESCRIPTORS)
         except ConnectionResetError:
             # The gateway has gone without reading our last messages.
             return False
@@ -248,7 +252,8 @@ def become_worker(
 ) -> NoReturn:
     """Turns the forked child into a worker. It never comes back to the zygote's loop, whatever happens."""
     try:
-        fd, handover = keep_only(descriptors)
+        board = Board(descriptors[2]) if len(descriptors) == MOST_DESCRIPTORS else None
+        fd, handover = keep_only(descriptors[:2])
         reset_signals()
         limit_resources(message.get("memory_mib") or 0)
         sluicegate_core.name_process(str(message.get("name", "worker")))
@@ -256,7 +261,7 @@ def become_worker(
         # A body is hundreds of objects and no cycle: with the usual threshold every few calls would be searched for some.
         gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()
-        worker.main(fd, directory, confinement.Means(handover, protection))
+        worker.main(fd, directory, confinement.Means(handover, protection), board)
     except BaseException:
         traceback.print_exc(file=sys.__stderr__)
     finally:

@@ -41,15 +41,7 @@ async fn c01_clients_that_read_nothing_stop_the_model_server_and_are_given_up() 
         readers.push(raw);
         rig.upstream.request().await;
     }
-    // The server has stopped once it gets rid of nothing more.
-    let mut last = 0;
-    eventually(PATIENCE, "the model server to be held up", async || {
-        tokio::time::sleep(PACE * 10).await;
-        let is_still =
-            rig.upstream.sent_bytes() == std::mem::replace(&mut last, rig.upstream.sent_bytes());
-        is_still.then_some(())
-    })
-    .await;
+    rig.held_up().await;
     let growth = rig.growth_kib();
     assert!(growth < count as u64 * COST_KIB + 8 * 1024, "{growth} KiB");
     say(&format!(

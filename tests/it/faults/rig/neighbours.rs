@@ -1,7 +1,7 @@
 //! Streams beside a fault: each measures the pauses between its events and says whatever is wrong.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -27,6 +27,23 @@ pub(super) struct Neighbours {
     is_over: Arc<AtomicBool>,
     streams: JoinSet<Vec<Duration>>,
     callers: JoinSet<usize>,
+    backlog: Backlog,
+}
+
+/// How far the streams are behind their model server, which a busy machine holds up just as it does them.
+#[derive(Clone, Debug)]
+pub(super) struct Backlog {
+    sent: Arc<AtomicUsize>,
+    received: Arc<AtomicUsize>,
+}
+
+impl Backlog {
+    /// How many events of each stream have been sent and not been received.
+    pub(super) fn events(&self) -> usize {
+        let received = self.received.load(Ordering::Relaxed);
+        let sent = self.sent.load(Ordering::Relaxed);
+        sent.saturating_sub(received) / STREAMS
+    }
 }
 
 impl Neighbours {
@@ -59,10 +76,14 @@ impl Neighbours {
             let client = gateway.user();
             opening.spawn(async move { client.stream(&streamed_chat(BESIDE, "hi")).await });
         }
+        let backlog = Backlog {
+            sent: server.repeated(),
+            received: Arc::default(),
+        };
         let mut streams = JoinSet::new();
         for stream in opening.join_all().await {
             assert_eq!(stream.status, 200);
-            streams.spawn(measure(stream));
+            streams.spawn(measure(stream, Arc::clone(&backlog.received)));
         }
         let mut callers = JoinSet::new();
         callers.spawn(call_on(gateway.user(), Arc::clone(&is_over)));
@@ -71,7 +92,12 @@ impl Neighbours {
             is_over,
             streams,
             callers,
+            backlog,
         }
+    }
+
+    pub(super) fn backlog(&self) -> Backlog {
+        self.backlog.clone()
     }
 
     /// Ends the one that calls all the time: new requests are refused next.
@@ -121,10 +147,11 @@ impl Healthy {
 }
 
 /// Reads a stream to its end: the pauses between its events.
-async fn measure(mut stream: Events) -> Vec<Duration> {
+async fn measure(mut stream: Events, received: Arc<AtomicUsize>) -> Vec<Duration> {
     let (mut pauses, mut last) = (Vec::new(), Instant::now());
     let mut final_event = None;
     while let Some(data) = stream.next().await {
+        received.fetch_add(1, Ordering::Relaxed);
         pauses.push(last.elapsed());
         last = Instant::now();
         final_event = Some(data);

@@ -1,0 +1,10 @@
+"""
+title: Member 4 of the group of the load runs
+description: Changes one field of every request.
+"""
+
+
+class Filter:
+    def inlet(self, body):
+        body["temperature"] = 0.4
+        return body
