@@ -2,6 +2,7 @@
 
 mod callbacks;
 pub mod check;
+mod folder;
 mod parts;
 mod reload;
 mod signals;
@@ -12,16 +13,17 @@ mod upgrade;
 pub use self::signals::{Hangups, stop_on_signal};
 
 use std::fmt;
-use std::io::{self, ErrorKind, IsTerminal};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use self::folder::{follow_folder, read_folder_at_start, watch_folder};
 use self::parts::{Parts, Renewing};
 use self::reload::Reload;
 use self::upgrade::{Estate, Upgrades};
@@ -30,7 +32,7 @@ use crate::chat::events::EventLogs;
 use crate::config::{Config, HalfClose, Isolation, MemoryLimit, Sources};
 use crate::host::{Host, IsolationSettings, Leave, PythonSettings};
 use crate::registry::Registry;
-use crate::registry::folder::{self, Files, FolderWatch};
+use crate::registry::folder::FolderWatch;
 use crate::server::drain::Shutdown;
 use crate::server::listen::{self, Server};
 use crate::server::{Bound, Pressure};
@@ -386,63 +388,4 @@ fn ending(shutdown: &Shutdown) -> watch::Receiver<bool> {
         std::future::pending::<()>().await;
     });
     ending
-}
-
-/// Reads the functions folder at start, when nothing serves yet that could go on.
-async fn read_folder_at_start(registry: &Registry, config: &Config) -> Result<(), GatewayError> {
-    let folder = config.functions.dir.clone();
-    let read = tokio::task::spawn_blocking(move || folder::read(&folder)).await;
-    let files = match read.unwrap_or_else(|error| Err(error.into())) {
-        // The configuration may name filters that need no file.
-        Err(error) if error.kind() == ErrorKind::NotFound => Files::default(),
-        files => files.map_err(|error| {
-            let folder = config.functions.dir.display();
-            GatewayError::new(
-                format!("the functions folder `{folder}` cannot be read"),
-                error,
-            )
-        })?,
-    };
-    registry.apply_folder(files, true).await;
-    Ok(())
-}
-
-/// Reads the functions folder again. If it cannot be read its functions go on, and those of the configuration become what
-/// that says.
-async fn read_folder(registry: &Registry, folder: &Path) -> io::Result<()> {
-    let path = folder.to_path_buf();
-    let read = tokio::task::spawn_blocking(move || folder::read(&path)).await;
-    match read.unwrap_or_else(|error| Err(error.into())) {
-        Ok(files) => {
-            registry.apply_folder(files, false).await;
-            Ok(())
-        }
-        Err(error) => {
-            error!(%error, "functions folder cannot be read, what serves goes on");
-            registry.apply_natives().await;
-            Err(error)
-        }
-    }
-}
-
-fn watch_folder(folder: &Path) -> Option<FolderWatch> {
-    let watch = FolderWatch::start(folder);
-    watch
-        .inspect_err(
-            |error| warn!(%error, folder = %folder.display(), "functions folder is not watched"),
-        )
-        .ok()
-}
-
-/// Reads the folder again whenever something in it has changed.
-async fn follow_folder(watch: Option<FolderWatch>, base: Base, config: Arc<Config>) {
-    let Some(mut watch) = watch else { return };
-    while watch.changed().await.is_some() {
-        if base.shutdown.is_handed_over() {
-            // The new process does so.
-            return;
-        }
-        // What is wrong with it was logged.
-        let _ = read_folder(&base.registry, &config.functions.dir).await;
-    }
 }

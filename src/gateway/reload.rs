@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::folder::read_folder;
 use super::parts::Parts;
-use super::{Base, leave, read_folder, show_key, unknown};
+use super::{Base, leave, show_key, unknown};
 use crate::config::{self, Config, PythonConfig, Requirements, Sources};
 use crate::telemetry::metrics;
 

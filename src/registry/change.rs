@@ -169,12 +169,11 @@ impl Registry {
         expected: &Expected,
     ) -> Result<Arc<Function>, ChangeError> {
         self.alter(id, expected, |function| {
-            let known = &function.record;
-            let meta = replace::sharing_as(&known.meta, meta);
+            let meta = replace::sharing_as(function, meta);
             function.record = Arc::new(Record {
                 meta: complete_meta(meta, &function.version),
                 name,
-                ..Record::clone(known)
+                ..Record::clone(&function.record)
             });
         })
         .await

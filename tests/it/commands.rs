@@ -194,6 +194,12 @@ async fn functions_of_a_gateway_are_managed_from_the_command_line() {
     assert_eq!(history.as_array().unwrap().len(), 2);
     run(&["valves", "mark", "mark=set"]).await;
     assert_eq!(content().await, "echo: hi set");
+    let newest = history[0]["id"].as_str().unwrap();
+    run(&["rollback", "mark", newest]).await;
+    assert_eq!(content().await, "echo: hi second", "with its own valves");
+    run(&["rollback", "mark"]).await;
+    run(&["rollback", "mark", newest, "--keep-valves"]).await;
+    assert_eq!(content().await, "echo: hi set");
     run(&["disable", "mark"]).await;
     run(&["disable", "mark"]).await;
     assert_eq!(content().await, "echo: hi");

@@ -140,7 +140,7 @@ fn misfit(mut error: LoadError, valves: RestoredValves) -> LoadError {
 fn updated(current: &Function, new: Replacement, version: Arc<FunctionVersion>) -> Function {
     let known = &current.record;
     let meta = match new.edit.meta {
-        Some(meta) => sharing_as(&known.meta, meta),
+        Some(meta) => sharing_as(current, meta),
         None => known.meta.clone(),
     };
     let record = Record {
@@ -157,9 +157,14 @@ fn updated(current: &Function, new: Replacement, version: Arc<FunctionVersion>) 
     }
 }
 
-/// `meta` with those whom `known` is shared with, unless it names them itself.
-pub(super) fn sharing_as(known: &Value, mut meta: Value) -> Value {
-    if let (Some(meta), Some(grants)) = (meta.as_object_mut(), known.get(GRANTS)) {
+/// `meta` with those whom these tools are shared with, unless it names them itself. Functions are shared with nobody.
+pub(super) fn sharing_as(tools: &Function, mut meta: Value) -> Value {
+    let grants = tools
+        .id
+        .is_tool()
+        .then(|| tools.record.meta.get(GRANTS))
+        .flatten();
+    if let (Some(meta), Some(grants)) = (meta.as_object_mut(), grants) {
         meta.entry(GRANTS).or_insert_with(|| grants.clone());
     }
     meta
