@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::PATIENCE;
 use crate::support::{USER_KEY, within};
@@ -63,17 +63,7 @@ pub(crate) struct Http2 {
 impl Http2 {
     /// Connects and sends the preface with these settings.
     pub(crate) async fn connect(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap(), settings).await
-    }
-
-    /// The same where the system takes next to nothing before it is read.
-    pub(crate) async fn connect_narrow(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        Self::over(socket.connect(address).await.unwrap(), settings).await
-    }
-
-    async fn over(stream: TcpStream, settings: &[(u16, u32)]) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut connection = Self {
             stream,
