@@ -2,7 +2,6 @@
 //! room as well would be woken each time the worker takes a frame out.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// Our end of the socket to a worker, which does not block.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: UnixStream,
+    stream: Arc<UnixStream>,
     /// The same socket by another descriptor, for who reads: a runtime watches each descriptor but once. It is made at
     /// the start, so that nothing fails later for want of one.
     read: Arc<UnixStream>,
@@ -40,8 +39,10 @@ impl Socket {
     /// If there are no descriptors left.
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        let read = Arc::new(stream.try_clone()?);
-        Ok(Self { stream, read })
+        Ok(Self {
+            read: Arc::new(stream.try_clone()?),
+            stream: Arc::new(stream),
+        })
     }
 
     /// Writes as much as there is room for.
@@ -72,7 +73,7 @@ impl Socket {
     /// If the runtime cannot watch it.
     pub(super) fn reader(&self) -> io::Result<Reader> {
         Ok(Reader {
-            watched: watch(Arc::clone(&self.read), Interest::READABLE)?,
+            watched: watch(&self.read, Interest::READABLE)?,
             arrived: Vec::with_capacity(READ_BYTES),
         })
     }
@@ -109,6 +110,6 @@ impl Reader {
     deprecated,
     reason = "what replaces it is unsafe, for the sake of types whose descriptor may change; these are std's"
 )]
-fn watch<T: AsRawFd>(socket: T, interest: Interest) -> io::Result<AsyncFd<T>> {
-    AsyncFd::with_interest(socket, interest)
+fn watch(socket: &Arc<UnixStream>, interest: Interest) -> io::Result<AsyncFd<Arc<UnixStream>>> {
+    AsyncFd::with_interest(Arc::clone(socket), interest)
 }
