@@ -39,9 +39,10 @@ impl Socket {
     /// If there are no descriptors left.
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        let read = Arc::new(stream.try_clone()?);
-        let stream = Arc::new(stream);
-        Ok(Self { stream, read })
+        Ok(Self {
+            read: Arc::new(stream.try_clone()?),
+            stream: Arc::new(stream),
+        })
     }
 
     /// Writes as much as there is room for.
@@ -59,7 +60,7 @@ impl Socket {
     ///
     /// If the runtime cannot watch it.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        let watched = watch(Arc::clone(&self.stream), Interest::WRITABLE)?;
+        let watched = watch(&self.stream, Interest::WRITABLE)?;
         let ready = watched.writable().await?;
         drop(ready);
         Ok(())
@@ -72,7 +73,7 @@ impl Socket {
     /// If the runtime cannot watch it.
     pub(super) fn reader(&self) -> io::Result<Reader> {
         Ok(Reader {
-            watched: watch(Arc::clone(&self.read), Interest::READABLE)?,
+            watched: watch(&self.read, Interest::READABLE)?,
             arrived: Vec::with_capacity(READ_BYTES),
         })
     }
@@ -109,6 +110,6 @@ impl Reader {
     deprecated,
     reason = "what replaces it is unsafe, for the sake of types whose descriptor may change; these are std's"
 )]
-fn watch(socket: Arc<UnixStream>, interest: Interest) -> io::Result<AsyncFd<Arc<UnixStream>>> {
-    AsyncFd::with_interest(socket, interest)
+fn watch(socket: &Arc<UnixStream>, interest: Interest) -> io::Result<AsyncFd<Arc<UnixStream>>> {
+    AsyncFd::with_interest(Arc::clone(socket), interest)
 }
