@@ -102,6 +102,16 @@ impl Readers {
         count
     }
 
+    /// Whether some that were let go are still there. Who has taken something after all stays until it stands still again,
+    /// and is not waited for.
+    pub(super) fn are_leaving(&self) -> bool {
+        let is_leaving = |standing: &Arc<Standing>| {
+            standing.is_let_go.load(Ordering::Relaxed)
+                && standing.blocked_since.load(Ordering::Relaxed) != 0
+        };
+        self.0.open().standings.values().any(is_leaving)
+    }
+
     /// Those that have taken nothing for a while: bytes times milliseconds, and the bytes.
     fn slow(&self, patience: Duration) -> Vec<(u128, u64, Arc<Standing>)> {
         let now = self.0.now();
@@ -187,7 +197,9 @@ mod tests {
         );
         assert!(is_let_go(small));
         assert!(!is_let_go(recent) && !is_let_go(moving));
+        assert!(readers.are_leaving());
         drop(places);
+        assert!(!readers.are_leaving());
         assert_eq!(readers.0.open().standings.len(), 0);
     }
 }

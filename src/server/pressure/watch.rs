@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -34,6 +35,7 @@ struct Watch {
     slack: Slack,
     level: Level,
     trimmed: Option<Instant>,
+    trimming: Option<JoinHandle<()>>,
     let_go: Option<Instant>,
     /// How many readers were let go since the level was critical.
     gone: u64,
@@ -48,6 +50,7 @@ impl Pressure {
             slack: Slack::default(),
             level: Level::default(),
             trimmed: None,
+            trimming: None,
             let_go: None,
             gone: 0,
         };
@@ -73,16 +76,34 @@ impl Watch {
         let reading = self.gauge.read()?;
         self.slack.look();
         let next = self.level.next(reading.thousandths());
-        if next >= Level::Tight && is_due(&mut self.trimmed, BETWEEN_TRIMS) {
+        if next >= Level::Tight && !self.is_trimming() && is_due(&mut self.trimmed, BETWEEN_TRIMS) {
             // Not waited for: it takes the allocator's locks one by one, and memory fills meanwhile.
-            drop(tokio::task::spawn_blocking(heap::trim));
+            self.trimming = Some(spawn_blocking(heap::trim));
         }
         metrics::set_memory(reading.used_bytes, reading.resident_bytes);
         self.step(next, &reading);
-        if self.level == Level::Critical && is_due(&mut self.let_go, BETWEEN_ROUNDS) {
+        if self.level == Level::Critical
+            && self.shows_last_round()
+            && is_due(&mut self.let_go, BETWEEN_ROUNDS)
+        {
             self.let_readers_go(&reading);
         }
         Ok(reading)
+    }
+
+    fn is_trimming(&self) -> bool {
+        let trimming = self.trimming.as_ref();
+        trimming.is_some_and(|trimming| !trimming.is_finished())
+    }
+
+    /// Whether what those held who were let go last is used no longer: they have left, and it was given back. Until then
+    /// as many again would go for nothing.
+    fn shows_last_round(&mut self) -> bool {
+        if self.pressure.readers.are_leaving() {
+            self.trimmed = None;
+            return false;
+        }
+        !self.is_trimming()
     }
 
     fn step(&mut self, level: Level, reading: &Reading) {
@@ -137,7 +158,7 @@ impl Watch {
         };
         let count = self.pressure.readers.let_go(excess, patience);
         if count > 0 {
-            // What they held is free now, and is used as far as anybody can see until it is given back.
+            // What they held is free then, and is used as far as anybody can see until it is given back.
             self.trimmed = None;
         }
         self.gone += count;
