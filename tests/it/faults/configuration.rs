@@ -154,7 +154,11 @@ async fn g02_a_function_file_that_is_written_in_pieces_counts_once_it_is_whole()
 #[tokio::test]
 async fn g05_writers_at_once_leave_one_whole_version() {
     let upstream = FakeUpstream::echo().await;
-    let rig = Rig::with(TestGateway::setup().python(), upstream).await;
+    let setup = TestGateway::setup()
+        .python()
+        .function("calm", &source("calm"))
+        .tables("[function.calm]\nglobal = false\nmodels = [\"echo\"]");
+    let rig = Rig::with(setup, upstream).await;
     let gateway = &rig.gateway;
     gateway
         .management()

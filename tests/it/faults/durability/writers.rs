@@ -68,7 +68,11 @@ fn count_up(value: &mut Value, pointer: &str) {
 #[tokio::test]
 async fn g05_no_valves_are_lost_among_writers_of_the_same_and_of_different_functions() {
     let upstream = FakeUpstream::echo().await;
-    let rig = Rig::with(TestGateway::setup().python(), upstream).await;
+    let setup = TestGateway::setup()
+        .python()
+        .function("calm", &source("calm"))
+        .tables("[function.calm]\nglobal = false\nmodels = [\"echo\"]");
+    let rig = Rig::with(setup, upstream).await;
     let gateway = &rig.gateway;
     let keys = ["stamp", "stamp2", "stamp3"];
     for key in keys {
