@@ -6,6 +6,7 @@ from typing import Any
 
 from sluicegate_worker.compat.facade import Steps, asks, current_request
 from sluicegate_worker.compat.finder import missing
+from sluicegate_worker.events import event_call
 
 #: Nobody is connected by a socket.
 SESSION_POOL: dict[str, Any] = {}
@@ -29,7 +30,7 @@ def get_event_emitter(request_info: Any = None, update_db: bool = True, *_: Any,
 def get_event_call(request_info: Any = None, *_: Any, **__: Any) -> Steps:
     """The question to the browser of the request that is being handled."""
     request = current_request()
-    return _nowhere if request is None else request.event_call
+    return _nowhere if request is None else event_call()
     yield
 
 
