@@ -1,5 +1,5 @@
 //! Joins the pieces of a stream that are there at the same time, so that a burst costs one write and not one for each
-//! event. Nothing is waited for.
+//! event. Nothing is waited for, and where pieces come one at a time nothing is looked for behind them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,6 +15,17 @@ const JOINED_BYTES: usize = 16 << 10;
 /// What a poll of the inner stream brought that has to wait for the joined bytes to go first.
 type Next = Option<Result<Bytes>>;
 
+/// How the pieces come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Several at a time, or it is not known yet: more is looked for behind each.
+    Together,
+    /// The last one came alone, so the next is given at once: to look behind it costs as much as to read it.
+    Alone,
+    /// One was given at once. What the reader finds when it asks again shows whether it was alone.
+    Given,
+}
+
 /// A stream whose ready pieces come as one.
 #[derive(Debug)]
 pub(super) struct Gather<S> {
@@ -23,6 +34,7 @@ pub(super) struct Gather<S> {
     joined: BytesMut,
     /// The end, or an error, that follows what was joined.
     after: Option<Next>,
+    pace: Pace,
 }
 
 impl<S> Gather<S> {
@@ -33,6 +45,25 @@ impl<S> Gather<S> {
             first: Bytes::new(),
             joined: BytesMut::new(),
             after: None,
+            pace: Pace::Together,
+        }
+    }
+
+    /// Notes that a piece was there; whether it is given at once.
+    fn came(&mut self) -> bool {
+        let was_alone = self.pace == Pace::Alone;
+        self.pace = match was_alone {
+            true => Pace::Given,
+            false => Pace::Together,
+        };
+        was_alone
+    }
+
+    /// Notes that nothing is there, after what was gathered or given.
+    fn ran_dry(&mut self) {
+        let one_came = !self.first.is_empty() && self.joined.is_empty();
+        if one_came || self.pace == Pace::Given {
+            self.pace = Pace::Alone;
         }
     }
 
@@ -68,14 +99,24 @@ impl<S: Stream<Item = Result<Bytes>> + Unpin> Stream for Gather<S> {
         }
         while this.first.len().max(this.joined.len()) < JOINED_BYTES {
             match Pin::new(&mut this.pieces).poll_next(context) {
-                Poll::Ready(Some(Ok(piece))) => this.add(piece),
+                Poll::Ready(Some(Ok(piece))) => {
+                    this.add(piece);
+                    if this.came() {
+                        break;
+                    }
+                }
                 Poll::Ready(next) if this.first.is_empty() => return Poll::Ready(next),
                 Poll::Ready(next) => {
                     this.after = Some(next);
                     break;
                 }
-                Poll::Pending if this.first.is_empty() => return Poll::Pending,
-                Poll::Pending => break,
+                Poll::Pending => {
+                    this.ran_dry();
+                    if this.first.is_empty() {
+                        return Poll::Pending;
+                    }
+                    break;
+                }
             }
         }
         Poll::Ready(Some(Ok(this.take())))
@@ -84,6 +125,9 @@ impl<S: Stream<Item = Result<Bytes>> + Unpin> Stream for Gather<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::collections::VecDeque;
+
     use futures_util::{FutureExt, StreamExt, stream};
 
     use super::*;
@@ -111,6 +155,39 @@ mod tests {
         let gathered = gather.next().await.unwrap().unwrap();
         assert_eq!(gathered.as_ptr(), piece.as_ptr());
         assert!(gather.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_looked_for_behind_pieces_that_come_alone_until_two_come() {
+        let polls = Cell::new(0);
+        let mut script = VecDeque::from(vec!["a", "", "", "b", "", "c", "", "d", "e", "f", ""]);
+        let pieces = stream::poll_fn(|_| {
+            polls.set(polls.get() + 1);
+            match script.pop_front() {
+                Some("") => Poll::Pending,
+                piece => Poll::Ready(piece.map(|piece| Ok(Bytes::from_static(piece.as_bytes())))),
+            }
+        });
+        let mut gather = Gather::new(pieces);
+        let mut next = || {
+            let before = polls.get();
+            let piece = gather
+                .next()
+                .now_or_never()
+                .map(|piece| piece.map(Result::unwrap));
+            (piece.flatten().unwrap_or_default(), polls.get() - before)
+        };
+        // Alone, as was seen by a look behind it; then given at once, one after the other.
+        assert_eq!(next(), ("a".into(), 2));
+        assert_eq!(next(), ("".into(), 1));
+        assert_eq!(next(), ("b".into(), 1));
+        assert_eq!(next(), ("".into(), 1));
+        assert_eq!(next(), ("c".into(), 1));
+        assert_eq!(next(), ("".into(), 1));
+        // Two at a time: those behind the first are joined again.
+        assert_eq!(next(), ("d".into(), 1));
+        assert_eq!(next(), ("ef".into(), 3));
+        assert_eq!(next(), ("".into(), 1));
     }
 
     #[tokio::test]
