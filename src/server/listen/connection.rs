@@ -221,13 +221,13 @@ impl<H: Handler> Connections<H> {
             served = &mut connection => return served.map_err(io::Error::other),
             () = self.shutdown.draining() => {}
         }
+        requests.end_with_next();
         tokio::select! {
             biased;
             served = &mut connection => return served.map_err(io::Error::other),
             // One turn of the reactor: a request that has arrived is seen before it is too late.
             () = yield_now() => {}
         }
-        requests.end_with_next();
         tokio::select! {
             biased;
             served = &mut connection => return served.map_err(io::Error::other),

@@ -1,7 +1,7 @@
 //! G and S: configuration and clocks that are not what they should be.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -28,6 +28,13 @@ fn configuration_of(gateway: &TestGateway) -> PathBuf {
     gateway.home().join(format!("sluicegate-{port}.toml"))
 }
 
+/// Puts another text in the place of a file, all at once: the reload before may be reading it.
+fn replace(path: &Path, text: impl AsRef<[u8]>) {
+    let aside = path.with_extension("new");
+    fs::write(&aside, text).unwrap();
+    fs::rename(aside, path).unwrap();
+}
+
 fn reload(gateway: &TestGateway) {
     let id = Pid::from_raw(i32::try_from(gateway.process().0).unwrap()).unwrap();
     kill_process(id, Signal::HUP).unwrap();
@@ -41,18 +48,18 @@ async fn g01_a_damaged_configuration_changes_nothing_and_is_named() {
     for at in (0..good.len()).step_by(STEP) {
         let mut bad = good.clone();
         bad[at] = b'\x01';
-        fs::write(&path, &bad).unwrap();
+        replace(&path, &bad);
         reload(&rig.gateway);
         rig.chat().await.expect(200);
     }
-    fs::write(&path, "no_such_setting = 1\nlisten = \"nowhere\"").unwrap();
+    replace(&path, "no_such_setting = 1\nlisten = \"nowhere\"");
     reload(&rig.gateway);
     rig.gateway.logged("no_such_setting").await;
     rig.chat().await.expect(200);
     fs::remove_file(&path).unwrap();
     reload(&rig.gateway);
     rig.chat().await.expect(200);
-    fs::write(&path, &good).unwrap();
+    replace(&path, &good);
     reload(&rig.gateway);
     rig.chat().await.expect(200);
     rig.ends_unharmed("g01").await;
@@ -69,7 +76,7 @@ async fn g01_the_status_names_the_mistakes_of_the_last_reload_to_administrators(
     let path = configuration_of(&gateway);
     let good = fs::read(&path).unwrap();
     let bad = [b"no_such_setting = 1\n", &good[..]].concat();
-    fs::write(&path, bad).unwrap();
+    replace(&path, bad);
     reload(&gateway);
     let has_failed = async || {
         let status = status().await;
@@ -84,7 +91,7 @@ async fn g01_the_status_names_the_mistakes_of_the_last_reload_to_administrators(
     assert!(counts(&gateway, "sluicegate_last_reload_successful 0").await);
     gateway.user().get(STATUS).await.expect(401);
     gateway.stranger().get(STATUS).await.expect(401);
-    fs::write(&path, &good).unwrap();
+    replace(&path, &good);
     reload(&gateway);
     let is_mended = async || (status().await["reload"]["state"] == "ok").then_some(());
     eventually(PATIENCE, "the reload that works to be shown", is_mended).await;
