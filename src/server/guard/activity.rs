@@ -178,6 +178,16 @@ impl Ticket {
         is_flushed
     }
 
+    /// Whether the socket took nothing when it was asked last. Then `waiter` is woken after the next flush.
+    #[must_use]
+    pub(crate) fn is_blocked(&self, waiter: &Waker) -> bool {
+        let is_blocked = self.0.is_blocked.get();
+        if is_blocked {
+            self.0.wake_when_flushed(waiter);
+        }
+        is_blocked
+    }
+
     /// Whether the socket has to take something first: it took nothing when it was asked last, or there is a whole batch
     /// for it. Then `waiter` is woken after the next flush.
     #[must_use]

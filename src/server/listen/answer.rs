@@ -72,11 +72,15 @@ impl Source {
         }
     }
 
-    fn has_to_flush(&self, waiter: &Waker) -> bool {
+    /// Whether the socket has to take something first. In HTTP/2 windows bound what a client may leave of each stream, but
+    /// it may open many wide ones: none of them goes on while the socket takes nothing.
+    fn has_to_wait(&self, is_http2: bool, waiter: &Waker) -> bool {
         let ticket = self.ticket.borrow();
-        ticket
-            .as_ref()
-            .is_some_and(|ticket| ticket.has_to_flush(waiter))
+        let has_to = |ticket: &Ticket| match is_http2 {
+            true => ticket.is_blocked(waiter),
+            false => ticket.has_to_flush(waiter),
+        };
+        ticket.as_ref().is_some_and(has_to)
     }
 
     fn is_flushed_since(&self, flushes: u64, waiter: &Waker) -> bool {
@@ -191,8 +195,8 @@ impl http_body::Body for Answer {
         if mem::take(&mut this.is_given) {
             this.passed_at = this.source.flushes();
         }
-        // hyper would go on, and buffer for a client that takes nothing. In HTTP/2 windows bound that, stream by stream.
-        if !this.is_http2() && this.source.has_to_flush(cx.waker()) {
+        // hyper would go on, and buffer for a client that takes nothing.
+        if this.source.has_to_wait(this.is_http2(), cx.waker()) {
             return Poll::Pending;
         }
         let Some(mut piece) = ready!(this.poll_piece(cx)) else {
