@@ -73,25 +73,9 @@ impl Parts {
             base.host.clone(),
             &config.models,
         );
-        for route in &config.unfiltered_routes {
-            warn!(
-                route,
-                "no filters run on this route: the configuration opens it"
-            );
-        }
+        warn_of_opened_routes(config);
         let passthrough = config.passthrough_upstream.as_deref();
         let health = tokio::spawn(Arc::clone(&directory).watch_health());
-        let admin = Admin::new(Managed {
-            registry: Arc::clone(&base.registry),
-            host: base.host.clone(),
-            auth: auth.clone(),
-            store: base.store.clone(),
-            downloads: Downloads {
-                are_allowed: config.functions.load_url,
-                private: config.functions.load_url_hosts.clone(),
-            },
-            last_reload: base.last_reload.clone(),
-        });
         let models = Arc::new(models);
         let reception = Reception {
             registry: Arc::clone(&base.registry),
@@ -105,21 +89,14 @@ impl Parts {
             ending: base.ending.clone(),
         };
         let parts = Self {
+            admin: admin(config, base, &auth),
             auth,
             models,
             reception: Arc::new(reception),
             passthrough_default: passthrough.and_then(|name| directory.index_of(name)),
             directory,
-            admin,
             opened_routes: config.unfiltered_routes.clone().into(),
-            body_limits: BodyLimits {
-                bytes: config.limits.body_bytes,
-                stall: config.limits.body,
-                budget: Budget::new(
-                    memory_bound(config).bodies_bytes(config.limits.bodies_mib << 20),
-                ),
-                pressure: base.pressure.clone(),
-            },
+            body_limits: body_limits(config, base),
             tool_rounds: match &config.tools {
                 tools if tools.is_looping => tools.max_rounds,
                 _ => 0,
@@ -162,6 +139,39 @@ impl Parts {
             last_reload: base.last_reload.clone(),
             body_limits: self.body_limits.clone(),
         }
+    }
+}
+
+fn warn_of_opened_routes(config: &Config) {
+    for route in &config.unfiltered_routes {
+        warn!(
+            route,
+            "no filters run on this route: the configuration opens it"
+        );
+    }
+}
+
+fn admin(config: &Config, base: &Base, auth: &Auth) -> Admin {
+    Admin::new(Managed {
+        registry: Arc::clone(&base.registry),
+        host: base.host.clone(),
+        auth: auth.clone(),
+        store: base.store.clone(),
+        downloads: Downloads {
+            are_allowed: config.functions.load_url,
+            private: config.functions.load_url_hosts.clone(),
+        },
+        last_reload: base.last_reload.clone(),
+    })
+}
+
+fn body_limits(config: &Config, base: &Base) -> BodyLimits {
+    let all_bytes = memory_bound(config).bodies_bytes(config.limits.bodies_mib << 20);
+    BodyLimits {
+        bytes: config.limits.body_bytes,
+        stall: config.limits.body,
+        budget: Budget::new(all_bytes),
+        pressure: base.pressure.clone(),
     }
 }
 
