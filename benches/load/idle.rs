@@ -96,17 +96,15 @@ pub(crate) fn rows(field: &Field) -> Vec<Idle<'_>> {
     rows
 }
 
-/// Measures all with an eighth, a quarter, a half and all of the streams that `options` name.
+/// Measures all with as many streams as `options` name. One number at a time: what the allocator keeps of one load would be
+/// taken for what the next one costs.
 pub(crate) fn print(rows: &[Idle<'_>], options: &Options, report: &mut Report) {
     if rows.is_empty() {
         return;
     }
     let mut table = Table::new("KiB of memory per stream", &["streams", "KiB", "budget"]);
-    let parts = if options.is_quick { 1..2 } else { 1..9 };
     for row in rows {
-        for part in parts.clone().filter(|part: &usize| part.is_power_of_two()) {
-            table.add(row.title, row.line(options.streams / part));
-        }
+        table.add(row.title, row.line(options.streams));
     }
     report.add(table);
 }

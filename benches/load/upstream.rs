@@ -71,6 +71,11 @@ pub(crate) struct Upstream {
     _runtime: Runtime,
 }
 
+/// In a pause as long as this it is seen to that somebody still waits; in a shorter one the next event tells.
+const LONG_PAUSE_MICROS: u64 = 1_000_000;
+/// How long nobody is accepted after the system had no descriptor left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(10);
+
 /// What it answers, and how much of it there was.
 #[derive(Debug)]
 struct Served {
@@ -135,7 +140,12 @@ fn stamp(micros: u64) -> Vec<u8> {
 }
 
 async fn accept(listener: TcpListener, served: Arc<Served>) {
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Without descriptors for now.
+            tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            continue;
+        };
         served.accepted.fetch_add(1, Ordering::Relaxed);
         let served = Arc::clone(&served);
         // A peer that closes its connection ends the task.
@@ -189,8 +199,15 @@ async fn send_events(stream: &mut TcpStream, event: &[u8], wish: Wish) -> Result
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut event = event.to_vec();
     let mark = memchr::memchr(EVENT_MARK, &event).context("the event has no mark")? + 1;
+    let mut unread = [0];
     for _ in 0..wish.events {
-        if wish.pause_micros > 0 {
+        if wish.pause_micros >= LONG_PAUSE_MICROS {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                // Nothing is asked before the end of an answer: whoever is heard of has left.
+                left = stream.peek(&mut unread) => return left.map(drop).map_err(Into::into),
+            }
+        } else if wish.pause_micros > 0 {
             ticks.tick().await;
         }
         event[mark..][..STAMP_BYTES].copy_from_slice(&stamp(micros()));
