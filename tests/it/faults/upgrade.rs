@@ -55,7 +55,7 @@ fn setup(upstream: &FakeUpstream) -> Setup {
         .settings("drain_seconds = 600\nthreads = 2")
         .upstream("fake", &upstream.base_url())
         // Some streams stand from the first upgrade to the last.
-        .tables("idle_seconds = 600")
+        .tables("[upstream]\nidle_seconds = 600")
 }
 
 /// A gateway with the filter `stamp`, as small as it can be.
