@@ -1,8 +1,8 @@
 //! How much of its limits a process has used up, as the kernel tells, and when it is time for another one.
 
 use std::fs;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,9 +12,6 @@ use crate::telemetry::metrics::Recycling;
 
 /// Requests between two looks. What was used up at the first look is what the function needs, lazy imports included.
 const ROUND: u64 = 16;
-
-/// How long a look holds for. One takes some 50 µs, and what a process uses up in so short a time is little.
-const HOLDS: Duration = Duration::from_millis(20);
 
 /// A process that is younger is replaced for its memory only if it must be: what a function takes so early, such as a
 /// model that it loads late, the next process would take as well.
@@ -52,17 +49,8 @@ pub(super) enum Verdict {
 pub(super) struct Wear {
     began: Instant,
     requests: AtomicU64,
-    /// Held for comparisons only.
-    looks: Mutex<Looks>,
-}
-
-/// What was seen of a process.
-#[derive(Debug, Default)]
-struct Looks {
-    /// What it used at the first look.
-    first: Option<Usage>,
-    /// When the last one was.
-    last: Option<Instant>,
+    /// What it used at the first look. Held for a look, which takes microseconds.
+    first: Mutex<Option<Usage>>,
 }
 
 impl Wear {
@@ -70,7 +58,7 @@ impl Wear {
         Self {
             began: Instant::now(),
             requests: AtomicU64::new(0),
-            looks: Mutex::default(),
+            first: Mutex::default(),
         }
     }
 
@@ -80,8 +68,7 @@ impl Wear {
         if settings.recycle_calls > 0 && requests > settings.recycle_calls {
             return Verdict::Worn(Recycling::Calls);
         }
-        let is_round = settings.recycle_percent > 0 && requests.is_multiple_of(ROUND);
-        if !is_round || !self.is_time_to_look() {
+        if settings.recycle_percent == 0 || !requests.is_multiple_of(ROUND) {
             return Verdict::Fit;
         }
         // One that cannot be looked at has ended, or will fail at its limits as it did without all this.
@@ -98,25 +85,12 @@ impl Wear {
         reason != Recycling::Memory || self.began.elapsed() >= YOUTH
     }
 
-    /// Whether the last look was long enough ago; the caller looks if so.
-    fn is_time_to_look(&self) -> bool {
-        let now = Instant::now();
-        let mut looks = self.looks();
-        let is_time = looks.last.is_none_or(|last| now - last >= HOLDS);
-        if is_time {
-            looks.last = Some(now);
-        }
-        is_time
-    }
-
-    fn looks(&self) -> MutexGuard<'_, Looks> {
-        self.looks
-            .lock()
-            .expect("no code that holds this lock panics")
-    }
-
     fn judge(&self, now: Usage, settings: &FunctionSettings) -> Verdict {
-        let first = *self.looks().first.get_or_insert(now);
+        let mut first = self
+            .first
+            .lock()
+            .expect("no code that holds this lock panics");
+        let first = *first.get_or_insert(now);
         let percent = settings.recycle_percent;
         let memory = settings.memory_mib.saturating_mul(1024);
         let used = [
