@@ -119,10 +119,10 @@ impl Session {
         payload.raw("body", body);
         let reply = self.call(hook.handler(), payload, limit).await?;
         let reply = Document::parse_around(reply, 1).map_err(|_| Failure::Garbled)?;
-        match (reply.raw("body"), reply.raw("metadata")) {
-            (Some(body), Some(metadata)) => Ok((body, metadata)),
-            _ => Err(Failure::Garbled),
-        }
+        let body = reply.raw("body").ok_or(Failure::Garbled)?;
+        // Only news is told.
+        let changed = reply.raw("metadata");
+        Ok((body, changed.unwrap_or_else(|| metadata.json.clone())))
     }
 
     /// Passes a batch of events, each a JSON object, through the `stream` hook.

@@ -1,17 +1,18 @@
 //! [`Core`]: frames in, frames out, over one socket.
 
 use std::os::fd::RawFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{BufMut, BytesMut};
 use frames::{Decoder, Frame, HEADER_BYTES, Kind, MAX_PAYLOAD_BYTES};
 use jiter::{PythonParse, StringCacheMode, map_json_error};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::encode;
 use crate::members::Members;
+use crate::prototypes::Prototypes;
 use crate::socket::{self, Received};
 use crate::text::without_surrogates;
 
@@ -35,6 +36,8 @@ pub(crate) struct Core {
     out: Mutex<BytesMut>,
     /// Memory for the next value that is written: one that begins small is moved again and again as it grows.
     scratch: Mutex<BytesMut>,
+    /// Of what requests tell functions about themselves.
+    prototypes: Arc<Prototypes>,
 }
 
 #[pymethods]
@@ -49,6 +52,7 @@ impl Core {
             decoder: Mutex::default(),
             out: Mutex::default(),
             scratch: Mutex::default(),
+            prototypes: Arc::default(),
         })
     }
 
@@ -63,7 +67,7 @@ impl Core {
         if frames.is_empty() && ended {
             return Ok(None);
         }
-        let frames = frames.iter().map(|frame| into_python(py, frame));
+        let frames = frames.iter().map(|frame| self.to_python(py, frame));
         frames.collect::<PyResult<Vec<_>>>().map(Some)
     }
 
@@ -76,15 +80,20 @@ impl Core {
         handler: u16,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<usize> {
-        // Taken out: writing a value may run code that sends another.
-        let mut payload = std::mem::take(&mut *lock(&self.scratch));
-        payload.clear();
-        let written = encode::write(value, &mut payload)
-            .and_then(|()| self.queue((kind, id, flags, handler), &payload));
-        if payload.capacity() <= SCRATCH_BYTES {
-            *lock(&self.scratch) = payload;
-        }
-        written
+        self.send_written((kind, id, flags, handler), |out| encode::write(value, out))
+    }
+
+    /// Queues the answer of a hook that takes a body and gives one back: that, but for its `metadata`, which goes beside
+    /// it if it is news; gives the length.
+    fn send_body(
+        &self,
+        id: u32,
+        body: &Bound<'_, PyDict>,
+        metadata: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        self.send_written((Kind::Reply.code(), id, 0, 0), |out| {
+            encode::write_body(body, metadata, out)
+        })
     }
 
     /// Queues a frame whose payload is the bytes, or the UTF-8 of the string, as they are; gives their number.
@@ -114,6 +123,21 @@ impl Core {
 }
 
 impl Core {
+    fn send_written(
+        &self,
+        header: Header,
+        write: impl FnOnce(&mut BytesMut) -> PyResult<()>,
+    ) -> PyResult<usize> {
+        // Taken out: writing a value may run code that sends another.
+        let mut payload = std::mem::take(&mut *lock(&self.scratch));
+        payload.clear();
+        let written = write(&mut payload).and_then(|()| self.queue(header, &payload));
+        if payload.capacity() <= SCRATCH_BYTES {
+            *lock(&self.scratch) = payload;
+        }
+        written
+    }
+
     fn receive(&self) -> PyResult<(Vec<Frame>, bool)> {
         let mut decoder = lock(&self.decoder);
         let ended = fill(self.fd, &mut decoder.buffer)?;
@@ -125,6 +149,19 @@ impl Core {
             frames.push(frame);
         }
         Ok((frames, ended))
+    }
+
+    fn to_python<'py>(&self, py: Python<'py>, frame: &Frame) -> PyResult<PythonFrame<'py>> {
+        let payload = match frame.kind {
+            _ if frame.payload.is_empty() => py.None().into_bound(py),
+            Kind::Credit => PyBytes::new(py, &frame.payload).into_any(),
+            Kind::Open => {
+                Bound::new(py, Members::read(&frame.payload, &self.prototypes)?)?.into_any()
+            }
+            _ => parse(py, &frame.payload)?,
+        };
+        let header = (frame.kind.code(), frame.id, frame.flags, frame.handler);
+        Ok((header.0, header.1, header.2, header.3, payload))
     }
 
     fn queue(&self, (kind, id, flags, handler): Header, payload: &[u8]) -> PyResult<usize> {
@@ -165,17 +202,6 @@ fn fill(fd: RawFd, buffer: &mut BytesMut) -> PyResult<bool> {
         }
     }
     Ok(false)
-}
-
-fn into_python<'py>(py: Python<'py>, frame: &Frame) -> PyResult<PythonFrame<'py>> {
-    let payload = match frame.kind {
-        _ if frame.payload.is_empty() => py.None().into_bound(py),
-        Kind::Credit => PyBytes::new(py, &frame.payload).into_any(),
-        Kind::Open => Bound::new(py, Members::read(&frame.payload)?)?.into_any(),
-        _ => parse(py, &frame.payload)?,
-    };
-    let header = (frame.kind.code(), frame.id, frame.flags, frame.handler);
-    Ok((header.0, header.1, header.2, header.3, payload))
 }
 
 /// The value that JSON text stands for.

@@ -63,6 +63,29 @@ pub(crate) fn write(value: &Bound<'_, PyAny>, out: &mut BytesMut) -> PyResult<()
     write_value(value, out, 0).map_err(Fault::into_error)
 }
 
+/// Appends what a hook made of a body: `{"body": …}`, without the body's `metadata`, and `"metadata": …` behind it if
+/// there is any.
+///
+/// # Errors
+///
+/// As [`write`].
+pub(crate) fn write_body(
+    body: &Bound<'_, PyDict>,
+    metadata: Option<&Bound<'_, PyAny>>,
+    out: &mut BytesMut,
+) -> PyResult<()> {
+    out.put_slice(b"{\"body\":");
+    write_dict_without(body, Some("metadata"), out, 2)
+        .map_err(|fault| fault.within(|| ".body".to_owned()).into_error())?;
+    if let Some(metadata) = metadata {
+        out.put_slice(b",\"metadata\":");
+        write_value(metadata, out, 1)
+            .map_err(|fault| fault.within(|| ".metadata".to_owned()).into_error())?;
+    }
+    out.put_u8(b'}');
+    Ok(())
+}
+
 /// The JSON of `value` as bytes.
 ///
 /// # Errors
@@ -157,11 +180,24 @@ fn write_list(list: &Bound<'_, PyList>, out: &mut BytesMut, depth: usize) -> Res
 }
 
 fn write_dict(dict: &Bound<'_, PyDict>, out: &mut BytesMut, depth: usize) -> Result<(), Fault> {
+    write_dict_without(dict, None, out, depth)
+}
+
+/// Appends a dictionary, but for the member of one name.
+fn write_dict_without(
+    dict: &Bound<'_, PyDict>,
+    left_out: Option<&str>,
+    out: &mut BytesMut,
+    depth: usize,
+) -> Result<(), Fault> {
     check_depth(depth)?;
     let members = dict.len();
     let mut position: ffi::Py_ssize_t = 0;
     let mut separator = b'{';
     while let Some((key, value)) = next_member(dict, &mut position) {
+        if left_out.is_some_and(|name| is_text(&key, name)) {
+            continue;
+        }
         out.put_u8(separator);
         separator = b',';
         write_key(&key, out)?;
@@ -174,14 +210,19 @@ fn write_dict(dict: &Bound<'_, PyDict>, out: &mut BytesMut, depth: usize) -> Res
             return Err(Fault::Python(error));
         }
     }
-    out.put_slice(if members == 0 { b"{}" } else { b"}" });
+    out.put_slice(if separator == b'{' { b"{}" } else { b"}" });
     Ok(())
 }
 
-type Member<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+fn is_text(key: &Bound<'_, PyAny>, text: &str) -> bool {
+    key.cast::<PyString>()
+        .is_ok_and(|key| key.to_str().is_ok_and(|key| key == text))
+}
+
+pub(crate) type Member<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 
 /// The next member of `dict`. pyo3's own iterator panics if the dictionary changes under it.
-fn next_member<'py>(
+pub(crate) fn next_member<'py>(
     dict: &Bound<'py, PyDict>,
     position: &mut ffi::Py_ssize_t,
 ) -> Option<Member<'py>> {

@@ -1,8 +1,8 @@
 //! `sluicegate_core`: the part of a Python worker that is not Python.
 //!
 //! [`core`] moves frames over the worker's socket, [`encode`] writes Python values as JSON (reading it is
-//! jiter's work), [`members`] reads only what is asked for, [`socket`] makes the system calls, [`usage`] tells what
-//! a thread has used, [`watch`] ends a worker whose gateway is gone.
+//! jiter's work), [`members`] reads only what is asked for, [`prototypes`] reads the same only once, [`socket`] makes
+//! the system calls, [`usage`] tells what a thread has used, [`watch`] ends a worker whose gateway is gone.
 //! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`]. [`namespaces`] are what it
 //! has for itself instead.
 //! The code that acts on the frames is `python/sluicegate_worker`.
@@ -15,6 +15,7 @@ mod keys;
 mod members;
 mod namespaces;
 mod privileges;
+mod prototypes;
 mod refused;
 mod socket;
 mod syscalls;
@@ -92,6 +93,7 @@ fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(privileges::adopt_orphans, module)?)?;
     module.add_function(wrap_pyfunction!(encode::dumps, module)?)?;
     module.add_function(wrap_pyfunction!(core::loads, module)?)?;
+    module.add_function(wrap_pyfunction!(prototypes::is_untouched, module)?)?;
     module.add_function(wrap_pyfunction!(usage::thread_usage, module)?)?;
     module.add_function(wrap_pyfunction!(watch::watch, module)?)?;
     module.add_function(wrap_pyfunction!(watch::name_process, module)?)?;

@@ -188,19 +188,16 @@ class BodyInvocation(Invocation):
         if not isinstance(result, dict):
             raise WrongReturn(wrong_return(self.call.slot, self.plan.name, result, "return the body"))
         request = self.call.needed_request()
-        metadata = result.get("metadata")
-        if isinstance(metadata, dict):
-            request.metadata = metadata
-        body = {name: value for name, value in result.items() if name != "metadata"}
+        metadata = request.changed_metadata(result.get("metadata"))
         try:
-            self.link.send(core.REPLY, self.call.id, {"body": body, "metadata": request.metadata})
+            self.link.send_body(self.call.id, result, metadata)
         except (TypeError, ValueError, RecursionError):
             # Functions also keep things in the metadata that are no JSON. In the body that is an error.
-            self._reply_without(request.travelling_metadata(), body)
+            self._reply_without(request.travelling_metadata(), result)
 
     def _reply_without(self, metadata: dict[str, Any], body: dict[str, Any]) -> None:
         try:
-            self.link.send(core.REPLY, self.call.id, {"body": body, "metadata": metadata})
+            self.link.send_body(self.call.id, body, metadata)
         except (TypeError, ValueError) as error:
             slot = self.call.slot
             text = f"{slot.function.kind} {slot.function_id}: {self.plan.name} returned no JSON: {error}"

@@ -37,10 +37,11 @@ class RequestContext:
         self._link = link
         # Members of the metadata that are no JSON: they cannot travel, so they stay here.
         self.kept: dict[str, Any] = {}
-        self.metadata: dict[str, Any] = {}
-        self.take_metadata(opened.get("metadata"))
         # Parsed when a function looks at it: most look at little of it.
         self._opened = opened
+        self._metadata: dict[str, Any] | None = None
+        #: What the metadata was when the gateway told of it; `None` once that may be anything.
+        self._metadata_told: Any = None
         self._model: Any = UNREAD
         self._user: User | None = None
         self._request: Request | None = None
@@ -52,11 +53,32 @@ class RequestContext:
 
     def take_metadata(self, metadata: Any) -> None:
         """Replaces the metadata by what another function or the gateway made of it."""
-        self.metadata = metadata if isinstance(metadata, dict) else {}
-        if "model" in self.metadata:
-            self.metadata["model"] = model_entry(self.metadata["model"])
+        self._metadata_told = None
+        self._metadata = metadata if isinstance(metadata, dict) else {}
+        if "model" in self._metadata:
+            self._metadata["model"] = model_entry(self._metadata["model"])
         for name, value in self.kept.items():
-            self.metadata.setdefault(name, value)
+            self._metadata.setdefault(name, value)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """`__metadata__`."""
+        if self._metadata is None:
+            metadata, told = self._opened.lend("metadata")
+            self.take_metadata(metadata)
+            self._metadata_told = told
+            return self.metadata
+        return self._metadata
+
+    def changed_metadata(self, returned: Any) -> dict[str, Any] | None:
+        """The metadata, if it is not what the gateway knows; another object if a function `returned` one."""
+        if isinstance(returned, dict) and returned is not self._metadata:
+            self._metadata, self._metadata_told = returned, None
+        if self._metadata is None or core.is_untouched(self._metadata_told, self._metadata):
+            return None
+        # From now on the gateway knows something else, and nobody here knows what.
+        self._metadata_told = None
+        return self._metadata
 
     def travelling_metadata(self) -> dict[str, Any]:
         """The metadata without the members that are no JSON."""

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 from os import _exit
 from threading import get_ident
+from typing import Any
 
 import sluicegate_core
 
@@ -23,6 +24,12 @@ class Link:
     def send(self, kind: int, id: int, payload: object, flags: int = 0) -> int:
         """Sends a frame with `payload` as JSON, and gives its length; raises if that cannot be said in JSON."""
         length = self.core.send(kind, id, flags, 0, payload)
+        self._plan_flush()
+        return length
+
+    def send_body(self, id: int, body: dict[str, Any], metadata: dict[str, Any] | None) -> int:
+        """Answers a hook with its body, and with the metadata if that is news; gives the length, and raises as `send`."""
+        length = self.core.send_body(id, body, metadata)
         self._plan_flush()
         return length
 

@@ -76,26 +76,22 @@ class Series:
         self._began = perf_counter()
         return payload
 
-    def see(self, metadata: dict[str, Any]) -> None:
-        """Learns the metadata with which the first function begins, to tell whether it changes."""
-        if self._metadata is None and self.handler != core.STREAM:
-            try:
-                self._metadata = core.dumps(metadata)
-            except Exception:
-                # Members that are no JSON cannot travel; what the function gives back counts as a change.
-                self._metadata = b""
-
     def send(self, _: int, __: int, payload: Any, ___: int = 0) -> int:
         """Takes what a function gave back, and gives its length; raises if that cannot be said in JSON."""
-        value = core.dumps(payload[self._subject])
+        return self._take(core.dumps(payload[self._subject]), None)
+
+    def send_body(self, _: int, body: dict[str, Any], metadata: dict[str, Any] | None) -> int:
+        """The same for a body, with the metadata if the function changed it."""
+        value = core.dumps({name: value for name, value in body.items() if name != "metadata"})
+        return self._take(value, None if metadata is None else core.dumps(metadata))
+
+    def _take(self, value: bytes, metadata: bytes | None) -> int:
         passed_on, parsed = self._passed_on(value)
-        metadata = core.dumps(payload["metadata"]) if "metadata" in payload else self._metadata
         if value != self._value:
             self._add(self._subject, value)
         if metadata is not None and metadata != self._metadata:
             self._add("metadata", metadata)
-            self._is_news = True
-        self._metadata = metadata
+            self._metadata, self._is_news = metadata, True
         self._value, self._parsed = passed_on, parsed
         self._seconds.append(b"%.6f" % (perf_counter() - self._began))
         if len(self._seconds) == len(self._requests) or self._value == b"[]" or self._length > FULL_BYTES:

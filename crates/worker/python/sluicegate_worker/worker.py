@@ -244,7 +244,6 @@ class Worker:
                 self._send_failure(core.ERROR, series.id, {**series.fail(), **describe(error, self.directory)})
                 return
             call.series = series
-            series.see(call.needed_request().metadata)
             self._begin(call, series)
             if series.id in self.calls:
                 return
