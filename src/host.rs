@@ -21,7 +21,6 @@ mod interpreter;
 mod isolation;
 mod nursery;
 mod output;
-mod payload;
 mod pipe;
 mod recycling;
 mod requirements;

@@ -3,129 +3,77 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::request::{ChatRequest, Incoming};
 use crate::auth::Via;
 use crate::host::Metadata;
-use crate::wire::json::Document;
+use crate::wire::json::{Document, ObjectWriter};
 
 /// The header in which Open WebUI names the chat that a request belongs to.
 const CHAT_ID_HEADER: &str = "x-openwebui-chat-id";
 
-/// The metadata of a caller without a browser session. Written at once, without a tree: every filtered request has it.
-#[derive(Serialize)]
-struct Told<'a> {
-    user_id: &'a str,
-    chat_id: Cow<'a, str>,
-    message_id: &'a RawValue,
-    session_id: &'a RawValue,
-    filter_ids: &'a [String],
-    tool_ids: &'a RawValue,
-    tool_servers: &'a RawValue,
-    files: &'a RawValue,
-    features: &'a RawValue,
-    variables: &'a RawValue,
-    model: &'a RawValue,
-    direct: bool,
-    params: Params<'a>,
-    user_agent: (),
-    internal: bool,
-    user_message: (),
-    user_message_id: (),
-    assistant_message_id: (),
-    regeneration_message_id: (),
-    automation_id: (),
-    folder_id: (),
-    chat_variables: Empty,
-    chat_context: (),
-    include_file_context: bool,
-    tool_approval_resume: (),
-}
+/// Room for the metadata beside the model's entry and what the client said, in bytes.
+const ROOM: usize = 768;
 
-#[derive(Serialize)]
-struct Params<'a> {
-    function_calling: Cow<'a, str>,
-}
+/// What a caller without a browser session has none of.
+const NEVER_THERE: &str = concat!(
+    r#""user_agent":null,"internal":false,"user_message":null,"user_message_id":null,"assistant_message_id":null,"#,
+    r#""regeneration_message_id":null,"automation_id":null,"folder_id":null,"chat_variables":{},"chat_context":null,"#,
+    r#""include_file_context":true,"tool_approval_resume":null"#
+);
 
-/// `{}`.
-#[derive(Default, Serialize)]
-struct Empty {}
-
-/// The metadata of a request, as JSON; `model` is the entry of the model that was asked for.
+/// The metadata of a request, as JSON; `model` is the entry of the model that was asked for. Written at once, without a
+/// tree: every filtered request has it.
 pub(super) fn of_request(
     original: &Document,
     filter_ids: &[String],
     incoming: &Incoming<'_>,
     model: &Bytes,
 ) -> Bytes {
-    let keys = [
-        "id",
-        "session_id",
-        "tool_ids",
-        "tool_servers",
-        "files",
-        "features",
-        "variables",
-    ];
-    let members = keys.map(|key| original.raw(key));
-    let [
-        id,
-        session,
-        tool_ids,
-        tool_servers,
-        files,
-        features,
-        variables,
-    ] = &members;
+    let chat = original
+        .string("chat_id")
+        .unwrap_or_else(|| chat_of(incoming));
+    let mut told = ObjectWriter::with_room(ROOM + model.len());
+    told.text("user_id", &incoming.caller.user.id)
+        .text("chat_id", &chat);
+    said(&mut told, original, "message_id", "id", "null");
+    said(&mut told, original, "session_id", "session_id", "null");
+    told.texts("filter_ids", filter_ids);
+    for (key, absent) in [
+        ("tool_ids", "null"),
+        ("tool_servers", "null"),
+        ("files", "null"),
+        ("features", "{}"),
+        ("variables", "{}"),
+    ] {
+        said(&mut told, original, key, key, absent);
+    }
+    told.raw("model", model).raw("direct", b"false");
+    told.raw("params", &params_of(original));
+    told.members(NEVER_THERE);
+    told.finish()
+}
+
+/// Tells under `name` what the client said under `key`, or what stands for nothing.
+fn said(told: &mut ObjectWriter, original: &Document, name: &str, key: &str, absent: &str) {
+    match original.raw(key) {
+        Some(json) => told.raw(name, &json),
+        None => told.raw(name, absent.as_bytes()),
+    };
+}
+
+/// How functions are called, which is all that functions are told of the client's `params`.
+fn params_of(original: &Document) -> Bytes {
     let params = original
         .raw("params")
         .and_then(|params| Document::parse(params).ok());
-    let told = Told {
-        user_id: &incoming.caller.user.id,
-        chat_id: original
-            .string("chat_id")
-            .unwrap_or_else(|| chat_of(incoming)),
-        message_id: raw(id.as_ref(), "null"),
-        session_id: raw(session.as_ref(), "null"),
-        filter_ids,
-        tool_ids: raw(tool_ids.as_ref(), "null"),
-        tool_servers: raw(tool_servers.as_ref(), "null"),
-        files: raw(files.as_ref(), "null"),
-        features: raw(features.as_ref(), "{}"),
-        variables: raw(variables.as_ref(), "{}"),
-        model: raw(Some(model), "null"),
-        direct: false,
-        params: Params {
-            function_calling: params
-                .as_ref()
-                .and_then(|params| params.string("function_calling"))
-                .unwrap_or(Cow::Borrowed("native")),
-        },
-        user_agent: (),
-        internal: false,
-        user_message: (),
-        user_message_id: (),
-        assistant_message_id: (),
-        regeneration_message_id: (),
-        automation_id: (),
-        folder_id: (),
-        chat_variables: Empty {},
-        chat_context: (),
-        include_file_context: true,
-        tool_approval_resume: (),
-    };
-    serde_json::to_vec(&told)
-        .expect("texts and JSON can be written as JSON")
-        .into()
-}
-
-/// JSON as it stands, or what stands for a member that is not there.
-fn raw<'a>(json: Option<&'a Bytes>, absent: &'static str) -> &'a RawValue {
-    json.and_then(|json| serde_json::from_slice(json).ok())
-        .unwrap_or_else(|| serde_json::from_str(absent).expect("it is JSON"))
+    let chosen = params
+        .as_ref()
+        .and_then(|params| params.string("function_calling"));
+    let mut told = ObjectWriter::with_room(64);
+    told.text("function_calling", chosen.as_deref().unwrap_or("native"));
+    told.finish()
 }
 
 /// The chat that a trusted chat UI names in a header, as Open WebUI does in front of the gateway; empty for none.

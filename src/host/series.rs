@@ -16,9 +16,9 @@ use self::watched::{Answer, Watched};
 use super::call::Question;
 use super::failure::Failure;
 use super::hook::{Hook, StreamResult, name_of};
-use super::payload::Payload;
-use super::session::{Metadata, Session};
+use super::session::{CALL_ROOM, Metadata, Session};
 use crate::telemetry::metrics;
+use crate::wire::json::ObjectWriter;
 
 /// Sessions in one process whose functions are called together: what one gives back is what the next is given.
 #[derive(Debug)]
@@ -98,10 +98,10 @@ impl<'a> Series<'a> {
     }
 
     /// The start of the call's payload: the requests, and the metadata if one of the functions has not seen it.
-    fn payload(&self, metadata: &Metadata) -> Payload {
+    fn payload(&self, metadata: &Metadata) -> ObjectWriter {
         let requests = self.0.iter().map(|session| session.request().to_string());
         let requests: Vec<Bytes> = requests.map(Bytes::from).collect();
-        let mut payload = Payload::new();
+        let mut payload = ObjectWriter::with_room(CALL_ROOM);
         payload.array("requests", &requests);
         if self.0.iter().any(|session| session.has_news(metadata)) {
             payload.raw("metadata", &metadata.json);
@@ -112,7 +112,7 @@ impl<'a> Series<'a> {
     async fn ask(
         &mut self,
         handler: Handler,
-        payload: Payload,
+        payload: ObjectWriter,
         metadata: &Metadata,
         limits: &[Duration],
     ) -> (Done, Option<Failed>) {
@@ -133,7 +133,7 @@ impl<'a> Series<'a> {
     }
 
     /// Sends the call, unless one of the functions has too many waiting.
-    fn question(&self, handler: Handler, payload: Payload) -> Result<Question, Failed> {
+    fn question(&self, handler: Handler, payload: ObjectWriter) -> Result<Question, Failed> {
         for (place, session) in self.0.iter().enumerate() {
             session
                 .check_queue()

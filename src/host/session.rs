@@ -12,15 +12,20 @@ use super::call::Question;
 use super::callbacks::{Callbacks, Desk};
 use super::failure::Failure;
 use super::hook::{Hook, StreamResult, name_of};
-use super::payload::Payload;
 use super::pipe::PipeStream;
 use super::runner::{Runner, Seat};
 use crate::registry::Function;
 use crate::telemetry::metrics;
-use crate::wire::json::{Document, quote};
+use crate::wire::json::{Document, ObjectWriter};
 
 /// How long a worker may take to say what it has still to say.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Room for what opens a request beside what functions are told of it, in bytes.
+const OPEN_ROOM: usize = 256;
+
+/// Room for a call beside what it is about, in bytes.
+pub(super) const CALL_ROOM: usize = 64;
 
 /// What functions are told of a request, the same for all of them. Every member is JSON.
 #[derive(Clone, Debug)]
@@ -69,7 +74,9 @@ impl Session {
     ) -> Self {
         seat.send_valves(&function.valves);
         let request = seat.worker.next_id();
-        let mut payload = Payload::new();
+        let told = [&context.user, &metadata.json, &context.model, &context.http];
+        let length: usize = told.iter().map(|json| json.len()).sum();
+        let mut payload = ObjectWriter::with_room(length + OPEN_ROOM);
         payload
             .number("slot", u64::from(seat.slot))
             .number("valves", function.valves.version);
@@ -150,11 +157,11 @@ impl Session {
         body: &Bytes,
     ) -> Result<Bytes, Failure> {
         let limit = self.function.settings.limits.pipe_first;
-        let mut payload = Payload::new();
+        let mut payload = ObjectWriter::with_room(CALL_ROOM);
         payload.number("request", u64::from(self.request));
         payload.raw("body", body);
         if let Some(entry) = entry {
-            payload.raw("id", &quote(entry));
+            payload.text("id", entry);
         }
         let reply = self.call(Handler::Action, payload, limit).await?;
         result_of(reply)
@@ -172,11 +179,9 @@ impl Session {
         messages: Option<&Bytes>,
     ) -> Result<Bytes, Failure> {
         let limit = self.function.settings.limits.pipe_first;
-        let mut payload = Payload::new();
+        let mut payload = ObjectWriter::with_room(CALL_ROOM);
         payload.number("request", u64::from(self.request));
-        payload
-            .raw("name", &quote(name))
-            .raw("parameters", parameters);
+        payload.text("name", name).raw("parameters", parameters);
         if let Some(messages) = messages {
             payload.raw("messages", messages);
         }
@@ -262,7 +267,11 @@ impl Session {
     }
 
     /// Sends a call, unless too many wait already.
-    pub(super) fn question(&self, handler: Handler, payload: Payload) -> Result<Question, Failure> {
+    pub(super) fn question(
+        &self,
+        handler: Handler,
+        payload: ObjectWriter,
+    ) -> Result<Question, Failure> {
         let queue = self.function.settings.queue;
         let question = self.seat.ask(handler, payload.finish(), queue)?;
         metrics::process_called();
@@ -291,8 +300,8 @@ impl Session {
     }
 
     /// The start of a call's payload: the request, and the metadata if this function has not seen it.
-    fn payload(&mut self, metadata: &Metadata) -> Payload {
-        let mut payload = Payload::new();
+    fn payload(&mut self, metadata: &Metadata) -> ObjectWriter {
+        let mut payload = ObjectWriter::with_room(CALL_ROOM);
         payload.number("request", u64::from(self.request));
         if self.has_news(metadata) {
             payload.raw("metadata", &metadata.json);
@@ -304,7 +313,7 @@ impl Session {
     async fn call(
         &self,
         handler: Handler,
-        payload: Payload,
+        payload: ObjectWriter,
         limit: Duration,
     ) -> Result<Bytes, Failure> {
         self.call_raw(handler, payload, limit)
@@ -316,7 +325,7 @@ impl Session {
     async fn call_raw(
         &self,
         handler: Handler,
-        payload: Payload,
+        payload: ObjectWriter,
         limit: Duration,
     ) -> Result<Bytes, (Failure, Option<Bytes>)> {
         let began = Instant::now();
@@ -329,7 +338,7 @@ impl Session {
     async fn ask(
         &self,
         handler: Handler,
-        payload: Payload,
+        payload: ObjectWriter,
         limit: Duration,
     ) -> Result<Bytes, (Failure, Option<Bytes>)> {
         let question = self

@@ -98,6 +98,10 @@ impl Reader {
             let arrived = spare_capacity(&mut self.arrived);
             let read = ready.try_io(|socket| Ok(rustix::io::read(socket, arrived)?));
             if let Ok(count) = read {
+                // Nothing is left, so there is no need to ask whether there is.
+                if self.arrived.len() < self.arrived.capacity() {
+                    ready.clear_ready();
+                }
                 buffer.extend_from_slice(&self.arrived);
                 return count;
             }

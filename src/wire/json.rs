@@ -10,6 +10,7 @@ mod keys;
 mod same;
 mod scanner;
 mod strings;
+mod writer;
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -23,6 +24,7 @@ pub use edit::Edit;
 use keys::Key;
 pub use same::equivalent;
 use scanner::Scanner;
+pub use writer::ObjectWriter;
 
 /// How deep objects and arrays may be nested: as deep as serde_json reads them, so that whatever passes the gate can be
 /// read as a tree too. A filter that could not read what the model server will would let it by.
