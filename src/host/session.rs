@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use frames::{Handler, Kind};
+use frames::{Handler, Kind, Opening, Told};
 use tokio::time::Instant;
 
 use super::abandoned::Watched;
@@ -20,9 +20,6 @@ use crate::wire::json::{Document, ObjectWriter};
 
 /// How long a worker may take to say what it has still to say.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1);
-
-/// Room for what opens a request beside what functions are told of it, in bytes.
-const OPEN_ROOM: usize = 256;
 
 /// Room for a call beside what it is about, in bytes.
 pub(super) const CALL_ROOM: usize = 64;
@@ -74,25 +71,14 @@ impl Session {
     ) -> Self {
         seat.send_valves(&function.valves);
         let request = seat.worker.next_id();
-        let told = [&context.user, &metadata.json, &context.model, &context.http];
-        let length: usize = told.iter().map(|json| json.len()).sum();
-        let mut payload = ObjectWriter::with_room(length + OPEN_ROOM);
-        payload
-            .number("slot", u64::from(seat.slot))
-            .number("valves", function.valves.version);
-        payload
-            .raw("user", &context.user)
-            .raw("metadata", &metadata.json)
-            .raw("model", &context.model);
-        payload
-            .raw("request", &context.http)
-            .raw("events", b"false");
-        if let Some(values) = function.user_valves.get(&context.user_id) {
-            payload.raw("user_valves", values);
-        }
-        if let Some(slots) = siblings {
-            payload.raw("siblings", slots);
-        }
+        let user_valves = function.user_valves.get(&context.user_id);
+        let opening = Opening::new(seat.slot, function.valves.version)
+            .with(Told::User, &context.user)
+            .with(Told::UserValves, user_valves.map_or(b"", |json| json))
+            .with(Told::Metadata, &metadata.json)
+            .with(Told::Model, &context.model)
+            .with(Told::Request, &context.http)
+            .with(Told::Siblings, siblings.map_or(b"", |json| json));
         let desk = Desk {
             function: function.id.clone(),
             callbacks: Arc::clone(&context.callbacks),
@@ -100,7 +86,7 @@ impl Session {
         seat.worker.open_desk(request, desk);
         // One write carries it and the first call.
         seat.worker
-            .tell_with_next(Kind::Open, request, payload.finish());
+            .tell_with_next(Kind::Open, request, opening.encode());
         Self {
             function,
             runner,

@@ -49,6 +49,10 @@ class Kind(IntEnum):
     CALLBACK = 74
 
 
+#: The parts of an `Open` frame, in their order.
+TOLD = ("user", "user_valves", "metadata", "model", "request", "siblings")
+
+
 class Handler(IntEnum):
     """What a `Call` invokes."""
 
@@ -263,9 +267,7 @@ class Worker:
     def open(self, slot: int, valves: int = 0, **more: Any) -> int:
         """Begins a request."""
         request = self.next_id()
-        opened = {
-            "slot": slot,
-            "valves": valves,
+        told = {
             "user": {"id": "u1", "email": "a@example.test", "name": "Ann", "role": "user"},
             "metadata": {"chat_id": "", "model": {"id": "mani.en", "name": "English"}},
             "model": {"id": "mani.en", "name": "English", "owned_by": "openai"},
@@ -275,9 +277,11 @@ class Worker:
                 "headers": {"User-Agent": "test"},
                 "client": {"host": "127.0.0.1", "port": 5},
             },
-            "events": True,
+            **more,
         }
-        self.send(Kind.OPEN, request, {**opened, **more})
+        parts = [json.dumps(told[name]).encode() if name in told else b"" for name in TOLD]
+        head = struct.pack("<IQ6I", slot, valves, *map(len, parts))
+        self.send(Kind.OPEN, request, b"".join([head, *parts]))
         return request
 
     def start(self, handler: Handler, **payload: Any) -> int:

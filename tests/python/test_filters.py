@@ -32,7 +32,7 @@ class Filter:
 """
     request = worker.open(worker.load(source))
     first = worker.result(Handler.INLET, request=request, body={})
-    assert first["metadata"]["model"] == {"id": "mani.en", "name": "English"}
+    assert "metadata" not in first
     assert worker.result(Handler.REQUEST, request=request, body=first["body"])["body"] == {
         "steps": ["inlet", "request"]
     }
@@ -158,6 +158,56 @@ class Filter:
     changed = {**first["metadata"], "other": 2}
     second = worker.result(Handler.OUTLET, request=request, body={}, metadata=changed)
     assert second == {"body": {"seen": [1, 2, False]}, "metadata": {"mine": True}}
+
+
+@pytest.mark.parametrize(
+    ("change", "is_told"),
+    [
+        ("pass", False),
+        ("__metadata__['model'] == 'mani.en' and list(__metadata__.values())", False),
+        ("body['metadata'] = __metadata__", False),
+        ("body.pop('metadata')", False),
+        ("__metadata__['chat_id'] = 'other'", True),
+        ("__metadata__['features']['web_search'] = True", True),
+        ("__metadata__['files'][0]['name'] = 'b.txt'", True),
+        ("__metadata__['files'].pop()", True),
+        ("__metadata__['flag'] = 1", True),
+        ("__metadata__['chat_id'] = __metadata__.pop('chat_id')", True),
+        ("__metadata__.clear()", True),
+        ("body['metadata'] = {}", True),
+        ("__metadata__['model']['name'] = 'Other'", True),
+        ("__metadata__['features'] = None", True),
+    ],
+)
+def test_metadata_is_told_only_if_it_changed(worker: Worker, change: str, is_told: bool) -> None:
+    source = f"class Filter:\n    def inlet(self, body, __metadata__):\n        {change}\n        return body\n"
+    metadata = {
+        "chat_id": "c",
+        "flag": True,
+        "features": {},
+        "files": [{"name": "a.txt"}],
+        "model": {"id": "mani.en", "name": "English"},
+    }
+    slot = worker.load(source)
+    # What one request does to it, the next must not see.
+    for _ in range(2):
+        made = worker.result(Handler.INLET, request=worker.open(slot, metadata=metadata), body={"n": 1})
+        assert ("metadata" in made) is is_told and made["body"] == {"n": 1}
+
+
+def test_metadata_that_changed_is_told_again_until_it_is_new(worker: Worker) -> None:
+    source = """
+class Filter:
+    def inlet(self, body, __metadata__):
+        __metadata__["chat_id"] = body["to"]
+        return body
+"""
+    request = worker.open(worker.load(source), metadata={"chat_id": "first"})
+    told = [
+        worker.result(Handler.INLET, request=request, body={"to": to})["metadata"]["chat_id"]
+        for to in ("second", "first")
+    ]
+    assert told == ["second", "first"]
 
 
 def test_metadata_that_is_no_json_stays_with_the_function(worker: Worker) -> None:

@@ -80,7 +80,7 @@ def test_random_frames_arrive_however_they_are_cut(ends: tuple[core.Core, socket
             gateway.sendall(wire[:cut])
             wire = wire[cut:]
             received += connection.read() or []
-        assert received == sent
+        assert [(*head, text.value()) for *head, text in received] == sent
 
 
 def test_random_bytes_are_an_exception_or_frames() -> None:
@@ -100,3 +100,19 @@ def test_random_bytes_are_an_exception_or_frames() -> None:
             else:
                 assert frames is None or all(len(one) == 5 for one in frames)
     assert refused > 0
+
+
+def test_random_metadata_is_each_requests_own(ends: tuple[core.Core, socket.socket]) -> None:
+    connection, gateway = ends
+    source = random.Random(20261122)
+    for _ in range(200):
+        text = core.dumps({"a": value(source), "b": [value(source)], "c": {"d": value(source)}})
+        expected = json.loads(text)
+        payload = struct.pack("<IQ6I", 1, 2, 0, 0, len(text), 0, 0, 0) + text
+        for _ in range(2):
+            gateway.sendall(frame(1, core.OPEN, 0, 0, payload))
+            ((*_, opened),) = connection.read() or []
+            own, prototype = opened.metadata()
+            assert own == expected and core.is_untouched(prototype, own)
+            own["c"]["d"] = own["b"].append(None)
+            assert not core.is_untouched(prototype, own)

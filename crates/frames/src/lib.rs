@@ -23,8 +23,10 @@
 //! name, its text, for exceptions that carry one the HTTP status and detail, and the traceback for the log.
 
 mod codec;
+mod opening;
 
 pub use codec::{DecodeError, Decoder, Frame, encode};
+pub use opening::{Opening, Places, Told};
 
 /// Size of a frame's header in bytes.
 pub const HEADER_BYTES: usize = 12;
@@ -87,9 +89,7 @@ wire_enum! {
         Valves = 2,
         /// Valves versions that no request uses any more. Id: slot. Payload: `{"versions": [n, …]}`.
         Forget = 3,
-        /// A request begins for one function. Id: request. Payload: `{"slot", "valves", "user", "user_valves"?,
-        /// "metadata", "model", "request", "events"}`; `valves` is a version, `request` describes the HTTP request
-        /// as `{"method", "url", "headers", "client", "body"?}`.
+        /// A request begins for one function. Id: request. Payload: an [`Opening`], which is not JSON as a whole.
         Open = 4,
         /// A request is over for one function: its context is dropped. Id: request. No payload.
         Close = 5,
@@ -141,9 +141,9 @@ wire_enum! {
 wire_enum! {
     /// What a `Call` invokes, with the payload of the call and of its reply.
     Handler: u16 {
-        /// Call `{"request", "body", "metadata"?}`, reply `{"body", "metadata"}`. `body` travels without its
+        /// Call `{"request", "body", "metadata"?}`, reply `{"body", "metadata"?}`. `body` travels without its
         /// `metadata` member, which the worker puts in before the handler runs. Absent `metadata` means unchanged
-        /// since the worker last saw it.
+        /// since the other side last told of it.
         ///
         /// Several functions are called one after the other, here and in `Request`, `Stream` and `Outlet`, if
         /// `"requests": [n, …]` stands in the place of `request`: what one gives back is what the next is given, or,

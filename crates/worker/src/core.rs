@@ -3,7 +3,7 @@
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use frames::{Decoder, Frame, HEADER_BYTES, Kind, MAX_PAYLOAD_BYTES};
 use jiter::{PythonParse, StringCacheMode, map_json_error};
 use pyo3::exceptions::PyValueError;
@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::encode;
-use crate::members::Members;
+use crate::opened::Opened;
 use crate::prototypes::Prototypes;
 use crate::socket::{self, Received};
 use crate::text::without_surrogates;
@@ -24,6 +24,19 @@ const SCRATCH_BYTES: usize = 256 * 1024;
 
 /// A frame as Python sees it: kind, id, flags, handler, payload.
 type PythonFrame<'py> = (u8, u32, u8, u16, Bound<'py, PyAny>);
+
+/// The payload of a call, parsed in its turn: a burst of calls is no burst of objects.
+#[pyclass(frozen)]
+#[derive(Debug)]
+pub(crate) struct Text(Bytes);
+
+#[pymethods]
+impl Text {
+    /// What it stands for.
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        parse(py, &self.0)
+    }
+}
 
 /// The worker's end of its connection. Any thread may send; only the loop's thread reads and flushes.
 #[pyclass(frozen)]
@@ -156,8 +169,9 @@ impl Core {
             _ if frame.payload.is_empty() => py.None().into_bound(py),
             Kind::Credit => PyBytes::new(py, &frame.payload).into_any(),
             Kind::Open => {
-                Bound::new(py, Members::read(&frame.payload, &self.prototypes)?)?.into_any()
+                Bound::new(py, Opened::read(&frame.payload, &self.prototypes)?)?.into_any()
             }
+            Kind::Call => Bound::new(py, Text(frame.payload.clone()))?.into_any(),
             _ => parse(py, &frame.payload)?,
         };
         let header = (frame.kind.code(), frame.id, frame.flags, frame.handler);

@@ -219,10 +219,10 @@ fn is_text(key: &Bound<'_, PyAny>, text: &str) -> bool {
         .is_ok_and(|key| key.to_str().is_ok_and(|key| key == text))
 }
 
-pub(crate) type Member<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+type Member<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 
 /// The next member of `dict`. pyo3's own iterator panics if the dictionary changes under it.
-pub(crate) fn next_member<'py>(
+fn next_member<'py>(
     dict: &Bound<'py, PyDict>,
     position: &mut ffi::Py_ssize_t,
 ) -> Option<Member<'py>> {

@@ -1,7 +1,7 @@
 //! `sluicegate_core`: the part of a Python worker that is not Python.
 //!
 //! [`core`] moves frames over the worker's socket, [`encode`] writes Python values as JSON (reading it is
-//! jiter's work), [`members`] reads only what is asked for, [`prototypes`] reads the same only once, [`socket`] makes
+//! jiter's work), [`opened`] reads only what is asked for, [`prototypes`] reads the same only once, [`socket`] makes
 //! the system calls, [`usage`] tells what a thread has used, [`watch`] ends a worker whose gateway is gone.
 //! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`]. [`namespaces`] are what it
 //! has for itself instead.
@@ -14,6 +14,7 @@ mod files;
 mod keys;
 mod members;
 mod namespaces;
+mod opened;
 mod privileges;
 mod prototypes;
 mod refused;
@@ -82,7 +83,8 @@ const SOURCES: [(&str, Source); 3] = [
 #[pymodule]
 fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<core::Core>()?;
-    module.add_class::<members::Members>()?;
+    module.add_class::<core::Text>()?;
+    module.add_class::<opened::Opened>()?;
     module.add_function(wrap_pyfunction!(confine::confine, module)?)?;
     module.add_function(wrap_pyfunction!(namespaces::separate_processes, module)?)?;
     module.add_function(wrap_pyfunction!(namespaces::rejoin_processes, module)?)?;

@@ -7,11 +7,11 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::core::parse;
-use crate::encode::next_member;
 use crate::members::for_each_member;
 
 /// Objects that are kept; the one not asked for longest makes room.
@@ -87,14 +87,7 @@ impl Prototypes {
 /// If there is no memory.
 pub(crate) fn copy<'py>(prototype: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if let Ok(dict) = prototype.cast::<PyDict>() {
-        let copied = dict.copy()?;
-        let mut position = 0;
-        while let Some((key, value)) = next_member(dict, &mut position) {
-            if is_container(&value) {
-                copied.set_item(key, copy(&value)?)?;
-            }
-        }
-        return Ok(copied.into_any());
+        return Ok(copy_dict(dict)?.into_any());
     }
     match prototype.cast::<PyList>() {
         Ok(list) => {
@@ -105,37 +98,88 @@ pub(crate) fn copy<'py>(prototype: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
     }
 }
 
+fn copy_dict<'py>(dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    let copied = dict.copy()?;
+    let mut members = Lending::of(dict);
+    while let Some((key, value)) = members.next() {
+        if is_container(value) {
+            // SAFETY: both live as long as the prototype, which nobody changes.
+            let (key, value) = unsafe {
+                (
+                    Bound::from_borrowed_ptr(dict.py(), key),
+                    Bound::from_borrowed_ptr(dict.py(), value),
+                )
+            };
+            copied.set_item(key, copy(&value)?)?;
+        }
+    }
+    Ok(copied)
+}
+
 /// Whether a copy is still what its prototype is. One in which something was put in the place of its equal counts as
 /// changed.
 #[pyfunction]
 pub(crate) fn is_untouched(prototype: &Bound<'_, PyAny>, copied: &Bound<'_, PyAny>) -> bool {
-    if let Ok(dict) = prototype.cast::<PyDict>() {
-        return copied
-            .cast::<PyDict>()
-            .is_ok_and(|copied| are_members_untouched(dict, copied));
+    if let (Ok(dict), Ok(copied)) = (prototype.cast::<PyDict>(), copied.cast::<PyDict>()) {
+        return are_members_untouched(dict, copied);
     }
-    let Ok(list) = prototype.cast::<PyList>() else {
-        return prototype.is(copied);
-    };
-    copied.cast::<PyList>().is_ok_and(|copied| {
+    if let (Ok(list), Ok(copied)) = (prototype.cast::<PyList>(), copied.cast::<PyList>()) {
         let mut pairs = list.iter().zip(copied);
-        list.len() == copied.len() && pairs.all(|(item, copied)| is_untouched(&item, &copied))
-    })
+        return list.len() == copied.len()
+            && pairs.all(|(item, copied)| is_untouched(&item, &copied));
+    }
+    prototype.is(copied) && !is_container(prototype.as_ptr())
 }
 
 /// The same for members, which have an order.
 fn are_members_untouched(dict: &Bound<'_, PyDict>, copied: &Bound<'_, PyDict>) -> bool {
-    let (mut position, mut copied_position) = (0, 0);
-    while let Some((key, value)) = next_member(dict, &mut position) {
-        let is_same = next_member(copied, &mut copied_position)
-            .is_some_and(|(name, copied)| key.is(&name) && is_untouched(&value, &copied));
-        if !is_same {
+    let (mut members, mut copies) = (Lending::of(dict), Lending::of(copied));
+    while let Some((key, value)) = members.next() {
+        let Some((name, copied)) = copies.next() else {
+            return false;
+        };
+        // SAFETY: comparing runs no code that could change either dictionary.
+        let is_same = || unsafe {
+            is_untouched(
+                &Bound::from_borrowed_ptr(dict.py(), value),
+                &Bound::from_borrowed_ptr(dict.py(), copied),
+            )
+        };
+        if key != name || (value != copied || is_container(value)) && !is_same() {
             return false;
         }
     }
     dict.len() == copied.len()
 }
 
-fn is_container(value: &Bound<'_, PyAny>) -> bool {
-    value.is_instance_of::<PyDict>() || value.is_instance_of::<PyList>()
+/// The members of a dictionary without references of their own, which would be most of the work. Nobody may change it
+/// meanwhile.
+struct Lending<'a, 'py> {
+    dict: &'a Bound<'py, PyDict>,
+    position: ffi::Py_ssize_t,
+}
+
+impl<'a, 'py> Lending<'a, 'py> {
+    fn of(dict: &'a Bound<'py, PyDict>) -> Self {
+        Self { dict, position: 0 }
+    }
+
+    fn next(&mut self) -> Option<(*mut ffi::PyObject, *mut ffi::PyObject)> {
+        let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: a valid dictionary; what is lent is used before anything else happens to it.
+        let found = unsafe {
+            ffi::PyDict_Next(
+                self.dict.as_ptr(),
+                &raw mut self.position,
+                &raw mut key,
+                &raw mut value,
+            )
+        };
+        (found != 0).then_some((key, value))
+    }
+}
+
+fn is_container(value: *mut ffi::PyObject) -> bool {
+    // SAFETY: a valid object.
+    unsafe { ffi::PyDict_Check(value) != 0 || ffi::PyList_Check(value) != 0 }
 }

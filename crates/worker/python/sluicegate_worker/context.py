@@ -29,11 +29,11 @@ UNREAD = object()
 class RequestContext:
     """What stays the same between a function's calls in one request, from `Open` to `Close`."""
 
-    def __init__(self, id: int, slot: Slot, opened: core.Members, link: Link, callbacks: Callbacks) -> None:
+    def __init__(self, id: int, slot: Slot, opened: core.Opened, link: Link, callbacks: Callbacks) -> None:
         self.id = id
         self.slot = slot
         self.callbacks = callbacks
-        self.version: int = opened["valves"]
+        self.version: int = opened.valves
         self._link = link
         # Members of the metadata that are no JSON: they cannot travel, so they stay here.
         self.kept: dict[str, Any] = {}
@@ -64,7 +64,7 @@ class RequestContext:
     def metadata(self) -> dict[str, Any]:
         """`__metadata__`."""
         if self._metadata is None:
-            metadata, told = self._opened.lend("metadata")
+            metadata, told = self._opened.metadata()
             self.take_metadata(metadata)
             self._metadata_told = told
             return self.metadata
@@ -108,23 +108,23 @@ class RequestContext:
     def model(self) -> Any:
         """`__model__`: the model's entry in the list."""
         if self._model is UNREAD:
-            self._model = self._opened.get("model")
+            self._model = self._opened.model()
         return self._model
 
     @property
     def user(self) -> User:
         """`__user__`: this function's own, so that its user valves are not seen by the next."""
         if self._user is None:
-            self._user = User(self._opened.get("user") or {})
+            self._user = User(self._opened.user() or {})
             if self.slot.user_model is not None:
-                self._user["valves"] = valves.user_valves(self.slot.user_model, self._opened.get("user_valves"))
+                self._user["valves"] = valves.user_valves(self.slot.user_model, self._opened.user_valves())
         return self._user
 
     @property
     def request(self) -> Request:
         """`__request__`."""
         if self._request is None:
-            self._request = Request(self._opened.get("request") or {}, self.model, self)
+            self._request = Request(self._opened.request() or {}, self.model, self)
         return self._request
 
     def borrow(self) -> contextvars.Context:

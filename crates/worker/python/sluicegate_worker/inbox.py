@@ -45,7 +45,10 @@ class Inbox:
 
     def next(self) -> Frame | None:
         """The oldest frame that nobody has acted on."""
-        return self._kept.popleft() if self._kept else None
+        if not self._kept:
+            return None
+        frame = self._kept.popleft()
+        return parsed(frame) if isinstance(frame[4], core.Text) else frame
 
     def help(self) -> None:
         """Does what cannot wait for the loop: hands answers out and answers pings. The rest is kept for the loop."""
@@ -74,12 +77,12 @@ class Inbox:
         return is_over()
 
     def _sort(self, frame: Frame) -> None:
-        kind, id, _, _, payload = frame
+        kind, id, _, handler, payload = frame
         if kind == core.CALLBACK_REPLY:
             self._answer(id, payload)
         elif kind == core.PING:
             self._link.send_raw(core.PONG, id, b"")
-        elif not self.act_now(frame):
+        elif handler != core.CHECK_VALVES or not self.act_now(parsed(frame)):
             self._kept.append(frame)
 
     def _read(self) -> list[Frame]:
@@ -92,6 +95,15 @@ class Inbox:
             self.ended = True
             return []
         return frames
+
+
+def parsed(frame: Frame) -> Frame:
+    """A call with what its payload stands for."""
+    kind, id, flags, handler, payload = frame
+    try:
+        return kind, id, flags, handler, payload.value()
+    except Exception:
+        give_up()
 
 
 def give_up() -> NoReturn:

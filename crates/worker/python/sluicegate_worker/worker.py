@@ -197,12 +197,13 @@ class Worker:
 
     # Requests.
 
-    def _open(self, id: int, _: int, payload: core.Members) -> None:
-        slot = self.slots.get(payload["slot"])
+    def _open(self, id: int, _: int, opened: core.Opened) -> None:
+        slot = self.slots.get(opened.slot)
         if slot is not None:
-            self.requests[id] = RequestContext(id, slot, payload, self.link, self.callbacks)
-            if "siblings" in payload:
-                self._show_siblings(payload["siblings"])
+            self.requests[id] = RequestContext(id, slot, opened, self.link, self.callbacks)
+            visible = opened.siblings()
+            if visible is not None:
+                self._show_siblings(visible)
             self.output.renew()
 
     def _show_siblings(self, visible: list[int]) -> None:
@@ -358,9 +359,8 @@ class Worker:
 
     def _act_now(self, frame: Frame) -> bool:
         """Checks valves while function code holds the loop up: that code may have set them, and wait for the check."""
-        kind, id, _, handler, payload = frame
-        is_check = kind == core.CALL and handler == core.CHECK_VALVES
-        slot = self.slots.get(payload["slot"]) if is_check and get_ident() == self._thread else None
+        _, id, _, handler, payload = frame
+        slot = self.slots.get(payload["slot"]) if get_ident() == self._thread else None
         if slot is None or slot.life is not None:
             return False
         call = Call(id, handler, payload, slot, None)
