@@ -9,6 +9,7 @@ import select
 import signal
 import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
 from os import _exit
 from threading import get_ident
 from typing import Any
@@ -24,6 +25,7 @@ from sluicegate_worker.failures import Failure, Unknown, describe
 from sluicegate_worker.inbox import Frame, give_up
 from sluicegate_worker.lane import STOPWATCH
 from sluicegate_worker.link import Link
+from sluicegate_worker.loop import has_work, new_loop
 from sluicegate_worker.pipelines import Lifecycle
 from sluicegate_worker.pipes import FAILED_WHILE_READ, PipeCall
 from sluicegate_worker.scope import CURRENT, NO_SLOT, Scope
@@ -456,7 +458,7 @@ def main(fd: int, directory: str, means: confinement.Means, board: Board | None)
     await_orders(connection, directory, means)
     silence_stderr()
     watched = core.watch(fd)
-    loop = asyncio.new_event_loop()
+    loop, selector = new_loop()
     asyncio.set_event_loop(loop)
     link = Link(connection, loop)
     worker = Worker(link, output.install(link), code_directory(directory), board)
@@ -465,6 +467,7 @@ def main(fd: int, directory: str, means: confinement.Means, board: Board | None)
         before=hold_signals, after_in_parent=let_signals_in, after_in_child=lambda: become_stranger(sockets)
     )
     loop.add_reader(link.core.fileno(), worker.read)
+    selector.watch(link.core.fileno(), partial(link.context.run, worker.read), partial(has_work, loop))
     while True:
         try:
             loop.run_forever()
