@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::Shared;
 use super::call::Question;
 use super::failure::Failure;
+use super::group::Visible;
 use super::isolation::{Bounds, Tenant};
 use super::recycling::Leaving;
 use super::wear::Wear;
@@ -73,6 +74,8 @@ pub(super) struct Seat {
     pub(super) wear: Wear,
     /// Whether another process is being made ready in its place.
     pub(super) leaving: watch::Sender<Leaving>,
+    /// Whom the function finds beside it. Held to be read or replaced.
+    pub(super) visible: Mutex<Option<Visible>>,
 }
 
 impl Runner {
@@ -116,11 +119,17 @@ impl Runner {
         self.note_crash();
         self.check_quarantine()?;
         let seat = Arc::new(self.start(settings, valves).await?);
+        self.take_seat(Arc::clone(&seat));
+        Ok(seat)
+    }
+
+    /// New calls go to this seat.
+    pub(super) fn take_seat(&self, seat: Arc<Seat>) {
         *self
             .seat
             .write()
-            .expect("no code that holds this lock panics") = Some(Arc::clone(&seat));
-        Ok(seat)
+            .expect("no code that holds this lock panics") = Some(seat);
+        self.shared.groups.note_change();
     }
 
     /// Whether a process may what it should, and is its group's.
@@ -230,6 +239,7 @@ impl Runner {
             was_given_up: AtomicBool::new(false),
             wear: Wear::new(),
             leaving: watch::Sender::new(Leaving::No),
+            visible: Mutex::default(),
         })
     }
 
@@ -326,6 +336,7 @@ impl Runner {
             .is_some_and(|current| Arc::ptr_eq(current, seat))
         {
             *current = None;
+            self.shared.groups.note_change();
         }
     }
 }
