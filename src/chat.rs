@@ -64,6 +64,8 @@ pub struct Chat {
     pub reach: Reach,
     /// True once streams can be waited for no longer.
     pub ending: watch::Receiver<bool>,
+    /// True while memory is critical.
+    pub crisis: watch::Receiver<bool>,
 }
 
 impl Chat {
@@ -87,7 +89,7 @@ impl Chat {
         tokio::select! {
             biased;
             response = self.answer(incoming, body) => response,
-            () = ending::ending(self.ending.clone()) => Err(Error::shutting_down()),
+            () = ending::until(self.ending.clone()) => Err(Error::shutting_down()),
         }
     }
 

@@ -33,7 +33,7 @@ use tracing::warn;
 
 pub use self::documents::DocumentRow;
 pub use self::error::{StoreError, StoreErrorKind};
-pub use self::function_versions::FunctionVersionRow;
+pub use self::function_versions::{FunctionVersionCode, FunctionVersionRow};
 pub use self::functions::{FunctionRow, function_ids};
 pub use self::handover::Frozen;
 pub use self::keys::KeyRow;

@@ -76,7 +76,7 @@ pub(super) async fn read(
     Path((id, version_id)): Path<(String, String)>,
 ) -> Answer {
     let version = registry.version(&id, &version_id).await?;
-    let mut entry = entry(&auth, &version, &current_version(&registry, &id));
+    let mut entry = entry(&auth, &version.row, &current_version(&registry, &id));
     entry["content"] = json!(version.content);
     Ok(Json(entry))
 }
@@ -97,7 +97,8 @@ pub(super) async fn forget(
     _: Administrator,
     Path((id, version_id)): Path<(String, String)>,
 ) -> Answer {
-    if registry.version(&id, &version_id).await?.version_id == current_version(&registry, &id) {
+    let version = registry.version(&id, &version_id).await?.row;
+    if version.version_id == current_version(&registry, &id) {
         let message = "this version serves: restore another one first";
         return Err(Refusal::new(StatusCode::CONFLICT, message));
     }

@@ -17,7 +17,7 @@ pub(super) struct Ending {
 impl Ending {
     pub(super) fn new(phase: &watch::Receiver<bool>) -> Self {
         Self {
-            change: Box::pin(ending(phase.clone())),
+            change: Box::pin(until(phase.clone())),
             phase: phase.clone(),
             waker: None,
         }
@@ -39,10 +39,10 @@ impl Future for Ending {
     }
 }
 
-/// Resolves when answers can be waited for no longer.
-pub(super) async fn ending(mut phase: watch::Receiver<bool>) {
-    if phase.wait_for(|is_ending| *is_ending).await.is_err() {
-        // Nobody can end us any more.
+/// Resolves once the flag is up. Cancel safe.
+pub(super) async fn until(mut flag: watch::Receiver<bool>) {
+    if flag.wait_for(|is_up| *is_up).await.is_err() {
+        // Nobody can raise it any more.
         std::future::pending::<()>().await;
     }
 }

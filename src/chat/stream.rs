@@ -6,17 +6,19 @@ mod interleaved;
 mod plain;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use http::Response;
 use serde_json::json;
+use tokio::sync::watch;
 
 use self::filtered::Filtered;
 use self::interleaved::Interleaved;
 use self::plain::Plain;
 use super::chain::Chain;
-use super::ending::Ending;
+use super::ending::{self, Ending};
 use super::outlet::{Effect, Talk};
 use super::request::{ChatRequest, Incoming};
 use super::{Chat, Contract, respond};
@@ -30,6 +32,12 @@ use crate::wire::openai;
 
 /// Longest stream that is held back for an `outlet`, in bytes of its data.
 const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
+
+/// A stream of which no more is held goes on when memory is critical.
+const SPARED_BYTES: usize = 64 * 1024;
+
+/// When a client whose stream there is no memory for may come back.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// A streamed answer as a response. Waits for the first bytes to have passed the filters, so that a refusal there is
 /// still a status (ruling R1).
@@ -60,7 +68,7 @@ pub(super) async fn run(
         )))
     };
     if let (Events::Filtered(filtered), true) = (&mut events, is_held) {
-        let held = hold(filtered).await?;
+        let held = hold(filtered, &chat.crisis).await?;
         events = Events::Held(held.into_iter());
     }
     if let Some(told) = told {
@@ -85,9 +93,14 @@ pub(super) async fn run(
 
 /// Takes a whole stream in, lets the outlet filters decide, and gives back its events, or those of what they made
 /// of it.
-async fn hold(filtered: &mut Filtered) -> Result<Vec<Bytes>> {
+async fn hold(filtered: &mut Filtered, crisis: &watch::Receiver<bool>) -> Result<Vec<Bytes>> {
     let mut events = Vec::new();
-    while let Some(event) = filtered.next().await.transpose()? {
+    loop {
+        let held_bytes = filtered.answer.length_bytes();
+        let next = while_there_is_room(crisis, held_bytes, filtered.next()).await?;
+        let Some(event) = next.transpose()? else {
+            break;
+        };
         events.push(event);
         if filtered.answer.length_bytes() > MAX_HELD_BYTES {
             return Err(Error::new(
@@ -104,7 +117,9 @@ async fn hold(filtered: &mut Filtered) -> Result<Vec<Bytes>> {
         ..
     } = filtered;
     let talk = Talk::new(request, &chain.log, answer.assistant_message());
-    let Some(message) = talk.decide(host, chain, Effect::IfHeld).await? else {
+    let decided = talk.decide(host, chain, Effect::IfHeld);
+    let decided = while_there_is_room(crisis, answer.length_bytes(), decided).await?;
+    let Some(message) = decided? else {
         return Ok(events);
     };
     let mut whole: serde_json::Value =
@@ -119,6 +134,23 @@ async fn hold(filtered: &mut Filtered) -> Result<Vec<Bytes>> {
     }
     let whole = Document::parse(whole.to_string().into()).map_err(Error::internal)?;
     Ok(openai::answer_to_events(&whole))
+}
+
+/// What comes of `work` on a stream of which so much is held, unless memory is critical before: the client can still be
+/// told, and come back.
+async fn while_there_is_room<T>(
+    crisis: &watch::Receiver<bool>,
+    held_bytes: usize,
+    work: impl Future<Output = T>,
+) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = ending::until(crisis.clone()), if held_bytes > SPARED_BYTES => {
+            let message = "the gateway is short of memory for a stream that is held back; try again";
+            Err(Error::new(Kind::Overloaded, message).with_retry_after(RETRY_AFTER))
+        }
+        done = work => Ok(done),
+    }
 }
 
 /// Where the bytes of a stream come from.

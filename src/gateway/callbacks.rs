@@ -41,6 +41,7 @@ pub(super) struct Reception {
     pub(super) event_logs: EventLogs,
     pub(super) control: Handle,
     pub(super) ending: watch::Receiver<bool>,
+    pub(super) crisis: watch::Receiver<bool>,
 }
 
 /// The [`OpenCallbacks`] of a reception.
@@ -76,6 +77,7 @@ impl Reception {
             // Functions see the calls of the models that they ask.
             tool_rounds: 0,
             ending: self.ending.clone(),
+            crisis: self.crisis.clone(),
         }
     }
 }

@@ -87,6 +87,7 @@ impl Parts {
             event_logs: base.event_logs.clone(),
             control: base.control.clone(),
             ending: base.ending.clone(),
+            crisis: base.pressure.crisis(),
         };
         let parts = Self {
             admin: admin(config, base, &auth),
@@ -126,6 +127,7 @@ impl Parts {
                 tool_rounds: self.tool_rounds,
                 reach: self.reception.reach(),
                 ending: base.ending.clone(),
+                crisis: base.pressure.crisis(),
             },
             actions: Actions {
                 host: base.host.clone(),

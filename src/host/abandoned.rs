@@ -1,6 +1,7 @@
 //! Calls whose caller has left: they are cancelled, and a process that does not let go of one is replaced.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +11,33 @@ use super::call::Question;
 use super::failure::Failure;
 use super::runner::{Runner, Seat};
 
-/// How long a call may take to end once nobody waits for it.
+/// How long a pipe may take to end once nobody listens to it.
 const LETTING_GO: Duration = Duration::from_secs(1);
+
+/// The pipes in one process that nobody listens to and that have not let go in time: they may be all that keeps it.
+#[derive(Debug, Default)]
+pub(super) struct Lingering(AtomicUsize);
+
+impl Lingering {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn add(&self) -> Lingers<'_> {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Lingers(self)
+    }
+}
+
+/// One of [`Lingering`], as long as it lives.
+struct Lingers<'a>(&'a Lingering);
+
+impl Drop for Lingers<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 /// A call that somebody waits for. If it is dropped before its answer comes, the call is abandoned.
 #[derive(Debug)]
@@ -95,21 +121,18 @@ impl Runner {
     }
 
     async fn see_pipe_end(&self, seat: &Arc<Seat>, mut call: Question, deadline: Instant) {
-        loop {
-            let is_shared = || seat.worker.waiting() > 1 && Instant::now() < deadline;
-            match timeout(LETTING_GO, call.answer()).await {
-                Ok(Err(Failure::Raised(exception))) if exception.left_running => {
-                    // Calls beside it wait behind it, and have limits of their own.
-                    if seat.worker.waiting() == 0 {
-                        self.replace(seat).await;
-                    }
-                    return;
-                }
-                Ok(_) => return,
-                Err(_) if is_shared() => {}
-                Err(_) => break,
+        if timeout(LETTING_GO, call.answer()).await.is_ok() {
+            return;
+        }
+        let lingering = seat.worker.lingering();
+        let lingers = lingering.add();
+        let is_shared = || seat.worker.waiting() > lingering.count() && Instant::now() < deadline;
+        while is_shared() {
+            if timeout(LETTING_GO, call.answer()).await.is_ok() {
+                return;
             }
         }
+        drop(lingers);
         seat.suspect();
         self.deal_with_overrun(seat, call).await;
     }

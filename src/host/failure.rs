@@ -37,9 +37,6 @@ pub struct Exception {
     /// The detail that goes with the status.
     #[serde(default)]
     pub detail: Option<serde_json::Value>,
-    /// Whether the call was cancelled while its code goes on in a thread.
-    #[serde(default)]
-    pub left_running: bool,
     /// Where it was raised, for the log.
     #[serde(default)]
     pub traceback: Option<String>,

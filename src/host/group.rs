@@ -1,6 +1,7 @@
 //! Functions that share a process, and find each other in it (ruling R38).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use bytes::Bytes;
@@ -12,9 +13,21 @@ use super::runner::Seat;
 use super::worker::Worker;
 use crate::registry::{Function, Snapshot};
 
-/// The groups, by name. Held for map operations only.
+/// The groups.
 #[derive(Debug, Default)]
-pub(super) struct Groups(Mutex<HashMap<String, Group>>);
+pub(super) struct Groups {
+    /// By name. Held for map operations only.
+    by_name: Mutex<HashMap<String, Group>>,
+    /// Counts what may change who finds whom: other functions that are active, and other processes that they run in.
+    changes: AtomicU64,
+}
+
+/// Whom a function finds in its process, until something changes.
+#[derive(Debug)]
+pub(super) struct Visible {
+    change: u64,
+    slots: Bytes,
+}
 
 /// One group.
 #[derive(Debug, Default)]
@@ -97,6 +110,16 @@ impl Groups {
             }
         }
         groups.retain(|_, group| !group.members.is_empty() || group.worker.strong_count() > 0);
+        self.note_change();
+    }
+
+    /// Notes that a function of some group runs in another process now, or in none.
+    pub(super) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn change(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     fn members(&self, group: &str) -> Vec<Arc<Function>> {
@@ -107,7 +130,24 @@ impl Groups {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Group>> {
-        self.0.lock().expect("no code that holds this lock panics")
+        self.by_name
+            .lock()
+            .expect("no code that holds this lock panics")
+    }
+}
+
+impl Seat {
+    /// Whom the function finds beside it, if that was looked up after this change, which is the last.
+    fn visible_since(&self, change: u64) -> Option<Bytes> {
+        let visible = self.visible();
+        let known = visible.as_ref().filter(|known| known.change == change);
+        known.map(|known| known.slots.clone())
+    }
+
+    fn visible(&self) -> MutexGuard<'_, Option<Visible>> {
+        self.visible
+            .lock()
+            .expect("no code that holds this lock panics")
     }
 }
 
@@ -115,12 +155,26 @@ impl Host {
     /// Where the functions stand that this one may find beside it, as JSON: the active ones of its group, loaded if
     /// they are not yet. `None` for a function that is in no group.
     pub(super) async fn siblings(&self, function: &Function, seat: &Arc<Seat>) -> Option<Bytes> {
-        let group = &function.settings.group;
-        if group.is_empty() {
+        if function.settings.group.is_empty() {
             return None;
         }
+        // Before they are looked up: what changes meanwhile counts for the next request.
+        let change = self.shared.groups.change();
+        if let Some(slots) = seat.visible_since(change) {
+            return Some(slots);
+        }
+        let slots = self.slots_of_siblings(function, seat).await;
+        let slots = Bytes::from(json!(slots).to_string());
+        *seat.visible() = Some(Visible {
+            change,
+            slots: slots.clone(),
+        });
+        Some(slots)
+    }
+
+    async fn slots_of_siblings(&self, function: &Function, seat: &Arc<Seat>) -> Vec<u32> {
         let mut slots = vec![seat.slot];
-        for member in self.shared.groups.members(group) {
+        for member in self.shared.groups.members(&function.settings.group) {
             if member.id == function.id {
                 continue;
             }
@@ -134,6 +188,6 @@ impl Host {
                 slots.push(other.slot);
             }
         }
-        Some(json!(slots).to_string().into())
+        slots
     }
 }

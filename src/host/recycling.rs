@@ -109,10 +109,7 @@ impl Runner {
         info!(function.id = %self.id, pid = seat.worker.pid(), used_up, "a worn process is replaced");
         metrics::worker_recycled(reason);
         self.give_up(seat);
-        *self
-            .seat
-            .write()
-            .expect("no code that holds this lock panics") = Some(Arc::new(next));
+        self.take_seat(Arc::new(next));
     }
 
     /// Holds a function that may start programs to its memory together with them: the kernel's limit is on each alone.

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::Shared;
 use super::call::Question;
 use super::failure::Failure;
+use super::group::Visible;
 use super::isolation::{Bounds, Tenant};
 use super::recycling::Leaving;
 use super::wear::Wear;
@@ -73,6 +74,8 @@ pub(super) struct Seat {
     pub(super) wear: Wear,
     /// Whether another process is being made ready in its place.
     pub(super) leaving: watch::Sender<Leaving>,
+    /// Whom the function finds beside it. Held to be read or replaced.
+    pub(super) visible: Mutex<Option<Visible>>,
 }
 
 impl Runner {
@@ -116,11 +119,17 @@ impl Runner {
         self.note_crash();
         self.check_quarantine()?;
         let seat = Arc::new(self.start(settings, valves).await?);
+        self.take_seat(Arc::clone(&seat));
+        Ok(seat)
+    }
+
+    /// New calls go to this seat.
+    pub(super) fn take_seat(&self, seat: Arc<Seat>) {
         *self
             .seat
             .write()
-            .expect("no code that holds this lock panics") = Some(Arc::clone(&seat));
-        Ok(seat)
+            .expect("no code that holds this lock panics") = Some(seat);
+        self.shared.groups.note_change();
     }
 
     /// Whether a process may what it should, and is its group's.
@@ -230,6 +239,7 @@ impl Runner {
             was_given_up: AtomicBool::new(false),
             wear: Wear::new(),
             leaving: watch::Sender::new(Leaving::No),
+            visible: Mutex::default(),
         })
     }
 
@@ -278,8 +288,9 @@ impl Runner {
     pub(super) async fn deal_with_overrun(&self, seat: &Arc<Seat>, mut call: Question) {
         call.cancel();
         let is_alive = answers_ping(&seat.worker).await;
-        // A call that lets go leaves the process as it was; behind one that does not, the next would be stuck too.
-        let is_well = is_alive && lets_go(&mut call).await;
+        // A call that lets go leaves the process as it was; behind one that does not, the next would be stuck too, as this
+        // one may have been behind a pipe that was left.
+        let is_well = is_alive && lets_go(&mut call).await && seat.worker.lingering().count() == 0;
         if !is_well {
             self.give_up(seat);
             self.shared.groups.abandon(&seat.worker);
@@ -325,6 +336,7 @@ impl Runner {
             .is_some_and(|current| Arc::ptr_eq(current, seat))
         {
             *current = None;
+            self.shared.groups.note_change();
         }
     }
 }
@@ -337,13 +349,10 @@ impl std::fmt::Debug for Runner {
     }
 }
 
-/// Whether a cancelled call ends, with all that it has begun.
+/// Whether a cancelled call ends in time.
 async fn lets_go(call: &mut Question) -> bool {
-    match tokio::time::timeout(CANCEL_LIMIT, call.answer()).await {
-        Ok(Err(Failure::Raised(exception))) => !exception.left_running,
-        Ok(_) => true,
-        Err(_) => false,
-    }
+    let end = tokio::time::timeout(CANCEL_LIMIT, call.answer());
+    end.await.is_ok()
 }
 
 /// Whether the worker's loop is alive. If our own timer was late, it gets another chance.

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tracing::debug;
 
+use super::abandoned::Lingering;
 use super::board::{Board, Running};
 use super::breach::Breach;
 use super::call::{Answers, Question};
@@ -57,6 +58,7 @@ pub(super) struct Worker {
     proxy: OnceLock<Proxy>,
     /// Calls that overran and after which nobody knows yet whether it hangs.
     suspicions: watch::Sender<usize>,
+    lingering: Lingering,
     _counted: LiveWorker,
 }
 
@@ -126,6 +128,7 @@ impl Worker {
             runtime: runtime.clone(),
             proxy: OnceLock::new(),
             suspicions: watch::Sender::new(0),
+            lingering: Lingering::default(),
             _counted: LiveWorker::begin(),
         })
     }
@@ -156,6 +159,11 @@ impl Worker {
     /// How many calls speak for it that it hangs: whoever would call it waits until that is known.
     pub(super) fn suspicions(&self) -> &watch::Sender<usize> {
         &self.suspicions
+    }
+
+    /// The pipes in it that nobody listens to.
+    pub(super) fn lingering(&self) -> &Lingering {
+        &self.lingering
     }
 
     /// Whose prints its slots make.

@@ -229,7 +229,7 @@ impl Registry {
 
     /// The valves that code of this id will see.
     pub(super) async fn valves_for(&self, id: &FunctionId) -> Bytes {
-        if let Some(function) = self.current().function(id.as_str()) {
+        if let Some(function) = self.current().entry(id.as_str()) {
             return function.valves.stored.clone();
         }
         if let Some(over_api) = self.state.lock().await.folder_valves.get(id) {

@@ -1,5 +1,5 @@
 //! What happens when memory runs short, step by step: what is held for later is given back, new chats are refused, the
-//! readers that hold the most for the longest are let go. Management, health and what is under way go on.
+//! readers that hold the most for the longest are let go, and streams that are being held back end. Management, health and what is under way go on.
 
 mod gauge;
 mod group;
@@ -39,6 +39,7 @@ pub(super) enum Level {
 #[derive(Clone, Debug, Default)]
 pub struct Pressure {
     level: Arc<channel::Sender<Level>>,
+    is_critical: Arc<channel::Sender<bool>>,
     readers: Readers,
 }
 
@@ -96,6 +97,17 @@ impl Pressure {
             // The sender is in `self`.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// True while memory is critical.
+    #[must_use]
+    pub fn crisis(&self) -> channel::Receiver<bool> {
+        self.is_critical.subscribe()
+    }
+
+    fn set_level(&self, level: Level) {
+        self.level.send_replace(level);
+        self.is_critical.send_replace(level == Level::Critical);
     }
 
     /// The refusal of a chat.

@@ -5,15 +5,13 @@ use rusqlite::{Connection, Row, named_params};
 
 use super::{FunctionRow, Store, StoreError, sql};
 
-/// One upload of a function.
+/// One upload of a function, without its code, which may be long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionVersionRow {
     /// A UUID. Equal text uploaded again is another version.
     pub version_id: String,
     /// Whose code it is.
     pub function_id: String,
-    /// The code.
-    pub content: String,
     /// Who uploaded it.
     pub user_id: String,
     /// When, in Unix seconds.
@@ -22,15 +20,32 @@ pub struct FunctionVersionRow {
     pub valves: Option<String>,
 }
 
+/// One upload of a function with its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionVersionCode {
+    /// What is known of it.
+    pub row: FunctionVersionRow,
+    /// The code.
+    pub content: String,
+}
+
 impl FunctionVersionRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             version_id: row.get("version_id")?,
             function_id: row.get("function_id")?,
-            content: row.get("content")?,
             user_id: row.get("user_id")?,
             created_at: row.get("created_at")?,
             valves: row.get("valves")?,
+        })
+    }
+}
+
+impl FunctionVersionCode {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            content: row.get("content")?,
+            row: FunctionVersionRow::read(row)?,
         })
     }
 }
@@ -83,7 +98,9 @@ impl Store {
         &self,
         function_id: String,
     ) -> Result<Vec<FunctionVersionRow>, StoreError> {
-        let sql = "SELECT * FROM function_versions WHERE function_id = ?1 ORDER BY sequence DESC";
+        let sql =
+            "SELECT version_id, function_id, user_id, created_at, valves FROM function_versions
+                   WHERE function_id = ?1 ORDER BY sequence DESC";
         self.read(move |connection| {
             sql::all(connection, sql, [&function_id], FunctionVersionRow::read)
         })
@@ -95,14 +112,14 @@ impl Store {
         &self,
         function_id: String,
         version_id: String,
-    ) -> Result<Option<FunctionVersionRow>, StoreError> {
+    ) -> Result<Option<FunctionVersionCode>, StoreError> {
         let sql = "SELECT * FROM function_versions WHERE function_id = ?1 AND version_id = ?2";
         self.read(move |connection| {
             sql::first(
                 connection,
                 sql,
                 [&function_id, &version_id],
-                FunctionVersionRow::read,
+                FunctionVersionCode::read,
             )
         })
         .await

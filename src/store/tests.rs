@@ -389,13 +389,17 @@ async fn every_upload_is_kept_and_toggles_are_no_uploads() {
     };
     store.update_function(toggled).await.unwrap();
     let versions = store.list_function_versions("f".to_owned()).await.unwrap();
-    let contents: Vec<_> = versions
+    let ids: Vec<_> = versions
         .iter()
-        .map(|version| version.content.as_str())
+        .map(|version| version.version_id.as_str())
         .collect();
-    assert_eq!(contents, ["# v2", "# v1"]);
+    assert_eq!(ids, ["v2", "v1"]);
     let find = |id: &str| store.find_function_version("f".to_owned(), id.to_owned());
-    assert_eq!(find("v1").await.unwrap().as_ref(), versions.last());
+    for version in versions {
+        let found = find(&version.version_id).await.unwrap().unwrap();
+        assert_eq!(found.content, format!("# {}", version.version_id));
+        assert_eq!(found.row, version);
+    }
     let delete = |id: &str| store.delete_function_version("f".to_owned(), id.to_owned());
     assert!(!delete("v2").await.unwrap(), "it serves");
     assert!(delete("v1").await.unwrap());

@@ -74,6 +74,9 @@ class Filter:
             threading.Event().wait()
         if f"nap:{NAME}" in last["content"]:
             time.sleep(0.8)
+        if f"bury:{NAME}" in last["content"]:
+            for _ in range(127):
+                body["buried"] = [body.get("buried")]
         last["content"] += f" {self.valves.mark}"
         if f"spoil:{NAME}" in last["content"]:
             last["content"] += " spoilt"

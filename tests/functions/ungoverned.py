@@ -1,4 +1,7 @@
-"""Generators that do not end when they should; the first thing each says is the process it runs in."""
+"""Generators that do not end when they should; the first thing each says is the process it runs in.
+
+Those that do not let go tell when it is too late to end them.
+"""
 
 import asyncio
 import os
@@ -56,6 +59,7 @@ class Pipe:
 
     async def deaf_async(self):
         yield f"{process()} "
+        tell("deaf_async is deaf")
         while True:
             try:
                 await asyncio.sleep(3600)
@@ -64,14 +68,17 @@ class Pipe:
 
     def finally_(self):
         try:
+            yield f"{process()} "
+            tell("finally is deaf")
             while True:
-                yield f"{process()} "
+                yield "x"
                 time.sleep(0.003)
         finally:
             time.sleep(3600)
 
     def blocked(self):
         yield f"{process()} "
+        tell("blocked is deaf")
         time.sleep(3600)
         yield "never"
 
@@ -80,6 +87,7 @@ class Pipe:
             await asyncio.sleep(3600)
 
         yield f"{process()} "
+        tell("nested is deaf")
         loop = asyncio.new_event_loop()
         loop.run_until_complete(wait_for_ever())
 

@@ -153,6 +153,18 @@ async fn p09_a_group_moves_to_its_next_process_together() {
 }
 
 #[tokio::test]
+async fn p09_calls_of_one_member_of_a_group_are_not_counted_as_calls_of_the_others() {
+    let setup = TestGateway::setup().python().tables(TABLES);
+    let setup = setup
+        .function("one", &source("grouped"))
+        .function("other", &source("grouped"));
+    let gateway = setup.start().await;
+    let first = call(&gateway, "one", 1).await;
+    assert_eq!(call(&gateway, "other", 200).await, first);
+    assert_eq!(call(&gateway, "one", 19).await, first);
+}
+
+#[tokio::test]
 async fn p05_a_function_is_held_to_its_memory_together_with_its_programs() {
     let setup = TestGateway::setup().python().tables(TABLES);
     let setup = setup.function("swelling", &source("swelling"));

@@ -176,6 +176,16 @@ async fn the_function_that_fails_is_the_one_that_is_named() {
         let answer = say(&gateway, &format!("die:{name}")).await.expect(502);
         let words = format!("function `{name}` inlet crashed");
         assert!(answer.text().contains(&words), "{}", answer.text());
+        let answer = say(&gateway, &format!("bury:{name}")).await.expect(500);
+        assert!(
+            answer.text().contains("deeper than 127"),
+            "{}",
+            answer.text()
+        );
+        let failed = format!(
+            "sluicegate_function_calls_total{{function=\"{name}\",hook=\"inlet\",outcome=\"failed\"}}"
+        );
+        assert_eq!(counted(&gateway, &failed).await, 2, "{name}");
     }
     say(&gateway, "hi").await.expect(200);
 }

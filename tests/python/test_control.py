@@ -73,7 +73,7 @@ class Pipe:
     assert worker.wait(Kind.LOG).payload == b"closed\n"
 
 
-def test_cancel_answers_at_once_while_a_thread_is_busy(worker: Worker) -> None:
+def test_what_runs_on_a_thread_is_cancelled_once_it_has_ended_and_what_waits_for_it_at_once(worker: Worker) -> None:
     source = """
 import os
 from time import thread_time
@@ -100,8 +100,11 @@ class Filter:
     queued = worker.start(Handler.INLET, request=worker.open(slot), body={})
     for call in (running, queued):
         worker.send(Kind.CANCEL, call)
-        assert worker.wait(Kind.ERROR, Kind.REPLY, id=call).json["type"] == "CancelledError"
+    assert worker.wait(Kind.ERROR, Kind.REPLY, id=queued).json["type"] == "CancelledError"
+    worker.ping()
+    assert not [frame for frame in worker.received if frame.id == running], "the thread is still taken"
     assert worker.result(Handler.OUTLET, request=request, body={"a": 1})["body"] == {"a": 1}
+    assert worker.wait(Kind.ERROR, Kind.REPLY, id=running).json["type"] == "CancelledError"
     assert worker.result(Handler.INLET, request=request, body={"a": 2})["body"] == {"a": 2}
 
 

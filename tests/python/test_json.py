@@ -76,7 +76,7 @@ class Point:
         ("[{'b': float('nan')}]", "WrongReturn", NO_JSON + "float value is not JSON compliant: NaN at `value.body.x[0].b`"),
         ("object()", "WrongReturn", NO_JSON + "Object of type object is not JSON serializable"),
         ("{(1,): 1}", "WrongReturn", NO_JSON + "keys must be str, int, float, bool or None, not tuple"),
-        ("circle()", "RecursionError", "value is circular or nested deeper than 512 levels"),
+        ("circle()", "RecursionError", "value is circular or nested deeper than 127 levels"),
         ("Shrinking()", "RuntimeError", "dictionary changed size during iteration"),
     ],
 )

@@ -146,16 +146,38 @@ def test_the_board_says_which_function_ended_the_process(worker: Worker) -> None
     assert worker.running(call + BOARD_PLACES) is None
 
 
-def test_what_is_nested_too_deep_is_the_failure_of_whoever_nested_it(worker: Worker) -> None:
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("observes", [False, True])
+def test_what_is_nested_too_deep_is_the_failure_of_whoever_nested_it(
+    worker: Worker, place: int, observes: bool
+) -> None:
+    source = """
+class Filter:
+    def nested(self, levels):
+        return [self.nested(levels - 1)] if levels > 1 else []
+    def inlet(self, body, __metadata__):
+        return {"deep": self.nested(body["levels"] - 1)}
+    def stream(self, event):
+        return {"deep": self.nested(event["levels"] - 1)}
+"""
+    for handler, subject, wrap in [(Handler.INLET, "body", lambda it: it), (Handler.STREAM, "events", lambda it: [it])]:
+        for levels in (127, 128):
+            requests = opened(worker, "ab")
+            requests.insert(place, worker.open(worker.load(source, "deep")))
+            value = {"levels": levels, "mark": 0, "drop": ""}
+            answer = worker.call(handler, requests=requests[: place + 1], observes=observes, **{subject: wrap(value)})
+            assert answer.kind == (Kind.REPLY if levels == 127 else Kind.ERROR)
+            assert len(answer.json["seconds"]) == place + (levels == 127)
+
+
+def test_metadata_that_is_nested_too_deep_stays_with_whoever_nested_it(worker: Worker) -> None:
     deep = "class Filter:\n    def inlet(self, body, __metadata__):\n        nested = []\n"
-    deep += "        for _ in range(400):\n            nested = [nested]\n        body[body['where']] = nested\n"
-    deep += "        __metadata__['nested'] = nested if body['where'] == 'metadata' else None\n        return body\n"
+    deep += "        for _ in range(127):\n            nested = [nested]\n"
+    deep += "        __metadata__['nested'] = nested\n        return body\n"
     first, last = opened(worker, "ab")
     requests = [first, worker.open(worker.load(deep, "deep")), last]
-    failure = worker.failure(Handler.INLET, requests=requests, body={"where": "there"})
-    assert failure["type"] == "WrongReturn" and len(failure["seconds"]) == 1
-    failure = worker.failure(Handler.INLET, requests=requests, body={"where": "metadata"})
-    assert failure["type"] == "ValueError"
+    reply = worker.result(Handler.INLET, requests=requests, body={"tell": "a"})
+    assert len(reply["seconds"]) == 3 and "nested" not in str(reply)
 
 
 def test_an_answer_that_grows_long_leaves_at_once(worker: Worker) -> None:

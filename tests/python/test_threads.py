@@ -165,3 +165,39 @@ class Filter:
         worker.result(Handler.INLET, request=request, body={"who": who})
         assert worker.result(Handler.OUTLET, request=request, body={})["body"] == {"who": who}
         assert worker.failure(Handler.OUTLET, request=request, body={"stop": True})["type"] == "RuntimeError"
+
+
+def test_a_stream_that_is_over_ends_while_another_holds_the_thread(worker: Worker) -> None:
+    source = """
+import asyncio, threading
+EVENTS = {"first": threading.Event(), "second": threading.Event()}
+def runs_a_loop():
+    asyncio.run(None)
+class Pipe:
+    async def pipe(self, body):
+        if body["word"] == "set":
+            EVENTS[body["name"]].set()
+            return ""
+        return self.items(body["name"])
+    def items(self, name):
+        if name == "first":
+            yield name
+        EVENTS[name].wait()
+        if name == "second":
+            yield name
+"""
+    slot = worker.load(source)
+
+    def start(word: str, name: str) -> int:
+        body = {"word": word, "name": name}
+        return worker.start(Handler.PIPE, request=worker.open(slot), body=body, stream=True)
+
+    first = start("items", "first")
+    assert worker.wait(Kind.CHUNK, id=first).payload == b"first"
+    # It waits for the thread, then holds it.
+    second = start("items", "second")
+    start("set", "first")
+    assert worker.wait(Kind.END, Kind.ERROR, id=first).kind == Kind.END
+    start("set", "second")
+    assert worker.wait(Kind.CHUNK, id=second).payload == b"second"
+    assert worker.wait(Kind.END, Kind.ERROR, id=second).kind == Kind.END

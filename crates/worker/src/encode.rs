@@ -11,8 +11,12 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 use crate::keys::{path_segment, write_key};
 use crate::text::write_string;
 
-/// Deepest nesting written; deeper values are circular, or would be refused by every reader.
-const DEPTH_LIMIT: usize = 512;
+/// Deepest nesting of a body, an event or metadata: the gateway reads no deeper (`MAX_DEPTH` of `src/wire/json.rs`), and a
+/// function is to hear of it that made them so.
+const DEPTH_LIMIT: usize = 127;
+
+/// Levels of ours around them in a frame: its members, and the list of a batch.
+const AROUND: usize = 2;
 
 /// Why a value cannot be written.
 #[derive(Debug)]
@@ -75,26 +79,27 @@ pub(crate) fn write_body(
     out: &mut BytesMut,
 ) -> PyResult<()> {
     out.put_slice(b"{\"body\":");
-    write_dict_without(body, Some("metadata"), out, 2)
+    write_dict_without(body, Some("metadata"), out, AROUND + 1)
         .map_err(|fault| fault.within(|| ".body".to_owned()).into_error())?;
     if let Some(metadata) = metadata {
         out.put_slice(b",\"metadata\":");
-        write_value(metadata, out, 1)
+        write_value(metadata, out, AROUND)
             .map_err(|fault| fault.within(|| ".metadata".to_owned()).into_error())?;
     }
     out.put_u8(b'}');
     Ok(())
 }
 
-/// The JSON of `value` as bytes.
+/// The JSON of `value` as bytes. So many of its outer levels are `ours`: those of a whole frame, unless told otherwise.
 ///
 /// # Errors
 ///
 /// As [`write`].
 #[pyfunction]
-pub(crate) fn dumps<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+#[pyo3(signature = (value, ours = AROUND))]
+pub(crate) fn dumps<'py>(value: &Bound<'py, PyAny>, ours: usize) -> PyResult<Bound<'py, PyBytes>> {
     let mut out = BytesMut::with_capacity(256);
-    write(value, &mut out)?;
+    write_value(value, &mut out, AROUND.saturating_sub(ours)).map_err(Fault::into_error)?;
     Ok(PyBytes::new(value.py(), &out))
 }
 
@@ -242,7 +247,7 @@ fn next_member<'py>(
 }
 
 fn check_depth(depth: usize) -> PyResult<()> {
-    if depth <= DEPTH_LIMIT {
+    if depth <= DEPTH_LIMIT + AROUND {
         return Ok(());
     }
     Err(PyRecursionError::new_err(format!(

@@ -8,7 +8,7 @@ use super::ChangeError;
 use super::replace::{Edit, Replacement};
 use crate::registry::function::{Function, Origin};
 use crate::registry::{Expected, Registry};
-use crate::store::FunctionVersionRow;
+use crate::store::{FunctionVersionCode, FunctionVersionRow};
 
 /// The valves with which a version serves again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -46,7 +46,7 @@ impl Registry {
         &self,
         id: &str,
         version_id: &str,
-    ) -> Result<FunctionVersionRow, ChangeError> {
+    ) -> Result<FunctionVersionCode, ChangeError> {
         let function = self.stored_function(id)?;
         self.version_of(&function, version_id).await
     }
@@ -55,7 +55,7 @@ impl Registry {
         &self,
         function: &Function,
         version_id: &str,
-    ) -> Result<FunctionVersionRow, ChangeError> {
+    ) -> Result<FunctionVersionCode, ChangeError> {
         let id = function.id.as_str().to_owned();
         let version = self.store.find_function_version(id, version_id.to_owned());
         version.await?.ok_or(ChangeError::UnknownVersion)
@@ -82,11 +82,11 @@ impl Registry {
             name: None,
             content: version.content,
             meta: None,
-            user_id: version.user_id,
+            user_id: version.row.user_id,
         };
         let replacement = Replacement {
             edit,
-            version_id: version.version_id,
+            version_id: version.row.version_id,
             valves,
         };
         self.replace(id, replacement, expected).await

@@ -116,7 +116,7 @@ impl Registry {
             RestoredValves::Current => None,
             RestoredValves::OfVersion => {
                 let version = self.version_of(function, &replacement.version_id).await?;
-                version.valves.map(Bytes::from)
+                version.row.valves.map(Bytes::from)
             }
         };
         Ok(of_version.unwrap_or_else(|| function.valves.stored.clone()))

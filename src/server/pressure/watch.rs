@@ -146,7 +146,7 @@ impl Watch {
         }
         self.level = level;
         metrics::set_memory_level(level as i64);
-        self.pressure.level.send_replace(level);
+        self.pressure.set_level(level);
     }
 
     fn let_readers_go(&mut self, reading: &Reading) {

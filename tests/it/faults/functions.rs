@@ -1,5 +1,6 @@
 //! P: what functions do to a request, as far as no process has to be confined for it.
 
+mod behind;
 mod deaths;
 mod generators;
 mod loops;

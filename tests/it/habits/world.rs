@@ -54,6 +54,14 @@ async fn a_sibling_that_is_switched_off_or_deleted_is_found_no_more() {
     assert_eq!(told(&gateway.user(), "hi").await, "HI! 1");
     management.delete("helping").await.expect(200);
     assert_eq!(told(&gateway.user(), "hi").await, "hi alone");
+    let code = source("habits/helping");
+    management.install_filter("helping", &code).await;
+    for seen in ["HI! 0", "HI! 1"] {
+        assert_eq!(told(&gateway.user(), "hi").await, seen);
+    }
+    let code = format!("{code}\n# again\n");
+    management.update("helping", &code).await.expect(200);
+    assert_eq!(told(&gateway.user(), "hi").await, "HI! 0", "the new one");
 }
 
 #[tokio::test]

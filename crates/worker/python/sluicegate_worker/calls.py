@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import sluicegate_core as core
 from sluicegate_worker import results
 from sluicegate_worker.context import CONTEXT_NAMES, SUPPLIERS, Call
 from sluicegate_worker.failures import WrongReturn
-from sluicegate_worker.lane import STOPWATCH, Lane, unless_left_running
+from sluicegate_worker.lane import STOPWATCH, Lane, outcome
 from sluicegate_worker.link import Link
 from sluicegate_worker.scope import CURRENT
 
@@ -276,11 +275,5 @@ def run_inline(invocation: Invocation, lane: Lane) -> Any:
 
 
 async def run_threaded(invocation: Invocation, lane: Lane) -> Any:
-    """Runs a sync handler on its lane's thread. If cancelled, a handler that has begun goes on unheard."""
-    call = invocation.call
-    try:
-        return await unless_left_running(lane.submit(call.context, invocation.run))
-    except asyncio.CancelledError:
-        # The thread may still be inside these context variables: later calls of the request get copies.
-        call.request = None
-        raise
+    """Runs a sync handler on its lane's thread. If cancelled, a handler that has begun goes on to its end."""
+    return await outcome(lane.submit(invocation.call.context, invocation.run))

@@ -85,7 +85,7 @@ class RequestContext:
         self.kept = {}
         for name, value in self.metadata.items():
             try:
-                core.dumps({name: value})
+                core.dumps({name: value}, ours=0)
             except Exception:
                 self.kept[name] = value
         return {name: value for name, value in self.metadata.items() if name not in self.kept}

@@ -28,8 +28,6 @@ def describe(error: BaseException, directory: str) -> Failure:
     # An attribute of the exception's own that raises says nothing about a status.
     with contextlib.suppress(Exception):
         failure.update(http_parts(error))
-    if vars(error).get("left_running"):
-        failure["left_running"] = True
     failure["traceback"] = own_lines(error, directory)
     return failure
 

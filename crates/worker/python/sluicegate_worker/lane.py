@@ -19,9 +19,6 @@ SLOW_SECONDS = 0.002
 #: How long a burst of calls may go on before what the thread has used is looked at again.
 BURST_SECONDS = 0.000_2
 
-#: How long a cancelled piece on a thread may take to end before the gateway is told that it goes on.
-PIECE_SECONDS = 0.5
-
 
 class Lane:
     """Where a function's sync code runs: on the loop's thread while it is fast, then on a thread of its own.
@@ -140,26 +137,26 @@ def with_event_loop(function: Callable[[], Any]) -> Any:
         loop.close()
 
 
-async def unless_left_running(piece: Future[Any]) -> Any:
-    """The result of a piece on a thread. A cancellation says if the piece goes on: the gateway then ends the process."""
+async def outcome(piece: Future[Any]) -> Any:
+    """The result of a piece on a thread. One that has begun cannot be cancelled: the call then ends with it, not before.
+
+    Until then the gateway knows that the thread is taken, and ends the process once that has lasted too long.
+    """
     try:
         return await asyncio.wrap_future(piece)
-    except asyncio.CancelledError as error:
-        if piece.running():
-            await ended_or_late(piece)
-        vars(error)["left_running"] = piece.running()
+    except asyncio.CancelledError:
+        await ended(piece)
         raise
 
 
-async def ended_or_late(piece: Future[Any]) -> None:
-    """Waits for a piece that cannot be cancelled to end by itself, for a moment; further cancellations change nothing."""
-    deadline = perf_counter() + PIECE_SECONDS
-    ended = asyncio.Event()
+async def ended(piece: Future[Any]) -> None:
+    """Waits for a piece that cannot be cancelled to end by itself; cancellations change nothing."""
+    over = asyncio.Event()
     loop = asyncio.get_running_loop()
-    piece.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
-    while not ended.is_set() and (left := deadline - perf_counter()) > 0:
-        with contextlib.suppress(asyncio.CancelledError, asyncio.TimeoutError):
-            await asyncio.wait_for(ended.wait(), left)
+    piece.add_done_callback(lambda _: loop.call_soon_threadsafe(over.set))
+    while not over.is_set():
+        with contextlib.suppress(asyncio.CancelledError):
+            await over.wait()
 
 
 class SyncSteps:
@@ -168,7 +165,6 @@ class SyncSteps:
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._thread_context: contextvars.Context | None = None
-        self._pending: Future[Any] | None = None
 
     async def run(self, step: Callable[[], Any]) -> Any:
         """Runs one piece and gives its result."""
@@ -178,39 +174,14 @@ class SyncSteps:
                 return step()
             finally:
                 self._lane.note(began)
-        self._pending = self._lane.submit(self._context(), step)
-        return await unless_left_running(self._pending)
+        return await outcome(self._lane.submit(self._context(), step))
 
     async def run_last(self, step: Callable[[], Any]) -> None:
-        """Runs a piece whose result nobody waits for, once those before it are done, also if they were cancelled.
-
-        One that does not end soon is as a call that cannot be cancelled: code may wait for ever as it is closed.
-        """
-        if not self._lane.moved:
-            step()
-            return
-        if self._pending is None or self._pending.done():
-            last = self._lane.submit(self._context(), step)
+        """Runs a piece whose result nobody waits for, also if those before it were cancelled."""
+        if self._lane.moved:
+            await ended(self._lane.submit(self._context(), step))
         else:
-            last = self._after_pending(step)
-        await ended_or_late(last)
-        if not last.done():
-            error = asyncio.CancelledError()
-            vars(error)["left_running"] = True
-            raise error
-
-    def _after_pending(self, step: Callable[[], Any]) -> Future[Any]:
-        context, last = self._context(), Future[Any]()
-
-        def run(_: Future[Any]) -> None:
-            try:
-                context.run(step)
-            finally:
-                last.set_result(None)
-
-        if self._pending is not None:
-            self._pending.add_done_callback(run)
-        return last
+            step()
 
     def _context(self) -> contextvars.Context:
         # The task is inside its own context variables, which a thread cannot enter as well.

@@ -74,11 +74,15 @@ class PipeCall:
                 await close_async(iterator)
             return
         iterator = iter(result)
+        is_over = False
         try:
             while (item := await self.steps.run(lambda: next(iterator, _END))) is not _END:
                 yield item
+            is_over = True
         finally:
-            await self.steps.run_last(lambda: close_sync(iterator))
+            # A generator that has ended is closed: no need to wait for the thread, which may be another's for long.
+            if not (is_over and inspect.isgenerator(iterator)):
+                await self.steps.run_last(lambda: close_sync(iterator))
 
     # The three forms of an answer.
 

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use crate::PATIENCE;
 use crate::faults::rig::Rig;
 use crate::support::{
-    FakeUpstream, Process, TestGateway, Witness, chat, eventually, say, source_with, streamed_chat,
+    Events, FakeUpstream, Process, TestGateway, Witness, chat, eventually, say, source_with,
+    streamed_chat,
 };
 
 /// The promise is 100 ms where a generator ends as it is told, and a second more where its process has to; the rest is
@@ -23,20 +24,31 @@ async fn rig(witness: &Witness) -> Rig {
     Rig::with(setup, FakeUpstream::echo().await).await
 }
 
-/// Begins a stream of a generator, hears its first words, and leaves: the process it ran in, and when that was.
-async fn begin_and_leave(rig: &Rig, way: &str) -> (Process, Instant) {
-    let body = streamed_chat(&format!("ungoverned.{way}"), "hi");
-    let mut stream = rig.gateway.user().stream(&body).await;
-    let first: Value = serde_json::from_str(&stream.next().await.unwrap()).unwrap();
-    let words = first["choices"][0]["delta"]["content"].as_str().unwrap();
-    let left = Instant::now();
-    let processes = rig.gateway.process().descendants();
-    let called = |process: &Process| process.own_name().as_deref() == Some(words.trim());
-    let process = processes.into_iter().find(called);
-    (
-        process.unwrap_or_else(|| panic!("no process {words}")),
-        left,
-    )
+/// A stream of a generator that somebody listens to.
+struct Listening {
+    stream: Events,
+    process: Process,
+}
+
+impl Listening {
+    /// Begins it, and hears its first words.
+    async fn begin(rig: &Rig, way: &str) -> Self {
+        let body = streamed_chat(&format!("ungoverned.{way}"), "hi");
+        let mut stream = rig.gateway.user().stream(&body).await;
+        let first: Value = serde_json::from_str(&stream.next().await.unwrap()).unwrap();
+        let words = first["choices"][0]["delta"]["content"].as_str().unwrap();
+        let processes = rig.gateway.process().descendants();
+        let called = |process: &Process| process.own_name().as_deref() == Some(words.trim());
+        let process = processes.into_iter().find(called);
+        let process = process.unwrap_or_else(|| panic!("no process {words}"));
+        Self { stream, process }
+    }
+
+    /// Leaves: the process it ran in, and when that was.
+    fn leave(self) -> (Process, Instant) {
+        drop(self.stream);
+        (self.process, Instant::now())
+    }
 }
 
 fn report(way: &str, left: Instant) {
@@ -64,7 +76,7 @@ async fn p14_generators_that_end_as_they_are_told_keep_their_process() {
         ("flood", "flood ended"),
         ("deaf", "deaf was told"),
     ] {
-        let (process, left) = begin_and_leave(&rig, way).await;
+        let (process, left) = Listening::begin(&rig, way).await.leave();
         witness.expect(word).await;
         report(way, left);
         processes.push(process);
@@ -77,10 +89,13 @@ async fn p14_generators_that_end_as_they_are_told_keep_their_process() {
 
 #[tokio::test]
 async fn p14_generators_that_do_not_let_go_cost_their_process() {
-    let witness = Witness::start().await;
+    let mut witness = Witness::start().await;
     let rig = rig(&witness).await;
     for way in ["deaf_async", "finally", "blocked", "nested"] {
-        let (process, left) = begin_and_leave(&rig, way).await;
+        let listening = Listening::begin(&rig, way).await;
+        // At its first words it can still be ended, and often is where the worker gets no turn until we leave.
+        witness.expect(&format!("{way} is deaf")).await;
+        let (process, left) = listening.leave();
         let path = format!("/proc/{}", process.0);
         let look = async || (!Path::new(&path).exists()).then_some(());
         eventually(PATIENCE, way, look).await;
