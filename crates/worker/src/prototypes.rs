@@ -22,7 +22,10 @@ const KEPT_BYTES: usize = 16 * 1024;
 
 /// Objects by their text.
 #[derive(Debug, Default)]
-pub(crate) struct Prototypes(Mutex<VecDeque<(Box<[u8]>, Py<PyAny>)>>);
+pub(crate) struct Prototypes(Mutex<VecDeque<Kept>>);
+
+/// A text, and what it stands for.
+type Kept = (Box<[u8]>, Py<PyAny>);
 
 impl Prototypes {
     /// What JSON text stands for, shared by all who ask: to be copied, never to be handed out.
