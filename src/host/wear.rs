@@ -10,8 +10,12 @@ use tokio::time::Instant;
 use crate::registry::FunctionSettings;
 use crate::telemetry::metrics::Recycling;
 
-/// Requests between two looks. What was used up at the first look is what the function needs, lazy imports included.
+/// Requests before the first look, and between two while something grows. What was used up at the first look is what the
+/// function needs, lazy imports included.
 const ROUND: u64 = 16;
+
+/// The most requests between two looks. A look takes as long as half a call.
+const LONGEST_ROUND: u64 = 64;
 
 /// A process that is younger is replaced for its memory only if it must be: what a function takes so early, such as a
 /// model that it loads late, the next process would take as well.
@@ -49,8 +53,41 @@ pub(super) enum Verdict {
 pub(super) struct Wear {
     began: Instant,
     requests: AtomicU64,
-    /// What it used at the first look. Held for a look, which takes microseconds.
-    first: Mutex<Option<Usage>>,
+    /// How many requests there must be for the next look.
+    next_look: AtomicU64,
+    /// Held for a look, which takes microseconds.
+    looks: Mutex<Option<Looks>>,
+}
+
+/// What was seen of a process.
+#[derive(Clone, Copy, Debug)]
+struct Looks {
+    first: Usage,
+    last: Usage,
+    /// Requests until the next look.
+    round: u64,
+}
+
+impl Looks {
+    /// After another look. The longer nothing grows, the fewer there are.
+    fn then(before: Option<Self>, now: Usage) -> Self {
+        let Some(before) = before else {
+            return Self {
+                first: now,
+                last: now,
+                round: ROUND,
+            };
+        };
+        let round = match now.is_within(before.last) {
+            true => (before.round * 2).min(LONGEST_ROUND),
+            false => ROUND,
+        };
+        Self {
+            first: before.first,
+            last: now,
+            round,
+        }
+    }
 }
 
 impl Wear {
@@ -58,7 +95,8 @@ impl Wear {
         Self {
             began: Instant::now(),
             requests: AtomicU64::new(0),
-            first: Mutex::default(),
+            next_look: AtomicU64::new(ROUND),
+            looks: Mutex::default(),
         }
     }
 
@@ -68,29 +106,41 @@ impl Wear {
         if settings.recycle_calls > 0 && requests > settings.recycle_calls {
             return Verdict::Worn(Recycling::Calls);
         }
-        if settings.recycle_percent == 0 || !requests.is_multiple_of(ROUND) {
+        if settings.recycle_percent == 0 || requests < self.next_look.load(Ordering::Relaxed) {
             return Verdict::Fit;
         }
         // One that cannot be looked at has ended, or will fail at its limits as it did without all this.
-        let usage = Usage::of(pid);
-        usage.map_or(Verdict::Fit, |usage| self.judge(usage, settings))
+        let Some(usage) = Usage::of(pid) else {
+            return Verdict::Fit;
+        };
+        let looks = self.look(usage);
+        let next = requests.saturating_add(looks.round);
+        self.next_look.store(next, Ordering::Relaxed);
+        self.judge(looks, settings)
     }
 
     /// Begins to count anew: there was no other process to be had.
     pub(super) fn put_off(&self) {
         self.requests.store(0, Ordering::Relaxed);
+        self.next_look.store(ROUND, Ordering::Relaxed);
+    }
+
+    fn look(&self, now: Usage) -> Looks {
+        let mut looks = self
+            .looks
+            .lock()
+            .expect("no code that holds this lock panics");
+        let seen = Looks::then(*looks, now);
+        *looks = Some(seen);
+        seen
     }
 
     fn is_old_enough(&self, reason: Recycling) -> bool {
         reason != Recycling::Memory || self.began.elapsed() >= YOUTH
     }
 
-    fn judge(&self, now: Usage, settings: &FunctionSettings) -> Verdict {
-        let mut first = self
-            .first
-            .lock()
-            .expect("no code that holds this lock panics");
-        let first = *first.get_or_insert(now);
+    fn judge(&self, looks: Looks, settings: &FunctionSettings) -> Verdict {
+        let (first, now) = (looks.first, looks.last);
         let percent = settings.recycle_percent;
         let memory = settings.memory_mib.saturating_mul(1024);
         let used = [
@@ -120,6 +170,13 @@ impl Wear {
 }
 
 impl Usage {
+    /// Whether nothing is used more of than there.
+    fn is_within(self, other: Self) -> bool {
+        self.memory <= other.memory
+            && self.descriptors <= other.descriptors
+            && self.threads <= other.threads
+    }
+
     /// What a process uses now; `None` if it has ended.
     fn of(pid: i32) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -219,6 +276,23 @@ mod tests {
                 "{now} {first} {limit}"
             );
         }
+    }
+
+    #[test]
+    fn what_grows_is_looked_at_more_often_than_what_does_not() {
+        let usage = |threads| Usage {
+            memory: 1000,
+            descriptors: 10,
+            threads,
+        };
+        let mut looks = None;
+        let mut look = |threads| {
+            let next = *looks.insert(Looks::then(looks, usage(threads)));
+            (next.first.threads, next.round)
+        };
+        let rounds = [5, 5, 5, 5, 6, 6, 4, 6].map(&mut look);
+        let expected = [16, 32, 64, 64, 16, 32, 64, 16].map(|round| (5, round));
+        assert_eq!(rounds, expected);
     }
 
     #[test]
