@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::http::{Head, LAST_CHUNK};
 use crate::target::Target;
-use crate::upstream::{EVENT_MARK, STAMP_BYTES, micros, read_stamp};
+use crate::upstream::{EVENT_MARK, STAMP_BYTES, Wish, micros, read_stamp};
 
 /// How many clients may wait for the first byte of their first answer at a time: fewer than may wait for one function.
 const BEGINNERS: usize = 200;
@@ -27,13 +27,8 @@ const BEGINNERS: usize = 200;
 pub(crate) enum Answers {
     /// One JSON object each.
     Whole,
-    /// Streams of so many events with so many microseconds between two of them.
-    Events {
-        /// How many.
-        count: u64,
-        /// How far apart; 0 is as fast as they go.
-        pause_micros: u64,
-    },
+    /// Streams.
+    Events(Wish),
 }
 
 /// What the clients do.
@@ -239,11 +234,11 @@ async fn ask_for_ever(
                 progress.units.fetch_add(1, Ordering::Relaxed);
                 progress.took(micros() - asked);
             }
-            Answers::Events { count, .. } => {
+            Answers::Events(wish) => {
                 input.drain(..head.length_bytes);
                 let seen = read_events(&mut stream, &mut input, asked, progress).await?;
-                if seen != count {
-                    bail!("a stream of {count} events had {seen}");
+                if seen != wish.events {
+                    bail!("a stream of {} events had {seen}", wish.events);
                 }
             }
         }

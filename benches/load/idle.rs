@@ -15,12 +15,10 @@ use crate::gateway::{PLAIN, STREAM};
 use crate::generator::{Answers, Load};
 use crate::measure::Side;
 use crate::report::{Cell, Report, Table};
+use crate::upstream::Wish;
 
 /// What a stream is like: one event, and nothing for longer than the measuring takes.
-const SILENT: Answers = Answers::Events {
-    count: u64::MAX,
-    pause_micros: 3_600_000_000,
-};
+const SILENT: Answers = Answers::Events(Wish::new(u64::MAX, 3_600_000_000));
 /// Each stream has two descriptors here, the client's and the model server's, and two at the peer.
 const DESCRIPTORS_BESIDE: u64 = 500;
 /// How long memory may take to stand still.

@@ -8,9 +8,12 @@ use crate::gateway::{CHAINS, CLAMP, GROUPS, INLET, PLAIN, REDACT, STREAM, WATCH,
 use crate::generator::{Answers, Load};
 use crate::measure::Side;
 use crate::peers::Peer;
+use crate::upstream::Wish;
 
 /// Long enough that no paced stream ends in a window.
 const ENDLESS: u64 = 1_000_000;
+/// What people read.
+const PACED: Wish = Wish::new(ENDLESS, 20_000);
 /// Gateways in Python answer some dozens or hundreds of requests a second; more clients would only wait.
 const FEW: usize = 4;
 /// Windows that are one for them.
@@ -175,12 +178,21 @@ fn filtering(python: &Peer) -> Vec<Row<'_>> {
         )
     };
     let inlet = |title, micros, clients| row(title, micros, clients, Answers::Whole, INLET);
-    let stream = |title, micros, answers| row(title, micros, 64, answers, STREAM);
+    let stream = |title, micros, streams, answers| row(title, micros, streams, answers, STREAM);
+    let alone = Answers::Events(Wish::new(ENDLESS, 1000));
+    let in_step = Answers::Events(PACED.in_step());
     vec![
         inlet("Python inlet of 4 KB, 1 client", 30.0, 1),
         inlet("Python inlet of 4 KB, 64 clients", 20.0, 64),
-        stream("Python stream, 64 streams, 20 ms apart", 4.0, paced()),
-        stream("Python stream, 64 streams in bursts of 200", 2.5, burst()),
+        stream("Python stream, 1 stream, 1 ms apart", 13.0, 1, alone),
+        stream("Python stream, 64 streams, 20 ms apart", 4.0, 64, paced()),
+        stream("Python stream, 64 in step, 20 ms apart", 4.0, 64, in_step),
+        stream(
+            "Python stream, 64 streams in bursts of 200",
+            2.5,
+            64,
+            burst(),
+        ),
     ]
 }
 
@@ -281,15 +293,9 @@ pub(crate) fn load(connections: usize, request_bytes: usize, answers: Answers) -
 
 /// Streams as people read them.
 pub(crate) fn paced() -> Answers {
-    Answers::Events {
-        count: ENDLESS,
-        pause_micros: 20_000,
-    }
+    Answers::Events(PACED)
 }
 
 fn burst() -> Answers {
-    Answers::Events {
-        count: 200,
-        pause_micros: 0,
-    }
+    Answers::Events(Wish::new(200, 0))
 }

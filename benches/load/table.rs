@@ -66,7 +66,7 @@ pub(crate) fn system_calls(rows: &[Row<'_>], report: &mut Report) {
 fn count_calls(row: &Row<'_>) -> Result<Vec<Cell>> {
     let limit = match row.load.answers {
         Answers::Whole => CALLS_PER_ANSWER,
-        Answers::Events { .. } => CALLS_PER_EVENT,
+        Answers::Events(_) => CALLS_PER_EVENT,
     };
     let count = |side: usize| syscalls::per_unit(row.sides[side], row.load);
     let (nginx, bare, gateway) = (count(0)?, count(1)?, count(2)?);

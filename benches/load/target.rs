@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::generator::{Answers, Load};
-use crate::upstream::Wish;
 
 /// Found by whoever redacts, and by nobody else.
 const ADDRESS: &str = "ann@example.com ";
@@ -56,10 +55,7 @@ impl Target {
     fn body(&self, load: &Load) -> String {
         let (is_stream, wish) = match load.answers {
             Answers::Whole => (false, String::new()),
-            Answers::Events {
-                count,
-                pause_micros,
-            } => (true, Wish::new(count, pause_micros).to_string()),
+            Answers::Events(wish) => (true, wish.to_string()),
         };
         let model = self.model;
         let before = format!(

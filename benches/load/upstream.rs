@@ -13,7 +13,7 @@ use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::http::{self, Head};
 
@@ -34,16 +34,32 @@ const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\
 /// The stream that a question wants, in words of its text; a question without them gets one JSON object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
-    events: u64,
+    /// How many.
+    pub(crate) events: u64,
     pause_micros: u64,
+    /// Whether all streams with this pause get their events at the same moments, as from a server that runs its model once
+    /// for all of them.
+    in_step: bool,
 }
+
+/// Stands behind the pause of streams in step.
+const STEP: char = '=';
 
 impl Wish {
     /// So many events, and microseconds between two of them; 0 sends them one after the other.
-    pub(crate) fn new(events: u64, pause_micros: u64) -> Self {
+    pub(crate) const fn new(events: u64, pause_micros: u64) -> Self {
         Self {
             events,
             pause_micros,
+            in_step: false,
+        }
+    }
+
+    /// The same at the same moments as others.
+    pub(crate) const fn in_step(self) -> Self {
+        Self {
+            in_step: true,
+            ..self
         }
     }
 
@@ -52,13 +68,33 @@ impl Wish {
         let length = memchr::memchr(b' ', &body[start..])?;
         let numbers = std::str::from_utf8(&body[start..start + length]).ok()?;
         let (events, pause) = numbers.split_once('/')?;
-        Some(Self::new(events.parse().ok()?, pause.parse().ok()?))
+        let in_step = pause.ends_with(STEP);
+        let pause = pause.trim_end_matches(STEP).parse().ok()?;
+        let wish = Self::new(events.parse().ok()?, pause);
+        Some(Self { in_step, ..wish })
+    }
+}
+
+impl Wish {
+    fn pause(self) -> Duration {
+        Duration::from_micros(self.pause_micros.max(1))
+    }
+
+    /// When its first event is due.
+    fn begin(self) -> Instant {
+        let missing = match self.in_step && self.pause_micros > 0 {
+            true => self.pause_micros - micros() % self.pause_micros,
+            false => 0,
+        };
+        Instant::now() + Duration::from_micros(missing)
     }
 }
 
 impl fmt::Display for Wish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{WISH}{}/{} ", self.events, self.pause_micros)
+        let step = self.in_step.then(|| STEP.to_string());
+        let step = step.unwrap_or_default();
+        write!(f, "{WISH}{}/{}{step} ", self.events, self.pause_micros)
     }
 }
 
@@ -195,7 +231,7 @@ async fn next_head(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<Option
 /// One write per event, as model servers do it.
 async fn send_events(stream: &mut TcpStream, event: &[u8], wish: Wish) -> Result<()> {
     stream.write_all(STREAM_HEAD).await?;
-    let mut ticks = interval(Duration::from_micros(wish.pause_micros.max(1)));
+    let mut ticks = interval_at(wish.begin(), wish.pause());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut event = event.to_vec();
     let mark = memchr::memchr(EVENT_MARK, &event).context("the event has no mark")? + 1;
