@@ -145,11 +145,13 @@ impl Choice {
             edit.set("logprobs", Bytes::from_static(b"null"));
             is_changed = true;
         }
-        if let Some(message) = object(choice, "message")
-            && let Some(message) = message::rewrite(finder, &message)?
-        {
-            edit.set("message", message);
-            is_changed = true;
+        if let Some(message) = object(choice, "message") {
+            let mut edited = message.edit();
+            message::rewrite(finder, message.root(), &mut edited)?;
+            if let Some(message) = edited.changed() {
+                edit.set("message", message);
+                is_changed = true;
+            }
         }
         let mut delta = object(choice, "delta").map_or_else(Delta::empty, Delta::new);
         self.delta(finder, &mut delta)?;

@@ -119,12 +119,15 @@ impl Filter for Words {
     }
 
     fn inlet(&self, body: &Document, _asker: &Asker<'_>) -> Changed {
-        let messages = message::rewrite_all(&*self.list, &self.roles, body)?;
-        Ok(messages.map(|messages| body.edit().set("messages", messages).finish()))
+        let mut edit = body.edit();
+        message::rewrite_all(&*self.list, &self.roles, body, &mut edit)?;
+        Ok(edit.changed())
     }
 
     fn outlet(&self, message: &Document) -> Changed {
-        message::rewrite(&*self.list, message)
+        let mut edit = message.edit();
+        message::rewrite(&*self.list, message.root(), &mut edit)?;
+        Ok(edit.changed())
     }
 
     fn stream(&self) -> Option<Box<dyn Events>> {

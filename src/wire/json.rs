@@ -7,6 +7,7 @@
 
 mod edit;
 mod keys;
+mod node;
 mod same;
 mod scanner;
 mod strings;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 
 pub use edit::Edit;
 use keys::Key;
+pub use node::Node;
 pub use same::equivalent;
 use scanner::Scanner;
 
@@ -196,6 +198,22 @@ impl Document {
         &self.bytes
     }
 
+    /// All of it, to look into without checking anything again.
+    #[must_use]
+    pub fn root(&self) -> Node<'_> {
+        // The gate lets nothing stand around the braces but blanks.
+        let open = memchr::memchr(b'{', &self.bytes).unwrap_or_default();
+        let close = memchr::memrchr(b'}', &self.bytes).map_or(0, |close| close + 1);
+        Node::new(&self.bytes, open..close)
+    }
+
+    /// The value of `key`, to look into without checking anything again.
+    #[must_use]
+    pub fn node(&self, key: &str) -> Option<Node<'_>> {
+        let member = self.member(key)?;
+        Some(Node::new(&self.bytes, member.value.range()))
+    }
+
     /// The text of the value of `key`, sharing the document's memory.
     #[must_use]
     pub fn raw(&self, key: &str) -> Option<Bytes> {
@@ -310,9 +328,16 @@ pub fn quote(text: &str) -> Bytes {
     Bytes::from(written)
 }
 
+/// Appends what stands between the quotes of a JSON string that says `text`.
+pub fn write_escaped(written: &mut Vec<u8>, text: &str) {
+    strings::write_escaped(written, text);
+}
+
 /// Appends `text` as a JSON string with its quotes.
 pub(super) fn write_quoted(written: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(written, text).expect("a string can always be written to memory");
+    written.push(b'"');
+    strings::write_escaped(written, text);
+    written.push(b'"');
 }
 
 #[cfg(test)]

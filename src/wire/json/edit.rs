@@ -1,6 +1,7 @@
-//! Changes to the top level of a document, made by splicing.
+//! Changes to a document, made by splicing: to the members of its top level, and to any place within their values.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -11,6 +12,8 @@ use super::{Document, Member, write_quoted};
 pub struct Edit<'a> {
     document: &'a Document,
     changes: Vec<(String, Option<Bytes>)>,
+    /// In the order of their places.
+    splices: Vec<(Range<usize>, Bytes)>,
 }
 
 impl<'a> Edit<'a> {
@@ -18,6 +21,7 @@ impl<'a> Edit<'a> {
         Self {
             document,
             changes: Vec::new(),
+            splices: Vec::new(),
         }
     }
 
@@ -36,10 +40,31 @@ impl<'a> Edit<'a> {
         self.change(key, None)
     }
 
+    /// Puts `raw` in the place of what stands at `place`, which is that of a [`super::Node`] within a member's value, or
+    /// before one of its ends. No two places may overlap. A change to the member itself counts before this one.
+    pub fn splice(&mut self, place: Range<usize>, raw: Bytes) -> &mut Self {
+        let behind = |(other, _): &(Range<usize>, Bytes)| other.start <= place.start;
+        let at = self.splices.partition_point(behind);
+        self.splices.insert(at, (place, raw));
+        self
+    }
+
+    /// Whether nothing was changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.splices.is_empty()
+    }
+
+    /// The changed text, `None` without changes.
+    #[must_use]
+    pub fn changed(&self) -> Option<Bytes> {
+        (!self.is_empty()).then(|| self.finish())
+    }
+
     /// The changed text. Without changes it is the document's own memory.
     #[must_use]
     pub fn finish(&self) -> Bytes {
-        if self.changes.is_empty() {
+        if self.is_empty() {
             return self.document.bytes.clone();
         }
         let mut written = Vec::with_capacity(self.length_bound());
@@ -73,7 +98,10 @@ impl<'a> Edit<'a> {
         let length_of = |(key, value): &(String, Option<Bytes>)| {
             key.len() + 8 + value.as_ref().map_or(0, Bytes::len)
         };
-        self.source().len() + self.changes.iter().map(length_of).sum::<usize>()
+        let spliced = self.splices.iter().map(|(_, raw)| raw.len());
+        self.source().len()
+            + self.changes.iter().map(length_of).sum::<usize>()
+            + spliced.sum::<usize>()
     }
 
     /// Writes the document's own members, each with what stood between it and the one before. Says
@@ -102,8 +130,25 @@ impl<'a> Edit<'a> {
         written.extend_from_slice(&self.source()[start_of(member)..value_start]);
         match value {
             Some(value) => written.extend_from_slice(value),
-            None => written.extend_from_slice(&self.source()[member.value.range()]),
+            None => self.write_value(written, member.value.range()),
         }
+    }
+
+    /// Writes a value as it stands but for what is spliced into it.
+    fn write_value(&self, written: &mut Vec<u8>, value: Range<usize>) {
+        let first = self
+            .splices
+            .partition_point(|(place, _)| place.start < value.start);
+        let mut at = value.start;
+        for (place, raw) in &self.splices[first..] {
+            if place.end > value.end || place.start < at {
+                break;
+            }
+            written.extend_from_slice(&self.source()[at..place.start]);
+            written.extend_from_slice(raw);
+            at = place.end;
+        }
+        written.extend_from_slice(&self.source()[at..value.end]);
     }
 
     /// Writes the members that the document does not have yet.

@@ -1,6 +1,6 @@
 //! Whether two JSON texts say the same, whatever blanks and escapes they are written with.
 
-use super::unquote;
+use super::{strings, unquote};
 
 /// Whether two valid JSON texts hold the same values in the same order. Numbers are compared as they are written.
 #[must_use]
@@ -11,11 +11,16 @@ pub fn equivalent(one: &[u8], other: &[u8]) -> bool {
 /// The tokens of a valid JSON text.
 struct Tokens<'a>(&'a [u8]);
 
-/// One token: a string with its escapes resolved, or anything else as it is written.
-#[derive(PartialEq)]
-enum Token<'a> {
-    Text(std::borrow::Cow<'a, str>),
-    Other(&'a [u8]),
+/// One token as it is written.
+struct Token<'a>(&'a [u8]);
+
+impl PartialEq for Token<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let is_escaped = |token: &Self| memchr::memchr(b'\\', token.0).is_some();
+        self.0 == other.0
+            || (is_escaped(self) || is_escaped(other))
+                && unquote(self.0).is_some_and(|text| Some(text) == unquote(other.0))
+    }
 }
 
 impl<'a> Iterator for Tokens<'a> {
@@ -24,7 +29,7 @@ impl<'a> Iterator for Tokens<'a> {
     fn next(&mut self) -> Option<Token<'a>> {
         let rest = self.0.trim_ascii_start();
         let length = match rest.first()? {
-            b'"' => string_length(rest),
+            b'"' => strings::end(rest, 0),
             b'{' | b'}' | b'[' | b']' | b':' | b',' => 1,
             _ => rest
                 .iter()
@@ -33,17 +38,8 @@ impl<'a> Iterator for Tokens<'a> {
         };
         let (token, rest) = rest.split_at(length);
         self.0 = rest;
-        Some(unquote(token).map_or(Token::Other(token), Token::Text))
+        Some(Token(token))
     }
-}
-
-/// Length of the string at the front, quotes included.
-fn string_length(text: &[u8]) -> usize {
-    let mut at = 1;
-    while at < text.len() && text[at] != b'"' {
-        at += if text[at] == b'\\' { 2 } else { 1 };
-    }
-    (at + 1).min(text.len())
 }
 
 #[cfg(test)]
