@@ -3,7 +3,7 @@
 use super::Refusal;
 use super::json_text::JsonScanner;
 use super::text::{self, Finder, Scanner};
-use crate::wire::json::{Document, Edit, Node, quote};
+use crate::wire::json::{Document, Node, Splices, quote};
 
 /// The members of a message that hold text.
 pub(super) const TEXT_FIELDS: [&str; 4] = ["content", "refusal", "reasoning_content", "reasoning"];
@@ -24,7 +24,7 @@ impl Roles {
     }
 }
 
-/// Notes in `edit` what a finder makes of those messages of the request `body` that have one of `roles`.
+/// Notes in `splices` what a finder makes of those messages of the request `body` that have one of `roles`.
 ///
 /// # Errors
 ///
@@ -33,17 +33,17 @@ pub(super) fn rewrite_all(
     finder: &dyn Finder,
     roles: &Roles,
     body: &Document,
-    edit: &mut Edit<'_>,
+    splices: &mut Splices,
 ) -> Result<(), Refusal> {
     let messages = body.node("messages");
     let messages = messages.iter().flat_map(Node::elements);
     for message in messages.filter(|message| roles.include(*message)) {
-        rewrite(finder, message, edit)?;
+        rewrite(finder, message, splices)?;
     }
     Ok(())
 }
 
-/// Notes in `edit` what a finder makes of the texts of a message.
+/// Notes in `splices` what a finder makes of the texts of a message.
 ///
 /// # Errors
 ///
@@ -51,17 +51,17 @@ pub(super) fn rewrite_all(
 pub(super) fn rewrite(
     finder: &dyn Finder,
     message: Node<'_>,
-    edit: &mut Edit<'_>,
+    splices: &mut Splices,
 ) -> Result<(), Refusal> {
     for (key, value) in message.members() {
         match &*key {
             "tool_calls" => {
                 for function in value.elements().filter_map(|call| call.get("function")) {
-                    rewrite_arguments(finder, function, edit)?;
+                    rewrite_arguments(finder, function, splices)?;
                 }
             }
-            "function_call" => rewrite_arguments(finder, value, edit)?,
-            field if TEXT_FIELDS.contains(&field) => rewrite_text(finder, value, edit)?,
+            "function_call" => rewrite_arguments(finder, value, splices)?,
+            field if TEXT_FIELDS.contains(&field) => rewrite_text(finder, value, splices)?,
             _ => {}
         }
     }
@@ -69,11 +69,11 @@ pub(super) fn rewrite(
 }
 
 /// A text is a string, or a list of parts of which some are text.
-fn rewrite_text(finder: &dyn Finder, text: Node<'_>, edit: &mut Edit<'_>) -> Result<(), Refusal> {
+fn rewrite_text(finder: &dyn Finder, text: Node<'_>, splices: &mut Splices) -> Result<(), Refusal> {
     let parts = text.elements().filter_map(|part| part.get("text"));
     for string in std::iter::once(text).chain(parts) {
         if let Some(changed) = text::rewrite(finder, string)? {
-            edit.splice(string.range(), changed);
+            splices.add(string.range(), changed);
         }
     }
     Ok(())
@@ -82,7 +82,7 @@ fn rewrite_text(finder: &dyn Finder, text: Node<'_>, edit: &mut Edit<'_>) -> Res
 fn rewrite_arguments(
     finder: &dyn Finder,
     function: Node<'_>,
-    edit: &mut Edit<'_>,
+    splices: &mut Splices,
 ) -> Result<(), Refusal> {
     let Some(node) = function.get("arguments") else {
         return Ok(());
@@ -92,7 +92,7 @@ fn rewrite_arguments(
     };
     let rewritten = JsonScanner::default().feed(finder, &arguments, true)?;
     if rewritten != arguments {
-        edit.splice(node.range(), quote(&rewritten));
+        splices.add(node.range(), quote(&rewritten));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::message::{self, Roles};
 use super::streamed::Answers;
 use super::text::{Finder, Match};
 use super::{Asker, Changed, Events, Filter, Kind, Refusal};
-use crate::wire::json::{Document, Kind as JsonKind};
+use crate::wire::json::{Document, Kind as JsonKind, Splices};
 
 const MAIL: &str = "mail";
 const CARD: &str = "card";
@@ -94,7 +94,7 @@ impl Filter for Redact {
     fn inlet(&self, body: &Document, _asker: &Asker<'_>) -> Changed {
         let mut edit = body.edit();
         if self.requests {
-            message::rewrite_all(&*self.finder, &self.roles, body, &mut edit)?;
+            message::rewrite_all(&*self.finder, &self.roles, body, edit.splices())?;
         }
         for key in self.unasked(body) {
             if body.kind(key).is_some() {
@@ -105,9 +105,9 @@ impl Filter for Redact {
     }
 
     fn outlet(&self, message: &Document) -> Changed {
-        let mut edit = message.edit();
-        message::rewrite(&*self.finder, message.root(), &mut edit)?;
-        Ok(edit.changed())
+        let mut splices = Splices::default();
+        message::rewrite(&*self.finder, message.root(), &mut splices)?;
+        Ok(splices.applied(message.bytes()))
     }
 
     fn stream(&self) -> Option<Box<dyn Events>> {

@@ -11,6 +11,8 @@ mod node;
 mod same;
 mod scanner;
 mod strings;
+mod tape;
+mod walk;
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -20,11 +22,12 @@ use std::str;
 
 use bytes::Bytes;
 
-pub use edit::Edit;
+pub use edit::{Edit, Splices};
 use keys::Key;
-pub use node::Node;
+pub use node::{Node, root};
 pub use same::equivalent;
 use scanner::Scanner;
+pub use tape::Tape;
 
 /// How deep objects and arrays may be nested: as deep as serde_json reads them, so that whatever passes the gate can be
 /// read as a tree too. A filter that could not read what the model server will would let it by.
@@ -140,7 +143,7 @@ fn kind_of(raw: &[u8]) -> Kind {
 }
 
 /// A part of the text. 32 bits each, so that a body of nothing but keys stays cheap to check.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Span {
     start: u32,
     end: u32,
@@ -201,10 +204,7 @@ impl Document {
     /// All of it, to look into without checking anything again.
     #[must_use]
     pub fn root(&self) -> Node<'_> {
-        // The gate lets nothing stand around the braces but blanks.
-        let open = memchr::memchr(b'{', &self.bytes).unwrap_or_default();
-        let close = memchr::memrchr(b'}', &self.bytes).map_or(0, |close| close + 1);
-        Node::new(&self.bytes, open..close)
+        root(&self.bytes)
     }
 
     /// The value of `key`, to look into without checking anything again.
@@ -255,6 +255,20 @@ impl Document {
     #[must_use]
     pub fn edit(&self) -> Edit<'_> {
         Edit::new(self)
+    }
+
+    /// Whether the other document says the same, as [`equivalent`] tells it.
+    #[must_use]
+    pub fn is_equivalent(&self, other: &Self) -> bool {
+        let is_same = |(one, two): (&Member, &Member)| {
+            one.key.text(&self.bytes) == two.key.text(&other.bytes)
+                && equivalent(
+                    &self.bytes[one.value.range()],
+                    &other.bytes[two.value.range()],
+                )
+        };
+        self.members.len() == other.members.len()
+            && self.members.iter().zip(&other.members).all(is_same)
     }
 
     fn text(&self, key: &str) -> Option<&[u8]> {

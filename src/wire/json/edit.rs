@@ -12,8 +12,7 @@ use super::{Document, Member, write_quoted};
 pub struct Edit<'a> {
     document: &'a Document,
     changes: Vec<(String, Option<Bytes>)>,
-    /// In the order of their places.
-    splices: Vec<(Range<usize>, Bytes)>,
+    splices: Splices,
 }
 
 impl<'a> Edit<'a> {
@@ -21,7 +20,7 @@ impl<'a> Edit<'a> {
         Self {
             document,
             changes: Vec::new(),
-            splices: Vec::new(),
+            splices: Splices::default(),
         }
     }
 
@@ -40,13 +39,9 @@ impl<'a> Edit<'a> {
         self.change(key, None)
     }
 
-    /// Puts `raw` in the place of what stands at `place`, which is that of a [`super::Node`] within a member's value, or
-    /// before one of its ends. No two places may overlap. A change to the member itself counts before this one.
-    pub fn splice(&mut self, place: Range<usize>, raw: Bytes) -> &mut Self {
-        let behind = |(other, _): &(Range<usize>, Bytes)| other.start <= place.start;
-        let at = self.splices.partition_point(behind);
-        self.splices.insert(at, (place, raw));
-        self
+    /// Changes within the values of members. A change to the member itself counts before them.
+    pub fn splices(&mut self) -> &mut Splices {
+        &mut self.splices
     }
 
     /// Whether nothing was changed.
@@ -98,10 +93,8 @@ impl<'a> Edit<'a> {
         let length_of = |(key, value): &(String, Option<Bytes>)| {
             key.len() + 8 + value.as_ref().map_or(0, Bytes::len)
         };
-        let spliced = self.splices.iter().map(|(_, raw)| raw.len());
-        self.source().len()
-            + self.changes.iter().map(length_of).sum::<usize>()
-            + spliced.sum::<usize>()
+        let changes = self.changes.iter().map(length_of).sum::<usize>();
+        self.source().len() + changes + self.splices.length()
     }
 
     /// Writes the document's own members, each with what stood between it and the one before. Says
@@ -130,25 +123,10 @@ impl<'a> Edit<'a> {
         written.extend_from_slice(&self.source()[start_of(member)..value_start]);
         match value {
             Some(value) => written.extend_from_slice(value),
-            None => self.write_value(written, member.value.range()),
+            None => self
+                .splices
+                .write(written, self.source(), member.value.range()),
         }
-    }
-
-    /// Writes a value as it stands but for what is spliced into it.
-    fn write_value(&self, written: &mut Vec<u8>, value: Range<usize>) {
-        let first = self
-            .splices
-            .partition_point(|(place, _)| place.start < value.start);
-        let mut at = value.start;
-        for (place, raw) in &self.splices[first..] {
-            if place.end > value.end || place.start < at {
-                break;
-            }
-            written.extend_from_slice(&self.source()[at..place.start]);
-            written.extend_from_slice(raw);
-            at = place.end;
-        }
-        written.extend_from_slice(&self.source()[at..value.end]);
     }
 
     /// Writes the members that the document does not have yet.
@@ -174,6 +152,70 @@ impl<'a> Edit<'a> {
             .iter()
             .find(|(key, _)| member.key.is(self.source(), key))
             .map(|(_, value)| value.as_ref())
+    }
+}
+
+/// Changes to places of a text, made all at once.
+#[derive(Default)]
+pub struct Splices {
+    /// In the order of their places.
+    places: Vec<(Range<usize>, Bytes)>,
+}
+
+impl Splices {
+    /// Puts `raw` in the place of what stands at `place`, which is that of a [`super::Node`], or at one of its ends. No two
+    /// places may overlap.
+    pub fn add(&mut self, place: Range<usize>, raw: Bytes) {
+        let before = |(other, _): &(Range<usize>, Bytes)| other.start <= place.start;
+        let at = self.places.partition_point(before);
+        self.places.insert(at, (place, raw));
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The text that they make of `source`, `None` if there are none.
+    #[must_use]
+    pub fn applied(&self, source: &[u8]) -> Option<Bytes> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut written = Vec::with_capacity(source.len() + self.length());
+        self.write(&mut written, source, 0..source.len());
+        Some(written.into())
+    }
+
+    /// Writes a part of `source` as it stands but for what is spliced into it.
+    fn write(&self, written: &mut Vec<u8>, source: &[u8], part: Range<usize>) {
+        let first = self
+            .places
+            .partition_point(|(place, _)| place.start < part.start);
+        let mut at = part.start;
+        for (place, raw) in &self.places[first..] {
+            if place.end > part.end || place.start < at {
+                break;
+            }
+            written.extend_from_slice(&source[at..place.start]);
+            written.extend_from_slice(raw);
+            at = place.end;
+        }
+        written.extend_from_slice(&source[at..part.end]);
+    }
+
+    /// How much they write.
+    fn length(&self) -> usize {
+        self.places.iter().map(|(_, raw)| raw.len()).sum()
+    }
+}
+
+/// Without the values, which may be somebody's answer.
+impl fmt::Debug for Splices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = self.places.iter().map(|(place, _)| place);
+        f.debug_list().entries(places).finish()
     }
 }
 

@@ -1,11 +1,21 @@
-//! A look into JSON that has passed the gate: nothing is checked a second time, nothing copied, nothing kept.
+//! A look into JSON that has passed the gate: nothing is checked a second time, and nothing copied.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::str;
 
-use super::keys::Key;
-use super::{Kind, Span, kind_of, strings, unquote};
+use super::tape::Entry;
+use super::walk::Walk;
+use super::{Kind, kind_of, strings, unquote};
+
+/// The value that `text` is, to look into. The text has passed the gate; of any other it shows less than there is.
+#[must_use]
+pub fn root(text: &[u8]) -> Node<'_> {
+    let blanks = |text: &[u8]| text.len() - text.trim_ascii_start().len();
+    let end = text.trim_ascii_end().len();
+    Node::new(text, blanks(text).min(end)..end)
+}
 
 /// A value within a checked text.
 #[derive(Clone, Copy)]
@@ -13,13 +23,34 @@ pub struct Node<'a> {
     text: &'a [u8],
     start: usize,
     end: usize,
+    /// Where everything in the text is, and which entry is this value's; without a tape the text is walked through.
+    tape: &'a [Entry],
+    entry: usize,
 }
 
 impl<'a> Node<'a> {
     /// The value at `range` of a text that has passed the gate.
     pub(super) fn new(text: &'a [u8], range: Range<usize>) -> Self {
         let Range { start, end } = range;
-        Self { text, start, end }
+        Self {
+            text,
+            start,
+            end,
+            tape: &[],
+            entry: 0,
+        }
+    }
+
+    /// The value at an entry of the tape of `text`.
+    pub(super) fn noted(text: &'a [u8], tape: &'a [Entry], entry: usize) -> Option<Self> {
+        let Range { start, end } = tape.get(entry)?.span.range();
+        Some(Self {
+            text,
+            start,
+            end,
+            tape,
+            entry,
+        })
     }
 
     /// The value as it is written.
@@ -57,7 +88,7 @@ impl<'a> Node<'a> {
     /// The members of an object in order; none of any other value.
     pub fn members(&self) -> impl Iterator<Item = (Cow<'a, str>, Self)> {
         let members = self.parts(b'{');
-        members.filter_map(|member| Some((member.key?.text(member.value.text), member.value)))
+        members.map(|member| (member.name(), member.value))
     }
 
     /// The elements of an array in order; none of any other value.
@@ -67,10 +98,19 @@ impl<'a> Node<'a> {
 
     fn parts(&self, open: u8) -> Parts<'a> {
         let is_open = self.raw().first() == Some(&open);
-        Parts {
-            text: &self.text[..self.end],
-            at: if is_open { self.start + 1 } else { self.end },
-            has_keys: open == b'{',
+        let has_keys = open == b'{';
+        match self.tape.get(self.entry) {
+            Some(entry) => Parts::Noted(Notes {
+                text: self.text,
+                tape: self.tape,
+                at: self.entry + 1,
+                end: if is_open { entry.next } else { 0 },
+                has_keys,
+            }),
+            None => {
+                let start = if is_open { self.start + 1 } else { self.end };
+                Parts::Walked(Walk::new(&self.text[..self.end], start, has_keys))
+            }
         }
     }
 }
@@ -84,95 +124,80 @@ impl fmt::Debug for Node<'_> {
 
 /// A member of an object or an element of an array.
 struct Part<'a> {
-    key: Option<Key>,
+    /// As it is written between its quotes; that of an element is empty.
+    key: &'a str,
+    /// Whether there may be escapes in the key.
+    may_be_escaped: bool,
     value: Node<'a>,
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    fn name(&self) -> Cow<'a, str> {
+        match self.may_be_escaped {
+            true => strings::unescape(self.key),
+            false => Cow::Borrowed(self.key),
+        }
+    }
+
     fn is_named(&self, name: &str) -> bool {
-        self.key.is_some_and(|key| key.is(self.value.text, name))
+        // What has escapes is longer than what it says.
+        self.key == name || self.key.len() > name.len() && self.name() == name
     }
 }
 
-/// What stands in an object or an array, from behind its opening bracket on. Of a text that is no JSON it would give less
-/// than there is; it does not panic.
-struct Parts<'a> {
-    text: &'a [u8],
-    at: usize,
-    has_keys: bool,
+/// The parts of an object or an array.
+enum Parts<'a> {
+    Walked(Walk<'a>),
+    Noted(Notes<'a>),
 }
 
 impl<'a> Iterator for Parts<'a> {
     type Item = Part<'a>;
 
     fn next(&mut self) -> Option<Part<'a>> {
-        self.skip_to_part();
-        let key = match self.has_keys {
-            true => Some(self.key()?),
-            false => None,
-        };
-        let start = self.at;
-        self.at = value_end(self.text, start);
-        let value = Node::new(self.text, start..self.at);
-        (self.at > start).then_some(Part { key, value })
+        match self {
+            Self::Walked(walk) => {
+                let (key, value) = walk.next()?;
+                Some(Part {
+                    key,
+                    may_be_escaped: true,
+                    value: Node::new(walk.text(), value),
+                })
+            }
+            Self::Noted(notes) => notes.next(),
+        }
     }
 }
 
-impl Parts<'_> {
-    /// Steps over what parts a part from the one before: blanks, and a comma or a colon.
-    fn skip_to_part(&mut self) {
-        let is_between = |byte: &&u8| matches!(byte, b',' | b':' | b' ' | b'\n' | b'\r' | b'\t');
-        self.at += self.text[self.at..].iter().take_while(is_between).count();
-    }
+/// The parts of an object or an array of which a tape tells where they are.
+struct Notes<'a> {
+    text: &'a [u8],
+    tape: &'a [Entry],
+    at: usize,
+    end: usize,
+    has_keys: bool,
+}
 
-    /// The key that stands here, with its colon.
-    fn key(&mut self) -> Option<Key> {
-        let start = self.at;
-        if self.text.get(start) != Some(&b'"') {
+impl<'a> Notes<'a> {
+    fn next(&mut self) -> Option<Part<'a>> {
+        if self.at >= self.end {
             return None;
         }
-        let end = strings::end(self.text, start);
-        self.at = end;
-        self.skip_to_part();
-        let escaped = memchr::memchr(b'\\', &self.text[start..end]).is_some();
-        let span = Span {
-            start: u32::try_from(start + 1).ok()?,
-            end: u32::try_from(end - 1).ok()?,
-        };
-        (span.start <= span.end).then_some(Key { span, escaped })
-    }
-}
-
-/// Where the value ends that begins at `start`; `start` itself if none does.
-fn value_end(text: &[u8], start: usize) -> usize {
-    match text.get(start) {
-        Some(b'"') => strings::end(text, start),
-        Some(b'{' | b'[') => nested_end(text, start),
-        _ => {
-            let ends =
-                |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-            let length = text[start..].iter().position(ends);
-            length.map_or(text.len(), |length| start + length)
+        let (mut key, mut may_be_escaped) = ("", false);
+        if self.has_keys {
+            let entry = self.tape.get(self.at)?;
+            key = str::from_utf8(&self.text[entry.span.range()]).ok()?;
+            may_be_escaped = entry.is_escaped;
+            self.at += 1;
         }
+        let value = Node::noted(self.text, self.tape, self.at)?;
+        self.at = self.tape[self.at].next;
+        Some(Part {
+            key,
+            may_be_escaped,
+            value,
+        })
     }
-}
-
-/// Where the object or array ends that begins at `start`.
-fn nested_end(text: &[u8], start: usize) -> usize {
-    let (mut at, mut depth) = (start, 0usize);
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'"' => at = strings::end(text, at) - 1,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
-        if depth == 0 {
-            break;
-        }
-    }
-    at
 }
 
 #[cfg(test)]
@@ -180,7 +205,7 @@ mod tests {
     use serde_json::{Map, Value};
 
     use super::*;
-    use crate::wire::json::Document;
+    use crate::wire::json::{Document, Tape};
 
     /// Blanks, escapes and brackets wherever they may stand.
     const TEXT: &str = r#" { "" : [ ] ,"a":"}\"]\\", "n" :-1.5e3,"messages":[{"role" : "user","content":"a\"\u00e9é\n[{"} ,{ }, [[1 ,"\\"],{"x":{"y":null}}]],"\u0061b":true,"x":{"b\n":false } } "#;
@@ -220,6 +245,9 @@ mod tests {
             let document = Document::parse(text.into()).unwrap();
             let expected: Value = serde_json::from_str(text).unwrap();
             assert_eq!(tree(document.root()), expected, "{text}");
+            let tape = Tape::parse(text.into()).unwrap();
+            assert_eq!(tree(tape.root()), expected, "{text}");
+            assert_eq!(count(tape.root()), count(document.root()));
             assert_eq!(document.root().raw(), text.trim().as_bytes());
             for (key, value) in document.root().members() {
                 assert_eq!(document.node(&key).unwrap().range(), value.range());
@@ -231,28 +259,32 @@ mod tests {
 
     #[test]
     fn members_are_found_by_what_their_keys_mean() {
-        let document = Document::parse(TEXT.into()).unwrap();
-        let root = document.root();
-        assert_eq!(root.get("ab").unwrap().raw(), b"true");
-        assert_eq!(root.get("x").unwrap().get("b\n").unwrap().raw(), b"false");
-        assert_eq!(root.get("").unwrap().raw(), b"[ ]");
-        assert!(root.get("b").is_none() && root.get("a").unwrap().get("a").is_none());
-        assert_eq!(root.get("n").unwrap().elements().count(), 0);
+        let tape = Tape::parse(TEXT.into()).unwrap();
+        for root in [tape.root(), root(TEXT.as_bytes())] {
+            assert_eq!(root.get("ab").unwrap().raw(), b"true");
+            assert_eq!(root.get("x").unwrap().get("b\n").unwrap().raw(), b"false");
+            assert_eq!(root.get("").unwrap().raw(), b"[ ]");
+            assert!(root.get("b").is_none() && root.get("a").unwrap().get("a").is_none());
+            assert_eq!(root.get("n").unwrap().elements().count(), 0);
+        }
     }
 
     #[test]
     fn a_text_that_is_no_json_does_no_harm() {
+        for text in ["", " ", "\"", "{", "{\"", "[\"\\"] {
+            count(root(text.as_bytes()));
+        }
         for cut in 0..=TEXT.len() {
             for start in (0..cut).step_by(7) {
                 count(Node::new(TEXT.as_bytes(), start..cut));
             }
         }
-        let is_ascii = |place: &usize| TEXT.as_bytes()[*place].is_ascii();
-        for place in (0..TEXT.len()).filter(is_ascii) {
-            for byte in 0..=127 {
+        for place in 0..TEXT.len() {
+            for byte in 0..=255 {
                 let mut changed = TEXT.as_bytes().to_vec();
                 changed[place] = byte;
-                count(Node::new(&changed, 1..changed.len()));
+                count(root(&changed));
+                assert!(root(&changed).get("nobody").is_none());
             }
         }
     }

@@ -45,6 +45,32 @@ impl<'a> Iterator for Tokens<'a> {
 #[cfg(test)]
 mod tests {
     use super::equivalent;
+    use crate::wire::json::Document;
+
+    #[test]
+    fn documents_are_compared_as_their_texts_are() {
+        let texts = [
+            "{}",
+            " { } ",
+            r#"{"a":1}"#,
+            r#"{ "\u0061" : 1 }"#,
+            r#"{"a":1,"b":[2, {"c":"\n"}]}"#,
+            r#"{"a":1,"b":[2,{"\u0063":"\u000a"}]}"#,
+            r#"{"b":[2,{"c":"\n"}],"a":1}"#,
+            r#"{"a":1.0}"#,
+        ];
+        for one in texts {
+            for other in texts {
+                let documents = [one, other].map(|text| Document::parse(text.into()).unwrap());
+                let is_same = equivalent(one.as_bytes(), other.as_bytes());
+                assert_eq!(
+                    documents[0].is_equivalent(&documents[1]),
+                    is_same,
+                    "{one} {other}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn blanks_and_escapes_do_not_matter() {

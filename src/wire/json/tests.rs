@@ -350,13 +350,15 @@ fn edits_within_values_touch_nothing_else() {
     let c = node("c").range();
     let mut edit = document.edit();
     assert!(edit.is_empty() && edit.changed().is_none());
-    edit.splice(c.end - 1..c.end - 1, new("\"x\":0"));
-    edit.splice(b, new("[]"));
-    edit.splice(
+    let splices = edit.splices();
+    splices.add(c.end - 1..c.end - 1, new("\"x\":0"));
+    splices.add(b, new("[]"));
+    splices.add(
         node("a").range().start + 1..node("a").range().start + 2,
         new("9"),
     );
     let expected = "{ \"a\" : [9, {\"b\": [] }] ,\"c\":{ \"x\":0}, \"d\":4}";
+    assert_eq!(splices.applied(document.bytes()).unwrap(), expected);
     assert_eq!(edit.finish(), expected);
     assert_eq!(edit.changed().unwrap(), expected);
     edit.remove("a").set("d", new("5")).set("e", new("6"));
