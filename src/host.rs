@@ -49,7 +49,7 @@ use tokio::runtime::Handle;
 pub use self::callbacks::{Alone, Callbacks, Question, Refusal};
 pub use self::environment::{EnvironmentReport, EnvironmentState, Leave, PythonSettings};
 pub use self::failure::{Exception, Failure};
-pub use self::filter::FilterSession;
+pub use self::filter::{FilterSession, NativeSession};
 pub use self::hook::{Hook, StreamResult};
 pub use self::isolation::{IsolationSettings, Protection};
 pub use self::output::Output;

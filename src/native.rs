@@ -28,7 +28,7 @@ pub use self::fields::Mistake;
 pub use self::session::Session;
 
 use self::fields::{Field, Values};
-use crate::wire::json::Document;
+use crate::wire::json::{Document, Tape};
 
 /// What a filter in Rust does, before anyone has set its valves.
 #[derive(Debug)]
@@ -169,12 +169,12 @@ pub trait Filter: fmt::Debug + Send + Sync {
 
 /// A filter's part in one streamed answer.
 pub trait Events: fmt::Debug + Send {
-    /// What it makes of one event, `None` if that stays as it is.
+    /// What it makes of one event; `None` if that stays as it is.
     ///
     /// # Errors
     ///
     /// If it breaks the answer off.
-    fn event(&mut self, event: &Document) -> Changed;
+    fn event(&mut self, event: &Tape) -> Changed;
 
     /// An event with all that was held back, once no other will come; `None` if nothing was.
     ///

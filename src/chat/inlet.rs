@@ -59,6 +59,12 @@ async fn run_hook(
     let mut links: Vec<&mut Link> = links.filter(|link| link.handles(hook.name())).collect();
     let mut left = links.as_mut_slice();
     while !left.is_empty() {
+        let here = (hook == Hook::Inlet).then(|| left[0].inlet(request));
+        if let Some(made) = here.flatten() {
+            settle(left[0], hook, made, request, &chain.log)?;
+            left = &mut left[1..];
+            continue;
+        }
         let asked = Asked {
             host,
             context: chain.context.as_ref(),

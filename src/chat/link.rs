@@ -6,14 +6,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::remote::Remote;
+use super::request::ChatRequest;
 use super::{Contract, failure};
 use crate::config::{Closing, StreamOutlet};
 use crate::error::Error;
-use crate::host::{Context, Exception, Failure, FilterSession, Hook, Host, Metadata, StreamResult};
+use crate::host::{
+    Context, Exception, Failure, FilterSession, Hook, Host, Metadata, NativeSession, StreamResult,
+};
 use crate::native::User;
 use crate::registry::{Function, FunctionKind};
+use crate::wire::json::Tape;
 
 const OUTLET: &str = "outlet";
 const STREAM: &str = "stream";
@@ -198,22 +203,31 @@ impl Link {
         }
     }
 
+    /// Shows a filter in Rust a request, without waiting; gives what it made of body and metadata, or `None` of any other
+    /// filter.
+    pub(super) fn inlet(
+        &mut self,
+        request: &ChatRequest,
+    ) -> Option<Result<(Bytes, Bytes), Failed>> {
+        let body = &request.document;
+        let made = self.native()?.inlet(body).map(|changed| {
+            let metadata = request.metadata.as_ref().unwrap_or(&NO_METADATA);
+            let body = changed.unwrap_or_else(|| body.bytes().clone());
+            (body, metadata.json.clone())
+        });
+        let failed = |failure| Failed::of(self.id(), request.contract, Hook::Inlet, &failure);
+        Some(made.map_err(failed))
+    }
+
     /// Shows a filter in Rust the message of a whole answer; `None` if that stays as it is.
     pub(super) fn answer(
         &mut self,
         contract: Contract,
         message: &Bytes,
     ) -> Result<Option<Bytes>, Failed> {
-        let Filter::Local {
-            session: Some(FilterSession::Native(native)),
-            function,
-        } = &mut self.0
-        else {
-            return Ok(None);
-        };
-        let answered = native.answer(message);
-        let id = function.id.as_str();
-        answered.map_err(|failure| Failed::of(id, contract, Hook::Outlet, &failure))
+        let answered = self.native().map(|native| native.answer(message));
+        let answered = answered.unwrap_or(Ok(None));
+        answered.map_err(|failure| Failed::of(self.id(), contract, Hook::Outlet, &failure))
     }
 
     /// Passes events through its `stream`.
@@ -233,6 +247,34 @@ impl Link {
             Err(failure) => StreamResult::failed(failure),
         };
         Streamed::of(function.id.as_str(), asked.contract, result)
+    }
+
+    /// Its part in the request, if it is a filter in Rust, which is asked without waiting.
+    fn native(&mut self) -> Option<&mut NativeSession> {
+        match &mut self.0 {
+            Filter::Local {
+                session: Some(FilterSession::Native(native)),
+                ..
+            } => Some(native),
+            _ => None,
+        }
+    }
+
+    /// Shows a filter in Rust an event of a stream, without waiting; `None` if that stays as it is.
+    pub(super) fn event(
+        &mut self,
+        contract: Contract,
+        event: &Tape,
+    ) -> Result<Option<Bytes>, Error> {
+        let made = self.native().map_or(Ok(None), |native| native.event(event));
+        made.map_err(|failure| failure::of_answer_hook(contract, self.id(), STREAM, &failure))
+    }
+
+    /// Counts the time that events took which a filter in Rust was shown together.
+    pub(super) fn took_events(&mut self, began: Instant) {
+        if let Some(native) = self.native() {
+            native.took_events(began);
+        }
     }
 
     /// An event with all that it held back of a stream, once no other event will come.

@@ -202,7 +202,7 @@ impl ChatRequest {
         let document =
             Document::parse(body).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
         check_shape(&document, self.contract)?;
-        let is_changed = !crate::wire::json::equivalent(document.bytes(), self.document.bytes());
+        let is_changed = !document.is_equivalent(&self.document);
         self.document = document;
         Ok(is_changed)
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::Response;
 use serde_json::json;
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use super::ending::{self, Ending};
 use super::outlet::{Effect, Talk};
 use super::request::{ChatRequest, Incoming};
 use super::{Chat, Contract, respond};
-use crate::body::Body;
+use crate::body::{Body, Pieces};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::RequestLog;
 use crate::telemetry::metrics::ActiveStream;
@@ -59,18 +59,14 @@ pub(super) async fn run(
     let mut events = if !chain.handles("stream") && !chain.handles("outlet") {
         Events::Plain(Box::new(Plain::new(chain, answer.body, contract)))
     } else {
-        Events::Filtered(Box::new(Filtered::new(
-            chat.host.clone(),
-            chain,
-            request,
-            answer.body,
-            !is_held,
-        )))
+        let host = chat.host.clone();
+        let filtered = Filtered::new(host, chain, request, answer.body, !is_held);
+        let mut filtered = Box::new(filtered);
+        match is_held {
+            true => Events::Held(hold(&mut filtered, &chat.crisis).await?.into_iter()),
+            false => Events::Filtered(filtered.pieces()),
+        }
     };
-    if let (Events::Filtered(filtered), true) = (&mut events, is_held) {
-        let held = hold(filtered, &chat.crisis).await?;
-        events = Events::Held(held.into_iter());
-    }
     if let Some(told) = told {
         events = Events::Interleaved(Box::new(Interleaved::new(events, told)));
     }
@@ -157,8 +153,8 @@ async fn while_there_is_room<T>(
 enum Events {
     /// From the upstream as they are.
     Plain(Box<Plain>),
-    /// Through filters.
-    Filtered(Box<Filtered>),
+    /// Through filters. Apart, or plain streams would have the size of filtered ones.
+    Filtered(Pieces),
     /// From memory, after they were held back.
     Held(std::vec::IntoIter<Bytes>),
     /// Any of these, with what functions tell in between.
@@ -169,8 +165,7 @@ impl Events {
     async fn next(&mut self) -> Option<Result<Bytes>> {
         match self {
             Self::Plain(plain) => plain.next().await,
-            // Apart, or plain streams would have the size of filtered ones.
-            Self::Filtered(filtered) => Box::pin(filtered.next()).await,
+            Self::Filtered(pieces) => pieces.next().await,
             Self::Held(events) => events.next().map(Ok),
             Self::Interleaved(events) => events.next().await,
         }

@@ -12,6 +12,7 @@ use super::session::{Context, Metadata, Session};
 use crate::native::{self, Filter, Kind, Mistake, Refusal, User};
 use crate::registry::{CheckedValves, Function, FunctionKind, Learnt, LoadError, Valves};
 use crate::telemetry::metrics;
+use crate::wire::json::{Document, Tape};
 
 /// The word for the handler of events, as metrics know it.
 const STREAM: &str = "stream";
@@ -107,6 +108,18 @@ impl NativeSession {
         }
     }
 
+    /// What the filter makes of a request, `None` if that stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// If it refuses the request.
+    pub fn inlet(&mut self, body: &Document) -> Result<Option<Bytes>, Failure> {
+        let began = Instant::now();
+        let changed = self.session()?.request(body)?;
+        self.took(Hook::Inlet.name(), began);
+        Ok(changed)
+    }
+
     /// What the filter makes of the message of a whole answer, `None` if that stays as it is.
     ///
     /// # Errors
@@ -138,19 +151,32 @@ impl NativeSession {
             failure: None,
         };
         for event in events {
-            let passed = self
-                .session()
-                .and_then(|session| session.event(event).map_err(Failure::from));
-            match passed {
-                Ok(event) => result.events.push(Some(event)),
+            match self.event(&Tape::checked(event.clone())) {
+                Ok(changed) => result
+                    .events
+                    .push(Some(changed.unwrap_or_else(|| event.clone()))),
                 Err(failure) => {
                     result.failure = Some(failure);
                     break;
                 }
             }
         }
-        self.took(STREAM, began);
+        self.took_events(began);
         result
+    }
+
+    /// What the filter makes of one event of a stream, `None` if that stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// If it breaks the answer off.
+    pub fn event(&mut self, event: &Tape) -> Result<Option<Bytes>, Failure> {
+        self.session()?.event(event).map_err(Failure::from)
+    }
+
+    /// Counts the time that events which came together took.
+    pub fn took_events(&self, began: Instant) {
+        self.took(STREAM, began);
     }
 
     fn session(&mut self) -> Result<&mut native::Session, Failure> {

@@ -1,12 +1,9 @@
 //! The texts of whole messages: what is said, what was thought, and the arguments of the tools that are called.
 
-use bytes::Bytes;
-
+use super::Refusal;
 use super::json_text::JsonScanner;
-use super::splice::{self, object};
 use super::text::{self, Finder, Scanner};
-use super::{Changed, Refusal};
-use crate::wire::json::{Document, Kind, quote};
+use crate::wire::json::{Document, Node, Splices, quote};
 
 /// The members of a message that hold text.
 pub(super) const TEXT_FIELDS: [&str; 4] = ["content", "refusal", "reasoning_content", "reasoning"];
@@ -21,94 +18,81 @@ impl Roles {
         Self(names.into_iter().map(str::to_owned).collect())
     }
 
-    fn include(&self, message: &Document) -> bool {
-        let role = message.string("role");
+    fn include(&self, message: Node<'_>) -> bool {
+        let role = message.get("role").and_then(|role| role.string());
         role.is_some_and(|role| self.0.iter().any(|name| *name == role))
     }
 }
 
-/// The `messages` of a request with what a finder makes of those with one of `roles`.
-pub(super) fn rewrite_all(finder: &dyn Finder, roles: &Roles, body: &Document) -> Changed {
-    let Some(messages) = body.raw("messages") else {
-        return Ok(None);
-    };
-    splice::items(&messages, |_, message| {
-        let message = Document::parse(message.clone()).ok();
-        match message.filter(|message| roles.include(message)) {
-            Some(message) => rewrite(finder, &message),
-            None => Ok(None),
+/// Notes in `splices` what a finder makes of those messages of the request `body` that have one of `roles`.
+///
+/// # Errors
+///
+/// If a text is refused.
+pub(super) fn rewrite_all(
+    finder: &dyn Finder,
+    roles: &Roles,
+    body: &Document,
+    splices: &mut Splices,
+) -> Result<(), Refusal> {
+    let messages = body.node("messages");
+    let messages = messages.iter().flat_map(Node::elements);
+    for message in messages.filter(|message| roles.include(*message)) {
+        rewrite(finder, message, splices)?;
+    }
+    Ok(())
+}
+
+/// Notes in `splices` what a finder makes of the texts of a message.
+///
+/// # Errors
+///
+/// If a text is refused.
+pub(super) fn rewrite(
+    finder: &dyn Finder,
+    message: Node<'_>,
+    splices: &mut Splices,
+) -> Result<(), Refusal> {
+    for (key, value) in message.members() {
+        match &*key {
+            "tool_calls" => {
+                for function in value.elements().filter_map(|call| call.get("function")) {
+                    rewrite_arguments(finder, function, splices)?;
+                }
+            }
+            "function_call" => rewrite_arguments(finder, value, splices)?,
+            field if TEXT_FIELDS.contains(&field) => rewrite_text(finder, value, splices)?,
+            _ => {}
         }
-    })
+    }
+    Ok(())
 }
 
-/// A message with what a finder makes of its texts.
-pub(super) fn rewrite(finder: &dyn Finder, message: &Document) -> Changed {
-    let mut edit = message.edit();
-    let mut is_changed = false;
-    let mut set = |key: &str, raw: Option<Bytes>| {
-        if let Some(raw) = raw {
-            is_changed = true;
-            edit.set(key, raw);
+/// A text is a string, or a list of parts of which some are text.
+fn rewrite_text(finder: &dyn Finder, text: Node<'_>, splices: &mut Splices) -> Result<(), Refusal> {
+    let parts = text.elements().filter_map(|part| part.get("text"));
+    for string in std::iter::once(text).chain(parts) {
+        if let Some(changed) = text::rewrite(finder, string)? {
+            splices.add(string.range(), changed);
         }
-    };
-    for field in TEXT_FIELDS {
-        set(field, rewrite_text(finder, message, field)?);
     }
-    if let Some(calls) = message.raw("tool_calls") {
-        let calls = splice::items(&calls, |_, call| match Document::parse(call.clone()) {
-            Ok(call) => rewrite_member(finder, &call, "function"),
-            Err(_) => Ok(None),
-        });
-        set("tool_calls", calls?);
+    Ok(())
+}
+
+fn rewrite_arguments(
+    finder: &dyn Finder,
+    function: Node<'_>,
+    splices: &mut Splices,
+) -> Result<(), Refusal> {
+    let Some(node) = function.get("arguments") else {
+        return Ok(());
+    };
+    let Some(arguments) = node.string() else {
+        return Ok(());
+    };
+    let rewritten = JsonScanner::default().feed(finder, &arguments, true)?;
+    if rewritten != arguments {
+        splices.add(node.range(), quote(&rewritten));
     }
-    if let Some(function) = object(message, "function_call") {
-        set("function_call", rewrite_arguments(finder, &function)?);
-    }
-    Ok(is_changed.then(|| edit.finish()))
-}
-
-fn rewrite_text(finder: &dyn Finder, message: &Document, field: &str) -> Changed {
-    match message.kind(field) {
-        Some(Kind::String) => rewrite_string(finder, message, field),
-        Some(Kind::Array) => {
-            let parts = message.raw(field).unwrap_or_default();
-            splice::items(&parts, |_, part| rewrite_part(finder, part))
-        }
-        _ => Ok(None),
-    }
-}
-
-fn rewrite_part(finder: &dyn Finder, part: &Bytes) -> Changed {
-    let Ok(part) = Document::parse(part.clone()) else {
-        return Ok(None);
-    };
-    let text = rewrite_string(finder, &part, "text")?;
-    Ok(text.map(|text| splice::with(&part, "text", text)))
-}
-
-fn rewrite_string(finder: &dyn Finder, document: &Document, key: &str) -> Changed {
-    let Some(text) = document.string(key) else {
-        return Ok(None);
-    };
-    Ok(text::rewrite(finder, &text)?.map(|text| quote(&text)))
-}
-
-fn rewrite_member(finder: &dyn Finder, call: &Document, key: &str) -> Changed {
-    let Some(function) = object(call, key) else {
-        return Ok(None);
-    };
-    let function = rewrite_arguments(finder, &function)?;
-    Ok(function.map(|function| splice::with(call, key, function)))
-}
-
-fn rewrite_arguments(finder: &dyn Finder, function: &Document) -> Changed {
-    let Some(arguments) = function.string("arguments") else {
-        return Ok(None);
-    };
-    let rewritten = rewrite_json(finder, &arguments)?;
-    Ok((rewritten != arguments).then(|| splice::with(function, "arguments", quote(&rewritten))))
-}
-
-fn rewrite_json(finder: &dyn Finder, text: &str) -> Result<String, Refusal> {
-    JsonScanner::default().feed(finder, text, true)
+    Ok(())
 }

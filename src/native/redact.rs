@@ -12,7 +12,7 @@ use super::message::{self, Roles};
 use super::streamed::Answers;
 use super::text::{Finder, Match};
 use super::{Asker, Changed, Events, Filter, Kind, Refusal};
-use crate::wire::json::{Document, Kind as JsonKind};
+use crate::wire::json::{Document, Kind as JsonKind, Splices};
 
 const MAIL: &str = "mail";
 const CARD: &str = "card";
@@ -93,24 +93,21 @@ impl Filter for Redact {
 
     fn inlet(&self, body: &Document, _asker: &Asker<'_>) -> Changed {
         let mut edit = body.edit();
-        let mut is_changed = false;
-        if self.requests
-            && let Some(messages) = message::rewrite_all(&*self.finder, &self.roles, body)?
-        {
-            edit.set("messages", messages);
-            is_changed = true;
+        if self.requests {
+            message::rewrite_all(&*self.finder, &self.roles, body, edit.splices())?;
         }
         for key in self.unasked(body) {
             if body.kind(key).is_some() {
                 edit.remove(key);
-                is_changed = true;
             }
         }
-        Ok(is_changed.then(|| edit.finish()))
+        Ok(edit.changed())
     }
 
     fn outlet(&self, message: &Document) -> Changed {
-        message::rewrite(&*self.finder, message)
+        let mut splices = Splices::default();
+        message::rewrite(&*self.finder, message.root(), &mut splices)?;
+        Ok(splices.applied(message.bytes()))
     }
 
     fn stream(&self) -> Option<Box<dyn Events>> {
@@ -198,10 +195,8 @@ impl Shapes {
 
     /// The first number of a kind that is looked for and begins at `start` or later.
     fn next_number(&self, text: &str, start: usize) -> Option<Match> {
-        let begins = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'(');
         let mut from = start;
-        while let Some(found) = text.as_bytes()[from..].iter().position(begins) {
-            let place = from + found;
+        while let Some(place) = patterns::next_beginning(text, from) {
             let card = || {
                 self.card
                     .as_ref()
@@ -289,4 +284,23 @@ pub(super) fn shapes(replacement: &str) -> Shapes {
         card: marker(CARD),
         phone: marker(PHONE),
     }
+}
+
+/// The first number from `start` on, as filters find it.
+#[cfg(test)]
+pub(super) fn next_number(shapes: &Shapes, text: &str, start: usize) -> Option<Match> {
+    shapes.next_number(text, start)
+}
+
+/// The same by asking at every place.
+#[cfg(test)]
+pub(super) fn number_at_any_place(text: &str, start: usize) -> Option<Match> {
+    let places = text[start..]
+        .char_indices()
+        .map(|(offset, _)| start + offset);
+    let mut found = places.filter_map(|place| {
+        let card = patterns::card_end(text, place).map(|end| matched(place..end, CARD));
+        card.or_else(|| patterns::phone_end(text, place).map(|end| matched(place..end, PHONE)))
+    });
+    found.next()
 }

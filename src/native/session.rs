@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Asker, Changed, Events, Filter, Refusal, User, splice};
-use crate::wire::json::{Document, elements};
+use crate::wire::json::{Document, Tape, elements};
 
 /// One filter's part in one request.
 #[derive(Debug)]
@@ -41,15 +41,24 @@ impl Session {
     ///
     /// If it refuses the request.
     pub fn inlet(&self, body: &Bytes) -> Result<Bytes, Refusal> {
+        let changed = self.request(&document(body)?)?;
+        Ok(changed.unwrap_or_else(|| body.clone()))
+    }
+
+    /// What the filter makes of a request that was read already, `None` if that stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// If it refuses the request.
+    pub fn request(&self, body: &Document) -> Changed {
         if !self.handles("inlet") {
-            return Ok(body.clone());
+            return Ok(None);
         }
         let asker = Asker {
             user: &self.user,
             valves: self.user_valves.as_ref(),
         };
-        let changed = self.filter.inlet(&document(body)?, &asker)?;
-        Ok(changed.unwrap_or_else(|| body.clone()))
+        self.filter.inlet(body, &asker)
     }
 
     /// What the filter makes of the message of a whole answer, `None` if that stays as it is.
@@ -90,20 +99,18 @@ impl Session {
         }
     }
 
-    /// What the filter makes of one event of a streamed answer; the same bytes if that stays as it is.
+    /// What the filter makes of one event of a streamed answer, `None` if that stays as it is.
     ///
     /// # Errors
     ///
     /// If it breaks the answer off.
-    pub fn event(&mut self, data: &Bytes) -> Result<Bytes, Refusal> {
+    pub fn event(&mut self, event: &Tape) -> Changed {
         if self.events.is_none() {
             self.events = self.filter.stream();
         }
-        let Some(events) = &mut self.events else {
-            return Ok(data.clone());
-        };
-        let changed = events.event(&document(data)?)?;
-        Ok(changed.unwrap_or_else(|| data.clone()))
+        self.events
+            .as_mut()
+            .map_or(Ok(None), |events| events.event(event))
     }
 
     /// An event with all that was held back, once no other will come.

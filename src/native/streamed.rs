@@ -1,17 +1,21 @@
 //! The texts of a streamed answer, which come in pieces: one text for each field of each choice, and one for the
 //! arguments of each tool call. What may still become a match is held back, and given out with the finish reason.
 
+mod delta;
+
 use std::fmt;
+use std::str;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::delta::{Call, Delta};
 use super::json_text::JsonScanner;
 use super::message::{self, TEXT_FIELDS};
 use super::splice::{self, object};
 use super::text::{Finder, PlainScanner, Scanner};
 use super::{Changed, Events, Refusal};
-use crate::wire::json::{Document, Kind, elements, quote};
+use crate::wire::json::{Document, Kind, Node, Splices, Tape, quote};
 
 /// The fields whose text is over when the answer begins.
 const REASONING_FIELDS: [&str; 2] = ["reasoning_content", "reasoning"];
@@ -20,8 +24,9 @@ const REASONING_FIELDS: [&str; 2] = ["reasoning_content", "reasoning"];
 pub(super) struct Answers {
     finder: Arc<dyn Finder>,
     choices: Vec<(u64, Choice)>,
-    /// The event before, after whose manner one is made for what is left in the end.
-    last: Option<Bytes>,
+    /// The event before, after whose manner one is made for what is left in the end. A copy, because a part of what was
+    /// read would keep all of that alive while the stream waits.
+    last: Vec<u8>,
 }
 
 impl Answers {
@@ -30,27 +35,32 @@ impl Answers {
         Self {
             finder,
             choices: Vec::new(),
-            last: None,
+            last: Vec::new(),
         }
     }
 
-    fn choices_of(&mut self, event: &Document) -> Changed {
-        let Some(choices) = event.raw("choices") else {
-            return Ok(None);
+    fn choices_of(&mut self, event: Node<'_>, splices: &mut Splices) -> Result<(), Refusal> {
+        let Some(choices) = event.get("choices") else {
+            return Ok(());
         };
-        if is_empty_array(&choices) && has_usage(event) {
+        let is_empty = choices.kind() == Kind::Array && choices.elements().next().is_none();
+        if is_empty && has_usage(event) {
             // Of a server that gives no finish reason.
             let rest = self.rest_of_choices()?;
-            return Ok((!rest.is_empty()).then(|| splice::array(&rest)));
+            if !rest.is_empty() {
+                splices.add(choices.range(), splice::array(&rest));
+            }
+            return Ok(());
         }
-        splice::items(&choices, |_, choice| {
-            let Ok(choice) = Document::parse(choice.clone()) else {
-                return Ok(None);
-            };
-            let index = number(&choice, "index").unwrap_or(0);
-            let finder = Arc::clone(&self.finder);
-            self.choice(index).chunk(&*finder, &choice)
-        })
+        let finder = Arc::clone(&self.finder);
+        for choice in choices
+            .elements()
+            .filter(|choice| choice.kind() == Kind::Object)
+        {
+            let index = number(choice.get("index")).unwrap_or(0);
+            self.choice(index).chunk(&*finder, choice, splices)?;
+        }
+        Ok(())
     }
 
     fn choice(&mut self, index: u64) -> &mut Choice {
@@ -79,16 +89,20 @@ impl Answers {
 }
 
 impl Events for Answers {
-    fn event(&mut self, event: &Document) -> Changed {
-        let choices = self.choices_of(event)?;
-        self.last = Some(event.bytes().clone());
-        Ok(choices.map(|choices| splice::with(event, "choices", choices)))
+    fn event(&mut self, event: &Tape) -> Changed {
+        let mut splices = Splices::default();
+        self.choices_of(event.root(), &mut splices)?;
+        self.last.clear();
+        self.last.extend_from_slice(event.bytes());
+        Ok(splices.applied(event.bytes()))
     }
 
     fn rest(&mut self) -> Changed {
         let rest = self.rest_of_choices()?;
-        let last = self.last.clone().filter(|_| !rest.is_empty());
-        let Some(last) = last.and_then(|last| Document::parse(last).ok()) else {
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let Ok(last) = Document::parse(Bytes::copy_from_slice(&self.last)) else {
             return Ok(None);
         };
         let mut event = last.edit();
@@ -104,29 +118,19 @@ impl fmt::Debug for Answers {
     }
 }
 
-fn is_empty_array(raw: &[u8]) -> bool {
-    let inner = raw
-        .strip_prefix(b"[")
-        .and_then(|raw| raw.strip_suffix(b"]"));
-    inner.is_some_and(|inner| inner.trim_ascii().is_empty())
+fn has_usage(event: Node<'_>) -> bool {
+    event
+        .get("usage")
+        .is_some_and(|usage| usage.members().next().is_some())
 }
 
-fn has_usage(event: &Document) -> bool {
-    object(event, "usage").is_some_and(|usage| usage.iter().next().is_some())
+/// A value that is a whole number.
+fn number(value: Option<Node<'_>>) -> Option<u64> {
+    str::from_utf8(value?.raw()).ok()?.parse().ok()
 }
 
-/// A member that is a whole number.
-fn number(document: &Document, key: &str) -> Option<u64> {
-    let raw = document.raw(key)?;
-    std::str::from_utf8(&raw).ok()?.parse().ok()
-}
-
-/// Which text of arguments is meant: that of a tool call, or that of the old `function_call`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Call {
-    Tool(u64),
-    Function,
-}
+/// The piece of each text that a chunk holds.
+type Pieces<'a> = [Option<Node<'a>>; TEXT_FIELDS.len()];
 
 /// The texts of one choice that are under way.
 #[derive(Default)]
@@ -136,8 +140,86 @@ struct Choice {
 }
 
 impl Choice {
-    /// What becomes of one chunk of this choice.
-    fn chunk(&mut self, finder: &dyn Finder, choice: &Document) -> Changed {
+    /// Notes what becomes of one chunk of this choice.
+    fn chunk(
+        &mut self,
+        finder: &dyn Finder,
+        choice: Node<'_>,
+        splices: &mut Splices,
+    ) -> Result<(), Refusal> {
+        if let Some(pieces) = self.pieces(choice) {
+            return self.go_on(finder, pieces, splices);
+        }
+        let Ok(document) = Document::parse(Bytes::copy_from_slice(choice.raw())) else {
+            return Ok(());
+        };
+        if let Some(changed) = self.rewrite(finder, &document)? {
+            splices.add(choice.range(), changed);
+        }
+        Ok(())
+    }
+
+    /// The pieces of texts in a chunk that is like nearly all others: no text begins or ends with it, and nothing is called.
+    /// `None` for any other chunk.
+    fn pieces<'a>(&self, choice: Node<'a>) -> Option<Pieces<'a>> {
+        let mut pieces = Pieces::default();
+        for (key, value) in choice.members() {
+            let is_usual = match &*key {
+                "delta" => self.add_pieces(&mut pieces, value),
+                "message" => value.kind() != Kind::Object,
+                "logprobs" => value.kind() == Kind::Null,
+                "finish_reason" => value.string().is_none_or(|reason| reason.is_empty()),
+                _ => true,
+            };
+            if !is_usual {
+                return None;
+            }
+        }
+        Some(pieces)
+    }
+
+    /// Adds the pieces in a `delta`; whether there is nothing else in it that is looked at.
+    fn add_pieces<'a>(&self, pieces: &mut Pieces<'a>, delta: Node<'a>) -> bool {
+        delta.members().all(|(key, value)| {
+            let field = TEXT_FIELDS.iter().position(|field| *field == key);
+            match (field, value.kind()) {
+                (Some(_), Kind::String) if value.raw() == b"\"\"" => true,
+                (Some(place), Kind::String) => {
+                    pieces[place] = Some(value);
+                    self.texts[place].is_some()
+                }
+                (Some(_), kind) => kind != Kind::Array,
+                (None, kind) => match &*key {
+                    "tool_calls" => kind != Kind::Array,
+                    "function_call" => kind != Kind::Object,
+                    _ => true,
+                },
+            }
+        })
+    }
+
+    /// Passes pieces through the texts that they belong to.
+    fn go_on(
+        &mut self,
+        finder: &dyn Finder,
+        pieces: Pieces<'_>,
+        splices: &mut Splices,
+    ) -> Result<(), Refusal> {
+        for (scanner, node) in self.texts.iter_mut().zip(pieces) {
+            let Some((scanner, node)) = scanner.as_mut().zip(node) else {
+                continue;
+            };
+            let piece = node.string().unwrap_or_default();
+            let given = scanner.feed(finder, &piece, false)?;
+            if given != piece {
+                splices.add(node.range(), quote(&given));
+            }
+        }
+        Ok(())
+    }
+
+    /// What becomes of a chunk, whatever is in it.
+    fn rewrite(&mut self, finder: &dyn Finder, choice: &Document) -> Changed {
         let mut edit = choice.edit();
         let mut is_changed = false;
         if !matches!(choice.kind("logprobs"), None | Some(Kind::Null)) {
@@ -145,11 +227,13 @@ impl Choice {
             edit.set("logprobs", Bytes::from_static(b"null"));
             is_changed = true;
         }
-        if let Some(message) = object(choice, "message")
-            && let Some(message) = message::rewrite(finder, &message)?
-        {
-            edit.set("message", message);
-            is_changed = true;
+        if let Some(message) = object(choice, "message") {
+            let mut splices = Splices::default();
+            message::rewrite(finder, message.root(), &mut splices)?;
+            if let Some(message) = splices.applied(message.bytes()) {
+                edit.set("message", message);
+                is_changed = true;
+            }
         }
         let mut delta = object(choice, "delta").map_or_else(Delta::empty, Delta::new);
         self.delta(finder, &mut delta)?;
@@ -195,7 +279,7 @@ impl Choice {
         let Some(function) = object(&call, "function") else {
             return Ok(None);
         };
-        let index = number(&call, "index").unwrap_or(place as u64);
+        let index = number(call.node("index")).unwrap_or(place as u64);
         let function = self.arguments(finder, Call::Tool(index), &function)?;
         Ok(function.map(|function| splice::with(&call, "function", function)))
     }
@@ -274,96 +358,4 @@ fn feed_text(
     })?;
     delta.set_if(field, parts);
     Ok(())
-}
-
-/// The `delta` of a chunk, and whether it is another one than came.
-struct Delta {
-    document: Document,
-    is_changed: bool,
-}
-
-impl Delta {
-    fn new(document: Document) -> Self {
-        Self {
-            document,
-            is_changed: false,
-        }
-    }
-
-    /// That of a chunk which says nothing.
-    fn empty() -> Self {
-        let empty = Document::parse(Bytes::from_static(b"{}"));
-        Self::new(empty.expect("it is an object"))
-    }
-
-    /// Its bytes, if they are others than came.
-    fn changed(self) -> Option<Bytes> {
-        self.is_changed.then(|| self.document.bytes().clone())
-    }
-
-    fn has_text(&self, field: &str) -> bool {
-        match self.document.kind(field) {
-            Some(Kind::String) => self.document.raw(field).is_some_and(|raw| raw.len() > 2),
-            Some(Kind::Array) => true,
-            _ => false,
-        }
-    }
-
-    fn set(&mut self, key: &str, raw: Bytes) {
-        let edited = Document::parse(splice::with(&self.document, key, raw));
-        self.document = edited.expect("a document with another value is one");
-        self.is_changed = true;
-    }
-
-    fn set_if(&mut self, key: &str, raw: Option<Bytes>) {
-        if let Some(raw) = raw {
-            self.set(key, raw);
-        }
-    }
-
-    /// Adds text to the end of a field.
-    fn add_text(&mut self, field: &str, rest: &str) {
-        if self.document.kind(field) == Some(Kind::Array) {
-            let part = format!("{{\"type\":\"text\",\"text\":{}}}", text_of(&quote(rest)));
-            self.push(field, part.into());
-        } else {
-            let known = self.document.string(field).unwrap_or_default();
-            let text = quote(&(known.into_owned() + rest));
-            self.set(field, text);
-        }
-    }
-
-    /// Adds text to the end of a call's arguments.
-    fn add_arguments(&mut self, call: Call, rest: &str) {
-        let Call::Tool(index) = call else {
-            let function =
-                object(&self.document, "function_call").unwrap_or_else(|| Self::empty().document);
-            let known = function
-                .string("arguments")
-                .unwrap_or_default()
-                .into_owned();
-            let arguments = quote(&(known + rest));
-            return self.set(
-                "function_call",
-                splice::with(&function, "arguments", arguments),
-            );
-        };
-        let arguments = quote(rest);
-        let arguments = text_of(&arguments);
-        let call = format!("{{\"index\":{index},\"function\":{{\"arguments\":{arguments}}}}}");
-        self.push("tool_calls", call.into());
-    }
-
-    /// Adds an element to the end of a list, which is made if it is not there.
-    fn push(&mut self, key: &str, element: Bytes) {
-        let known = self.document.raw(key).and_then(|raw| elements(&raw).ok());
-        let mut items = known.unwrap_or_default();
-        items.push(element);
-        self.set(key, splice::array(&items));
-    }
-}
-
-/// JSON that we wrote, as text.
-fn text_of(json: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(json)
 }

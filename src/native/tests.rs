@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::{Filter, Kind, Refusal, Session, User};
+use crate::wire::json::Tape;
 
 fn values(values: Value) -> Map<String, Value> {
     match values {
@@ -44,6 +45,12 @@ fn bytes(json: &Value) -> Bytes {
 
 fn parsed(json: &Bytes) -> Value {
     serde_json::from_slice(json).unwrap()
+}
+
+/// What a filter makes of an event, the same one if that stays as it is.
+fn event(session: &mut Session, event: &Value) -> Result<Value, Refusal> {
+    let changed = session.event(&Tape::parse(bytes(event)).unwrap())?;
+    Ok(changed.map_or_else(|| event.clone(), |event| parsed(&event)))
 }
 
 /// What a filter makes of a request.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use super::Refusal;
+use super::{Changed, Refusal};
+use crate::wire::json::{Node, write_escaped};
 
 /// What a finder may look at before the place where it looks, in characters.
 const LOOK_BEHIND: usize = 2;
@@ -32,21 +33,31 @@ pub(super) struct Match {
     pub(super) what: &'static str,
 }
 
-/// A whole text with its matches replaced, `None` if it has none.
-pub(super) fn rewrite(finder: &dyn Finder, text: &str) -> Result<Option<String>, Refusal> {
-    let (matches, _) = finder.scan(text, 0, true);
+/// What a finder makes of a string of JSON: the string with its matches replaced, `None` if it has none.
+pub(super) fn rewrite(finder: &dyn Finder, string: Node<'_>) -> Changed {
+    let Some(text) = string.string() else {
+        return Ok(None);
+    };
+    let (matches, _) = finder.scan(&text, 0, true);
     if matches.is_empty() {
         return Ok(None);
     }
-    let mut written = String::with_capacity(text.len());
+    let keep: fn(&mut Vec<u8>, &str) = match text {
+        // Without escapes it is written as it is meant.
+        Cow::Borrowed(_) => |written, text| written.extend_from_slice(text.as_bytes()),
+        Cow::Owned(_) => write_escaped,
+    };
+    let mut written = Vec::with_capacity(string.raw().len() + 16);
+    written.push(b'"');
     let mut start = 0;
     for found in &matches {
-        written.push_str(&text[start..found.range.start]);
-        written.push_str(&finder.replacement(found)?);
+        keep(&mut written, &text[start..found.range.start]);
+        write_escaped(&mut written, &finder.replacement(found)?);
         start = found.range.end;
     }
-    written.push_str(&text[start..]);
-    Ok(Some(written))
+    keep(&mut written, &text[start..]);
+    written.push(b'"');
+    Ok(Some(written.into()))
 }
 
 /// One text that comes in pieces.

@@ -9,7 +9,7 @@ use super::message::{self, Roles};
 use super::streamed::Answers;
 use super::text::{Finder, Match, at, before};
 use super::{Asker, Changed, Events, Filter, Kind, Refusal};
-use crate::wire::json::Document;
+use crate::wire::json::{Document, Splices};
 
 /// Characters of all words together.
 const MOST_CHARACTERS: usize = 1 << 20;
@@ -119,12 +119,15 @@ impl Filter for Words {
     }
 
     fn inlet(&self, body: &Document, _asker: &Asker<'_>) -> Changed {
-        let messages = message::rewrite_all(&*self.list, &self.roles, body)?;
-        Ok(messages.map(|messages| body.edit().set("messages", messages).finish()))
+        let mut edit = body.edit();
+        message::rewrite_all(&*self.list, &self.roles, body, edit.splices())?;
+        Ok(edit.changed())
     }
 
     fn outlet(&self, message: &Document) -> Changed {
-        message::rewrite(&*self.list, message)
+        let mut splices = Splices::default();
+        message::rewrite(&*self.list, message.root(), &mut splices)?;
+        Ok(splices.applied(message.bytes()))
     }
 
     fn stream(&self) -> Option<Box<dyn Events>> {
@@ -153,13 +156,10 @@ impl Finder for WordList {
     fn scan(&self, text: &str, start: usize, is_last: bool) -> (Vec<Match>, usize) {
         let mut found = Vec::new();
         let mut place = start;
-        while place < text.len() {
-            let Some(character) = at(text, place) else {
-                break;
-            };
-            let step = character.len_utf8();
+        while let Some(next) = self.tree.next_beginning(text, place) {
+            place = next;
             match self.look(text, place, is_last) {
-                Look::Nothing => place += step,
+                Look::Nothing => place += at(text, place).map_or(1, char::len_utf8),
                 Look::Open => return (found, place),
                 Look::Word(end) => {
                     let range = place..end;
@@ -225,6 +225,8 @@ fn is_within_word(text: &str, place: usize) -> bool {
 /// Words by their characters, one after the other.
 struct Tree {
     places: Vec<Node>,
+    /// Whether a word may begin with a character whose first byte is this one. Of one beyond ASCII that is not known.
+    begins: [bool; 256],
     ignore_case: bool,
 }
 
@@ -240,10 +242,23 @@ impl Tree {
     fn new(words: &[&str], ignore_case: bool) -> Self {
         let mut tree = Self {
             places: vec![Node::default()],
+            begins: [true; 256],
             ignore_case,
         };
         words.iter().for_each(|word| tree.add(word));
+        for byte in 0..=0xBF_u8 {
+            // Those beyond ASCII stand within characters only.
+            let is_first = byte.is_ascii() && tree.child(Self::ROOT, char::from(byte)).is_some();
+            tree.begins[usize::from(byte)] = is_first;
+        }
         tree
+    }
+
+    /// The first place at `from` or behind it where a word may begin.
+    fn next_beginning(&self, text: &str, from: usize) -> Option<usize> {
+        let begins = |byte: &u8| self.begins[usize::from(*byte)];
+        let found = text.as_bytes()[from..].iter().position(begins);
+        found.map(|found| from + found)
     }
 
     fn add(&mut self, word: &str) {

@@ -1,5 +1,8 @@
 //! What is counted, for Prometheus. No label grows with users, models or prompts: functions are the longest list.
 
+mod recent;
+
+use std::cell::RefCell;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -10,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::recent::Recent;
 use super::Outcome;
 
 /// The media type of [`render`]'s text.
@@ -150,6 +154,11 @@ struct Memory {
 }
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+
+thread_local! {
+    static RECENT_CALLS: RefCell<Recent<CallLabels, Counter>> = const { RefCell::new(Recent::new()) };
+    static RECENT_SECONDS: RefCell<Recent<HookLabels, Histogram>> = const { RefCell::new(Recent::new()) };
+}
 
 /// The words for status classes, in the order of [`RouteMetrics::requests`].
 const STATUSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "left"];
@@ -308,22 +317,28 @@ impl Drop for ActiveStream {
 
 /// Counts a call of a function by what came of it.
 pub fn function_ran(function: &str, hook: &'static str, outcome: Outcome) {
-    let labels = CallLabels {
+    let outcome = outcome.as_str();
+    let is_same =
+        |it: &CallLabels| it.function == function && it.hook == hook && it.outcome == outcome;
+    let labels = || CallLabels {
         function: function.to_owned(),
         hook,
-        outcome: outcome.as_str(),
+        outcome,
     };
-    METRICS.calls.get_or_create(&labels).inc();
+    let find = |labels: &CallLabels| METRICS.calls.get_or_create_owned(labels);
+    RECENT_CALLS.with_borrow_mut(|recent| recent.find(is_same, labels, find).inc());
 }
 
 /// Notes how long a call of a function took.
 pub fn function_took(function: &str, hook: &'static str, duration: Duration) {
-    let labels = HookLabels {
+    let is_same = |it: &HookLabels| it.function == function && it.hook == hook;
+    let labels = || HookLabels {
         function: function.to_owned(),
         hook,
     };
+    let find = |labels: &HookLabels| METRICS.call_seconds.get_or_create_owned(labels);
     let seconds = duration.as_secs_f64();
-    METRICS.call_seconds.get_or_create(&labels).observe(seconds);
+    RECENT_SECONDS.with_borrow_mut(|recent| recent.find(is_same, labels, find).observe(seconds));
 }
 
 /// Counts a call that goes to a process, whether for one function or for several.
@@ -420,6 +435,26 @@ pub fn render() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_are_told_apart_however_many_there_are() {
+        for round in 1..=2 {
+            for nth in 0..20 {
+                function_ran(&format!("apart{nth}"), "stream", Outcome::Passed);
+                function_took(&format!("apart{nth}"), "stream", Duration::ZERO);
+            }
+            let text = render();
+            for nth in 0..20 {
+                let labels = format!("function=\"apart{nth}\",hook=\"stream\"");
+                for line in [
+                    format!("function_calls_total{{{labels},outcome=\"passed\"}} {round}\n"),
+                    format!("function_duration_seconds_count{{{labels}}} {round}\n"),
+                ] {
+                    assert!(text.contains(&line), "no `{line}` in:\n{text}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_happened_is_told() {

@@ -7,9 +7,12 @@
 
 mod edit;
 mod keys;
+mod node;
 mod same;
 mod scanner;
 mod strings;
+mod tape;
+mod walk;
 mod writer;
 
 use std::borrow::Cow;
@@ -20,10 +23,12 @@ use std::str;
 
 use bytes::Bytes;
 
-pub use edit::Edit;
+pub use edit::{Edit, Splices};
 use keys::Key;
+pub use node::{Node, root};
 pub use same::equivalent;
 use scanner::Scanner;
+pub use tape::Tape;
 pub use writer::ObjectWriter;
 
 /// How deep objects and arrays may be nested: as deep as serde_json reads them, so that whatever passes the gate can be
@@ -140,7 +145,7 @@ fn kind_of(raw: &[u8]) -> Kind {
 }
 
 /// A part of the text. 32 bits each, so that a body of nothing but keys stays cheap to check.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Span {
     start: u32,
     end: u32,
@@ -198,6 +203,19 @@ impl Document {
         &self.bytes
     }
 
+    /// All of it, to look into without checking anything again.
+    #[must_use]
+    pub fn root(&self) -> Node<'_> {
+        root(&self.bytes)
+    }
+
+    /// The value of `key`, to look into without checking anything again.
+    #[must_use]
+    pub fn node(&self, key: &str) -> Option<Node<'_>> {
+        let member = self.member(key)?;
+        Some(Node::new(&self.bytes, member.value.range()))
+    }
+
     /// The text of the value of `key`, sharing the document's memory.
     #[must_use]
     pub fn raw(&self, key: &str) -> Option<Bytes> {
@@ -239,6 +257,20 @@ impl Document {
     #[must_use]
     pub fn edit(&self) -> Edit<'_> {
         Edit::new(self)
+    }
+
+    /// Whether the other document says the same, as [`equivalent`] tells it.
+    #[must_use]
+    pub fn is_equivalent(&self, other: &Self) -> bool {
+        let is_same = |(one, two): (&Member, &Member)| {
+            one.key.text(&self.bytes) == two.key.text(&other.bytes)
+                && equivalent(
+                    &self.bytes[one.value.range()],
+                    &other.bytes[two.value.range()],
+                )
+        };
+        self.members.len() == other.members.len()
+            && self.members.iter().zip(&other.members).all(is_same)
     }
 
     fn text(&self, key: &str) -> Option<&[u8]> {
@@ -312,9 +344,16 @@ pub fn quote(text: &str) -> Bytes {
     Bytes::from(written)
 }
 
+/// Appends what stands between the quotes of a JSON string that says `text`.
+pub fn write_escaped(written: &mut Vec<u8>, text: &str) {
+    strings::write_escaped(written, text);
+}
+
 /// Appends `text` as a JSON string with its quotes.
 pub(super) fn write_quoted(written: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(written, text).expect("a string can always be written to memory");
+    written.push(b'"');
+    strings::write_escaped(written, text);
+    written.push(b'"');
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ mod answer;
 mod chunk;
 mod convert;
 mod error;
-mod fields;
 mod models;
 mod usage;
 

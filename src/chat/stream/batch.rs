@@ -1,16 +1,17 @@
 //! Events that are ready at one time, on their way through the `stream` filters.
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::filtered::STREAM;
-use crate::chat::failure;
 use crate::chat::link::{Asked, Link, Streamed, together};
+use crate::chat::{Contract, failure};
 use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
 use crate::host::Step;
 use crate::telemetry::{Outcome, RequestLog};
-use crate::wire::json;
+use crate::wire::json::Tape;
 use crate::wire::sse::{self, Event};
 
 /// Events in order.
@@ -32,7 +33,7 @@ enum Sight {
     /// Nothing: a comment, a blank line or the end marker, which pass by.
     Nothing,
     /// Its data, a JSON object.
-    Object(Bytes),
+    Object(Tape),
     /// It has data that is no JSON object.
     Opaque,
     /// A filter dropped it.
@@ -55,6 +56,11 @@ impl Batch {
         }
     }
 
+    /// Whether it is one event.
+    pub(super) fn is_single(&self) -> bool {
+        self.events.len() == 1
+    }
+
     /// What is left of the events after the filters.
     pub(super) fn into_rest(self) -> impl Iterator<Item = Passing> {
         self.events
@@ -73,19 +79,64 @@ impl Batch {
         // The events before one that the filter cannot see pass it all the same. None of those that it is asked together
         // with would let that event pass either.
         let opaque = self.cut_at_opaque(links[0]);
-        let (_, events) = self.visible();
         let mut done = 1;
-        if !events.is_empty() {
-            for Step { place, result } in together::call_stream(links, asked, &events).await {
-                done = place + 1;
-                if let Err(error) = self.settle(links[place], result, log) {
-                    return (done, Err(error));
-                }
+        if self.events.iter().any(|passing| passing.data().is_some()) {
+            let passed = match links[0].is_outside() {
+                true => self.pass_outside(asked, links, log, &mut done).await,
+                false => self.pass_here(asked.contract, links[0], log),
+            };
+            if let Err(error) = passed {
+                return (done, Err(error));
             }
         }
         // Only a filter in Rust holds anything back, and that is asked by itself.
         let added = opaque.and_then(|()| self.add_rest(asked, links[0], log));
         (done, added)
+    }
+
+    /// Passes the events through filters outside this process, which are shown all at once; `done` is how many these were.
+    async fn pass_outside(
+        &mut self,
+        asked: Asked<'_>,
+        links: &mut [&mut Link],
+        log: &RequestLog,
+        done: &mut usize,
+    ) -> Result<()> {
+        let (_, events) = self.visible();
+        for Step { place, result } in together::call_stream(links, asked, &events).await {
+            *done = place + 1;
+            self.settle(links[place], result, log)?;
+        }
+        Ok(())
+    }
+
+    /// Passes the events through a filter in Rust, each where it stands.
+    fn pass_here(&mut self, contract: Contract, link: &mut Link, log: &RequestLog) -> Result<()> {
+        let began = Instant::now();
+        let (mut outcome, mut failed) = (Outcome::Passed, None);
+        for (place, passing) in self.events.iter_mut().enumerate() {
+            let Some(event) = passing.data() else {
+                continue;
+            };
+            match link.event(contract, event) {
+                Ok(None) => {}
+                Ok(changed) => {
+                    if passing.replace(changed) {
+                        outcome = Outcome::Changed;
+                    }
+                }
+                Err(error) => {
+                    failed = Some((place, error));
+                    break;
+                }
+            }
+        }
+        link.took_events(began);
+        log.function_ran(link.id(), STREAM, outcome);
+        let Some((place, error)) = failed else {
+            return Ok(());
+        };
+        forgive(link, error, log).inspect_err(|_| self.events.truncate(place))
     }
 
     /// Takes over what a filter made of the events that it was shown.
@@ -149,7 +200,7 @@ impl Batch {
     fn visible(&self) -> (Vec<usize>, Vec<Bytes>) {
         let places = self.events.iter().enumerate();
         places
-            .filter_map(|(place, passing)| Some((place, passing.data()?.clone())))
+            .filter_map(|(place, passing)| Some((place, passing.data()?.bytes().clone())))
             .unzip()
     }
 
@@ -169,12 +220,9 @@ impl Passing {
     fn new(event: Event) -> Self {
         let sight = match &event.data {
             Some(data) if !event.is_done() && !data.is_empty() => {
-                let is_object = data.first() == Some(&b'{') && json::validate(data).is_ok();
-                if is_object {
-                    Sight::Object(data.clone())
-                } else {
-                    Sight::Opaque
-                }
+                let is_object = data.first() == Some(&b'{');
+                let tape = is_object.then(|| Tape::parse(data.clone()).ok()).flatten();
+                tape.map_or(Sight::Opaque, Sight::Object)
             }
             _ => Sight::Nothing,
         };
@@ -191,7 +239,7 @@ impl Passing {
     }
 
     /// Its data as it stands, if filters see it.
-    pub(super) fn data(&self) -> Option<&Bytes> {
+    pub(super) fn data(&self) -> Option<&Tape> {
         match &self.sight {
             Sight::Object(data) => Some(data),
             _ => None,
@@ -201,7 +249,7 @@ impl Passing {
     /// Its bytes for the client: as they came, unless a filter changed the data.
     pub(super) fn into_bytes(self) -> Bytes {
         match self.sight {
-            Sight::Object(data) if self.is_changed => self.event.with_data(&data),
+            Sight::Object(data) if self.is_changed => self.event.with_data(data.bytes()),
             _ => self.event.raw,
         }
     }
@@ -210,9 +258,9 @@ impl Passing {
     fn replace(&mut self, event: Option<Bytes>) -> bool {
         match event {
             None => self.sight = Sight::Dropped,
-            Some(event) if self.data() == Some(&event) => return false,
+            Some(event) if self.data().is_some_and(|data| *data.bytes() == event) => return false,
             Some(event) => {
-                self.sight = Sight::Object(event);
+                self.sight = Sight::Object(Tape::checked(event));
                 self.is_changed = true;
             }
         }

@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::stream;
 
 use super::batch::Batch;
 use super::unfinished;
-use crate::body::Body;
+use crate::body::{Body, Pieces};
 use crate::chat::chain::Chain;
 use crate::chat::link::{Asked, Link};
 use crate::chat::outlet::{Effect, Talk};
@@ -58,6 +59,14 @@ impl Filtered {
             observes,
             is_over: false,
         }
+    }
+
+    /// The bytes for the client.
+    pub(super) fn pieces(self: Box<Self>) -> Pieces {
+        Box::pin(stream::unfold(self, |mut filtered| async move {
+            let piece = filtered.next().await?;
+            Some((piece, filtered))
+        }))
     }
 
     /// The next bytes for the client.
@@ -142,6 +151,7 @@ impl Filtered {
     }
 
     async fn queue(&mut self, batch: Batch) -> Result<()> {
+        let is_single = batch.is_single();
         let mut out = BytesMut::new();
         for passing in batch.into_rest() {
             if passing.is_done() {
@@ -151,9 +161,13 @@ impl Filtered {
                 self.observe().await?;
             }
             if let Some(data) = passing.data() {
-                self.answer.push(data);
+                self.answer.push_chunk(data.root());
             }
-            out.extend_from_slice(&passing.into_bytes());
+            let bytes = passing.into_bytes();
+            match is_single {
+                true => self.ready.push_back(bytes),
+                false => out.extend_from_slice(&bytes),
+            }
         }
         self.send(&mut out);
         Ok(())

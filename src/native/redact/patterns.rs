@@ -20,6 +20,8 @@ const LABEL_LENGTH: usize = 63;
 const OPEN_DOMAIN_LENGTH: usize = 511;
 /// Characters of a number that may still grow.
 const OPEN_NUMBER_LENGTH: usize = 49;
+/// Bytes in which the beginning of a number is looked for in one step.
+const BLOCK: usize = 32;
 /// Digits of a card's number.
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 
@@ -95,6 +97,27 @@ fn run(text: &str, start: usize, most: usize, class: impl Fn(char) -> bool) -> R
         run.characters += 1;
     }
     run
+}
+
+/// The first place at `from` or behind it where a number may begin: at a digit, a + or a parenthesis, none of which
+/// begins one right behind a digit.
+pub(super) fn next_beginning(text: &str, from: usize) -> Option<usize> {
+    let text = text.as_bytes();
+    let mut at = from;
+    loop {
+        let (blocks, _) = text[at..].as_chunks::<BLOCK>();
+        let is_free = |block: &&[u8; BLOCK]| !block.iter().fold(false, |any, it| any | begins(it));
+        at += BLOCK * blocks.iter().take_while(is_free).count();
+        at += text[at..].iter().position(begins)?;
+        if !text[..at].last().is_some_and(u8::is_ascii_digit) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+fn begins(byte: &u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'+' | b'(')
 }
 
 /// Where a card's number ends that begins at `start`: the longest one, right by its check digit, that no digit follows.

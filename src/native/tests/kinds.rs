@@ -72,6 +72,14 @@ fn words_are_replaced_or_refused() {
     let parts = json!({"words": "ann,annex", "action": "replace", "whole_words": false, "ignore_case": false});
     let body = inlet(&session("words", &parts), &one("planned annex Ann")).unwrap();
     assert_eq!(texts(&body), ["pl[removed]ed [removed] Ann"]);
+    // A capital may be of more bytes than its small letter.
+    let beyond = json!({"words": "kilo, ärger", "action": "replace", "replacement": "*"});
+    let body = inlet(
+        &session("words", &beyond),
+        &one("1 \u{212a}ilo ÄRGER kilos"),
+    )
+    .unwrap();
+    assert_eq!(texts(&body), ["1 * * kilos"]);
     let refusing = session("words", &json!({"words": "bomb"}));
     assert_eq!(inlet(&refusing, &one("a bomb")).unwrap_err().status, 403);
     inlet(&refusing, &request(&[("assistant", json!("a bomb"))])).unwrap();

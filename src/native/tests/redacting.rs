@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::{Numbers, bytes, filter, inlet, parsed, request, session};
 use crate::native::json_text::JsonScanner;
-use crate::native::redact::{Shapes, shapes};
+use crate::native::redact::{Shapes, next_number, number_at_any_place, shapes};
 use crate::native::text::{PlainScanner, Scanner, rewrite};
+use crate::wire::json::{Document, unquote};
 
 /// Texts with what becomes of them.
 const CASES: &[(&str, &str)] = &[
@@ -78,8 +79,12 @@ fn all() -> Shapes {
 }
 
 fn whole(text: &str) -> String {
-    let rewritten = rewrite(&all(), text).unwrap();
-    rewritten.unwrap_or_else(|| text.to_owned())
+    let message = Document::parse(json!({ "content": text }).to_string().into()).unwrap();
+    let rewritten = rewrite(&all(), message.node("content").unwrap()).unwrap();
+    rewritten.map_or_else(
+        || text.to_owned(),
+        |string| unquote(&string).unwrap().into_owned(),
+    )
 }
 
 fn in_pieces(scanner: &mut dyn Scanner, pieces: &[&str]) -> String {
@@ -170,6 +175,58 @@ fn any_text_in_any_pieces_is_what_it_is_whole() {
     }
 }
 
+/// A text of parts that come close to matches, with a stretch of anything before it.
+fn random_text(numbers: &mut Numbers) -> String {
+    let stretch = ["a", " ", "é", "1", "\n"][numbers.below(5)].repeat(numbers.below(70));
+    let count = 1 + numbers.below(12);
+    let parts = (0..count).map(|_| PARTS[numbers.below(PARTS.len())]);
+    std::iter::once(stretch.as_str()).chain(parts).collect()
+}
+
+#[test]
+fn numbers_are_found_as_by_a_search_at_every_place() {
+    let mut numbers = Numbers(20_261_122);
+    let mut count = 0;
+    for _ in 0..20_000 {
+        let text = random_text(&mut numbers);
+        let mut start = 0;
+        while let Some(found) = number_at_any_place(&text, start) {
+            assert_eq!(
+                next_number(&all(), &text, start),
+                Some(found.clone()),
+                "{text}"
+            );
+            (start, count) = (found.range.end, count + 1);
+        }
+        assert_eq!(next_number(&all(), &text, start), None, "{text}");
+    }
+    assert!(count > 1000, "{count} numbers are hardly any");
+}
+
+#[test]
+fn texts_are_seen_through_their_escapes() {
+    let mut numbers = Numbers(20_261_123);
+    for _ in 0..20_000 {
+        let text = random_text(&mut numbers);
+        let mut written = String::new();
+        for character in text.chars() {
+            match character {
+                '\n' => written += "\\n",
+                _ if numbers.below(3) > 0 => written.push(character),
+                // All of them are of one unit.
+                _ => written += &format!("\\u{:04x}", u32::from(character)),
+            }
+        }
+        let body = format!("{{\"content\":\"{written}\"}}");
+        let message = Document::parse(body.into()).unwrap();
+        let content = message.node("content").unwrap();
+        assert_eq!(content.string().unwrap(), text);
+        let rewritten = rewrite(&all(), content).unwrap();
+        let seen = rewritten.map_or(text.clone(), |json| unquote(&json).unwrap().into_owned());
+        assert_eq!(seen, whole(&text), "{written}");
+    }
+}
+
 #[test]
 fn arguments_are_seen_through_their_escapes_and_stay_json() {
     let arguments = json!({"to": "ann@example.com", "n": 1, "note": "call \"+49 171 2345678\"\n"});
@@ -227,7 +284,7 @@ fn a_request_keeps_everything_else_byte_for_byte() {
     let body = br#"{ "x" : 1.0, "messages":[{"role":"system","content":"ann@example.com"}, {"role":"user","content":"to ann@example.com"}],"n":2,"logprobs":true,"stream":false }"#;
     let session = session("redact", &json!({}));
     let redacted = session.inlet(&bytes::Bytes::from_static(body)).unwrap();
-    let expected = r#"{ "x" : 1.0, "messages":[{"role":"system","content":"ann@example.com"},{"role":"user","content":"to [mail]"}],"stream":false }"#;
+    let expected = r#"{ "x" : 1.0, "messages":[{"role":"system","content":"ann@example.com"}, {"role":"user","content":"to [mail]"}],"stream":false }"#;
     assert_eq!(String::from_utf8_lossy(&redacted), expected);
 }
 

@@ -1,6 +1,7 @@
-//! Changes to the top level of a document, made by splicing.
+//! Changes to a document, made by splicing: to the members of its top level, and to any place within their values.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -11,6 +12,7 @@ use super::{Document, Member, write_quoted};
 pub struct Edit<'a> {
     document: &'a Document,
     changes: Vec<(String, Option<Bytes>)>,
+    splices: Splices,
 }
 
 impl<'a> Edit<'a> {
@@ -18,6 +20,7 @@ impl<'a> Edit<'a> {
         Self {
             document,
             changes: Vec::new(),
+            splices: Splices::default(),
         }
     }
 
@@ -36,10 +39,27 @@ impl<'a> Edit<'a> {
         self.change(key, None)
     }
 
+    /// Changes within the values of members. A change to the member itself counts before them.
+    pub fn splices(&mut self) -> &mut Splices {
+        &mut self.splices
+    }
+
+    /// Whether nothing was changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.splices.is_empty()
+    }
+
+    /// The changed text, `None` without changes.
+    #[must_use]
+    pub fn changed(&self) -> Option<Bytes> {
+        (!self.is_empty()).then(|| self.finish())
+    }
+
     /// The changed text. Without changes it is the document's own memory.
     #[must_use]
     pub fn finish(&self) -> Bytes {
-        if self.changes.is_empty() {
+        if self.is_empty() {
             return self.document.bytes.clone();
         }
         let mut written = Vec::with_capacity(self.length_bound());
@@ -73,7 +93,8 @@ impl<'a> Edit<'a> {
         let length_of = |(key, value): &(String, Option<Bytes>)| {
             key.len() + 8 + value.as_ref().map_or(0, Bytes::len)
         };
-        self.source().len() + self.changes.iter().map(length_of).sum::<usize>()
+        let changes = self.changes.iter().map(length_of).sum::<usize>();
+        self.source().len() + changes + self.splices.length()
     }
 
     /// Writes the document's own members, each with what stood between it and the one before. Says
@@ -102,7 +123,9 @@ impl<'a> Edit<'a> {
         written.extend_from_slice(&self.source()[start_of(member)..value_start]);
         match value {
             Some(value) => written.extend_from_slice(value),
-            None => written.extend_from_slice(&self.source()[member.value.range()]),
+            None => self
+                .splices
+                .write(written, self.source(), member.value.range()),
         }
     }
 
@@ -129,6 +152,70 @@ impl<'a> Edit<'a> {
             .iter()
             .find(|(key, _)| member.key.is(self.source(), key))
             .map(|(_, value)| value.as_ref())
+    }
+}
+
+/// Changes to places of a text, made all at once.
+#[derive(Default)]
+pub struct Splices {
+    /// In the order of their places.
+    places: Vec<(Range<usize>, Bytes)>,
+}
+
+impl Splices {
+    /// Puts `raw` in the place of what stands at `place`, which is that of a [`super::Node`], or at one of its ends. No two
+    /// places may overlap.
+    pub fn add(&mut self, place: Range<usize>, raw: Bytes) {
+        let before = |(other, _): &(Range<usize>, Bytes)| other.start <= place.start;
+        let at = self.places.partition_point(before);
+        self.places.insert(at, (place, raw));
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The text that they make of `source`, `None` if there are none.
+    #[must_use]
+    pub fn applied(&self, source: &[u8]) -> Option<Bytes> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut written = Vec::with_capacity(source.len() + self.length());
+        self.write(&mut written, source, 0..source.len());
+        Some(written.into())
+    }
+
+    /// Writes a part of `source` as it stands but for what is spliced into it.
+    fn write(&self, written: &mut Vec<u8>, source: &[u8], part: Range<usize>) {
+        let first = self
+            .places
+            .partition_point(|(place, _)| place.start < part.start);
+        let mut at = part.start;
+        for (place, raw) in &self.places[first..] {
+            if place.end > part.end || place.start < at {
+                break;
+            }
+            written.extend_from_slice(&source[at..place.start]);
+            written.extend_from_slice(raw);
+            at = place.end;
+        }
+        written.extend_from_slice(&source[at..part.end]);
+    }
+
+    /// How much they write.
+    fn length(&self) -> usize {
+        self.places.iter().map(|(_, raw)| raw.len()).sum()
+    }
+}
+
+/// Without the values, which may be somebody's answer.
+impl fmt::Debug for Splices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places = self.places.iter().map(|(place, _)| place);
+        f.debug_list().entries(places).finish()
     }
 }
 

@@ -1,38 +1,35 @@
 //! Whether two JSON texts say the same, whatever blanks and escapes they are written with.
 
-use memchr::memchr2;
-
-use super::unquote;
+use super::{strings, unquote};
 
 /// Whether two valid JSON texts hold the same values in the same order. Numbers are compared as they are written.
 #[must_use]
 pub fn equivalent(one: &[u8], other: &[u8]) -> bool {
-    let (mut one, mut other) = (Tokens(one), Tokens(other));
-    loop {
-        match (one.next(), other.next()) {
-            (None, None) => return true,
-            (Some(token), Some(other)) if is_same(token, other) => {}
-            _ => return false,
-        }
+    one == other || Tokens(one).eq(Tokens(other))
+}
+
+/// The tokens of a valid JSON text.
+struct Tokens<'a>(&'a [u8]);
+
+/// One token as it is written.
+struct Token<'a>(&'a [u8]);
+
+impl PartialEq for Token<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let is_escaped = |token: &Self| memchr::memchr(b'\\', token.0).is_some();
+        self.0 == other.0
+            || (is_escaped(self) || is_escaped(other))
+                && unquote(self.0).is_some_and(|text| Some(text) == unquote(other.0))
     }
 }
 
-/// Whether two tokens say the same. Nearly all that do are written alike, so escapes are looked at only if not.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    one == other
-        || matches!((unquote(one), unquote(other)), (Some(one), Some(other)) if one == other)
-}
-
-/// The tokens of a valid JSON text, as they are written.
-struct Tokens<'a>(&'a [u8]);
-
 impl<'a> Iterator for Tokens<'a> {
-    type Item = &'a [u8];
+    type Item = Token<'a>;
 
-    fn next(&mut self) -> Option<&'a [u8]> {
+    fn next(&mut self) -> Option<Token<'a>> {
         let rest = self.0.trim_ascii_start();
         let length = match rest.first()? {
-            b'"' => string_length(rest),
+            b'"' => strings::end(rest, 0),
             b'{' | b'}' | b'[' | b']' | b':' | b',' => 1,
             _ => rest
                 .iter()
@@ -41,26 +38,39 @@ impl<'a> Iterator for Tokens<'a> {
         };
         let (token, rest) = rest.split_at(length);
         self.0 = rest;
-        Some(token)
+        Some(Token(token))
     }
-}
-
-/// Length of the string at the front, quotes included.
-fn string_length(text: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if text[at] == b'"' {
-            return at + 1;
-        }
-        at += 2;
-    }
-    text.len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::equivalent;
+    use crate::wire::json::Document;
+
+    #[test]
+    fn documents_are_compared_as_their_texts_are() {
+        let texts = [
+            "{}",
+            " { } ",
+            r#"{"a":1}"#,
+            r#"{ "\u0061" : 1 }"#,
+            r#"{"a":1,"b":[2, {"c":"\n"}]}"#,
+            r#"{"a":1,"b":[2,{"\u0063":"\u000a"}]}"#,
+            r#"{"b":[2,{"c":"\n"}],"a":1}"#,
+            r#"{"a":1.0}"#,
+        ];
+        for one in texts {
+            for other in texts {
+                let documents = [one, other].map(|text| Document::parse(text.into()).unwrap());
+                let is_same = equivalent(one.as_bytes(), other.as_bytes());
+                assert_eq!(
+                    documents[0].is_equivalent(&documents[1]),
+                    is_same,
+                    "{one} {other}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn blanks_and_escapes_do_not_matter() {

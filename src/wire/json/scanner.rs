@@ -3,9 +3,13 @@
 use std::str;
 
 use super::keys::{self, Key};
+use super::tape::Entry;
 use super::{InvalidJson, MAX_DEPTH, Reason, Span, strings};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Room on a tape for an event of a stream.
+const USUAL_ENTRIES: usize = 48;
 
 /// A place in a text, and the keys of the objects that are still open there.
 pub(super) struct Scanner<'a> {
@@ -14,6 +18,8 @@ pub(super) struct Scanner<'a> {
     depth: usize,
     deepest: usize,
     keys: Vec<Key>,
+    /// Where all values are, if that is wanted.
+    tape: Option<Vec<Entry>>,
 }
 
 impl<'a> Scanner<'a> {
@@ -25,6 +31,7 @@ impl<'a> Scanner<'a> {
             depth: 0,
             deepest: MAX_DEPTH,
             keys: Vec::with_capacity(16),
+            tape: None,
         };
         if bytes.starts_with(BYTE_ORDER_MARK) {
             return Err(scanner.invalid(Reason::ByteOrderMark));
@@ -45,9 +52,21 @@ impl<'a> Scanner<'a> {
         self
     }
 
+    /// Notes where all keys and values are from here on.
+    pub(super) fn noting(mut self) -> Self {
+        self.tape = Some(Vec::with_capacity(USUAL_ENTRIES));
+        self
+    }
+
+    /// What was noted.
+    pub(super) fn into_tape(self) -> Vec<Entry> {
+        self.tape.unwrap_or_default()
+    }
+
     /// Any value, and where it is.
     pub(super) fn value(&mut self) -> Result<Span, InvalidJson> {
         let start = self.at;
+        let entry = self.note();
         match self.peek() {
             Some(b'"') => drop(self.string()?),
             Some(b'{') => self.members(|_, _| ())?,
@@ -58,7 +77,29 @@ impl<'a> Scanner<'a> {
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => return Err(self.no_value()),
         }
-        Ok(self.span(start, self.at))
+        let span = self.span(start, self.at);
+        self.end_note(entry, span, false);
+        Ok(span)
+    }
+
+    /// Makes room on the tape for what begins here: whoever contains others stands before them.
+    fn note(&mut self) -> usize {
+        let Some(tape) = &mut self.tape else {
+            return 0;
+        };
+        tape.push(Entry::default());
+        tape.len() - 1
+    }
+
+    fn end_note(&mut self, entry: usize, span: Span, is_escaped: bool) {
+        if let Some(tape) = &mut self.tape {
+            let next = tape.len();
+            tape[entry] = Entry {
+                span,
+                is_escaped,
+                next,
+            };
+        }
     }
 
     /// An object; its members are reported as they end.
@@ -155,7 +196,9 @@ impl<'a> Scanner<'a> {
             return Err(self.unexpected());
         }
         let start = self.at;
+        let entry = self.note();
         let key = self.string()?;
+        self.end_note(entry, key.span, key.escaped);
         if key.is_reserved(self.bytes) {
             return Err(self.invalid_at(start, Reason::ReservedKey));
         }

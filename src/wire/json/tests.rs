@@ -338,6 +338,34 @@ fn edits_of_an_empty_object_and_repeated_edits_hold() {
 }
 
 #[test]
+fn edits_within_values_touch_nothing_else() {
+    let document = document("{ \"a\" : [1, {\"b\": 2 }] ,\"c\":{ }, \"d\":4}");
+    let node = |key: &str| document.node(key).unwrap();
+    let new = |raw: &'static str| Bytes::from_static(raw.as_bytes());
+    let b = node("a")
+        .elements()
+        .nth(1)
+        .and_then(|object| object.get("b"));
+    let b = b.unwrap().range();
+    let c = node("c").range();
+    let mut edit = document.edit();
+    assert!(edit.is_empty() && edit.changed().is_none());
+    let splices = edit.splices();
+    splices.add(c.end - 1..c.end - 1, new("\"x\":0"));
+    splices.add(b, new("[]"));
+    splices.add(
+        node("a").range().start + 1..node("a").range().start + 2,
+        new("9"),
+    );
+    let expected = "{ \"a\" : [9, {\"b\": [] }] ,\"c\":{ \"x\":0}, \"d\":4}";
+    assert_eq!(splices.applied(document.bytes()).unwrap(), expected);
+    assert_eq!(edit.finish(), expected);
+    assert_eq!(edit.changed().unwrap(), expected);
+    edit.remove("a").set("d", new("5")).set("e", new("6"));
+    assert_eq!(edit.finish(), "{ \"c\":{ \"x\":0}, \"d\":5,\"e\":6}");
+}
+
+#[test]
 fn an_edit_finds_a_key_by_its_text() {
     let document = document(r#"{"\u0061":1}"#);
     assert_eq!(

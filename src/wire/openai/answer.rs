@@ -6,8 +6,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::fields::Fields;
-use crate::wire::json;
+use crate::wire::json::{self, Kind, Node};
 
 /// Members that name something and are sent whole: a repetition replaces, where text is appended.
 const NAMES: [&str; 5] = ["role", "id", "type", "name", "index"];
@@ -39,19 +38,38 @@ impl AnswerText {
     }
 
     /// Adds the data of one event. The end marker and events that are no chunks add nothing.
+    ///
+    /// Read leniently, unlike a request: an answer that can be understood is not refused because of a repeated key.
     pub fn push(&mut self, data: &[u8]) {
-        let Some(chunk) = Fields::parse(data) else {
+        if serde_json::from_slice::<&RawValue>(data).is_ok() {
+            self.push_chunk(json::root(data));
+        }
+    }
+
+    /// As [`AnswerText::push`], of data that is known to be JSON.
+    pub fn push_chunk(&mut self, chunk: Node<'_>) {
+        if chunk.kind() != Kind::Object {
             return;
-        };
-        self.length_bytes += data.len();
-        for (key, value) in chunk.iter() {
-            match key {
-                "choices" => self.push_choices(value),
-                "usage" => self.usage = parse(value).or_else(|| self.usage.take()),
-                "object" => {}
-                _ => self.push_head(key, value),
+        }
+        self.length_bytes += chunk.raw().len();
+        let mut known = self.head.keys();
+        let (mut choices, mut usage, mut has_new) = (None, None, false);
+        for (key, value) in chunk.members() {
+            match &*key {
+                "choices" => choices = Some(value),
+                "usage" => usage = Some(value),
+                // Nearly every chunk has the members of the first one, in their order.
+                _ => has_new |= is_of_head(&key, value) && known.next().is_none_or(|it| *it != key),
             }
         }
+        if has_new {
+            self.push_head(chunk);
+        }
+        self.usage = usage.and_then(parse).or_else(|| self.usage.take());
+        choices
+            .iter()
+            .flat_map(Node::elements)
+            .for_each(|choice| self.push_choice(choice));
     }
 
     /// How many bytes of data were added, for whoever sets a limit.
@@ -105,57 +123,54 @@ impl AnswerText {
         self.choices.values().next().map(Box::as_ref)
     }
 
-    fn push_head(&mut self, key: &str, value: &str) {
-        if self.head.contains_key(key) {
-            return;
-        }
-        if let Some(value) = parse(value) {
-            self.head.insert(key.to_owned(), value);
+    fn push_head(&mut self, chunk: Node<'_>) {
+        for (key, value) in chunk
+            .members()
+            .filter(|(key, value)| is_of_head(key, *value))
+        {
+            if !self.head.contains_key(&*key)
+                && let Some(value) = parse(value)
+            {
+                self.head.insert(key.into_owned(), value);
+            }
         }
     }
 
-    fn push_choices(&mut self, choices: &str) {
-        let Ok(choices) = serde_json::from_str::<Vec<&RawValue>>(choices) else {
+    fn push_choice(&mut self, choice: Node<'_>) {
+        if choice.kind() != Kind::Object {
             return;
-        };
-        for choice in choices {
-            if let Some(fields) = Fields::parse(choice.get().as_bytes()) {
-                let index = fields.get("index").and_then(|index| index.parse().ok());
-                self.choices
-                    .entry(index.unwrap_or(0))
-                    .or_default()
-                    .push(&fields);
-            }
         }
+        let index = choice.get("index");
+        let index = index.and_then(|index| str::from_utf8(index.raw()).ok()?.parse().ok());
+        self.choices
+            .entry(index.unwrap_or(0))
+            .or_default()
+            .push(choice);
     }
 }
 
 impl Choice {
-    fn push(&mut self, fields: &Fields<'_>) {
-        if let Some(reason) = fields.get("finish_reason").and_then(parse) {
-            self.finish_reason = Some(reason);
-        }
-        if let Some(logprobs) = fields.get("logprobs").and_then(parse) {
-            merge(&mut self.logprobs, logprobs);
-        }
-        let delta = fields.get("delta").map(str::as_bytes);
-        let Some(delta) = delta.and_then(Fields::parse) else {
-            return;
-        };
-        for (key, value) in delta.iter() {
-            self.push_member(key, value);
+    fn push(&mut self, choice: Node<'_>) {
+        for (key, value) in choice.members() {
+            match &*key {
+                "finish_reason" => self.finish_reason = parse(value).or(self.finish_reason.take()),
+                "logprobs" => merge(&mut self.logprobs, parse(value).unwrap_or(Value::Null)),
+                "delta" => value
+                    .members()
+                    .for_each(|(key, value)| self.push_member(&key, value)),
+                _ => {}
+            }
         }
     }
 
     /// The usual member is a piece of text, which goes to the end of the text that is there
     /// already.
-    fn push_member(&mut self, key: &str, value: &str) {
-        let text = json::unquote(value.as_bytes());
-        match (self.message.get_mut(key), text) {
+    fn push_member(&mut self, key: &str, value: Node<'_>) {
+        match (self.message.get_mut(key), value.string()) {
             (Some(Value::String(before)), Some(text)) if !NAMES.contains(&key) => {
                 before.push_str(&text);
             }
-            (_, Some(text)) => merge_member(&mut self.message, key, text.into()),
+            (_, Some(text)) => merge_member(&mut self.message, key, text.into_owned().into()),
             (_, None) => merge_member(&mut self.message, key, parse(value).unwrap_or(Value::Null)),
         }
     }
@@ -183,10 +198,15 @@ impl Choice {
     }
 }
 
+/// Whether a member of a chunk, which is neither its choices nor its usage, is the same in all chunks of an answer.
+fn is_of_head(key: &str, value: Node<'_>) -> bool {
+    !matches!(key, "choices" | "usage" | "object") && value.kind() != Kind::Null
+}
+
 /// The value, `None` for `null` and for what is no JSON.
-fn parse(json: &str) -> Option<Value> {
-    let value: Value = serde_json::from_str(json).ok()?;
-    (!value.is_null()).then_some(value)
+fn parse(node: Node<'_>) -> Option<Value> {
+    let is_null = node.kind() == Kind::Null;
+    (!is_null).then(|| serde_json::from_slice(node.raw()).ok())?
 }
 
 /// Adds a later piece of a value to what is there: text and lists grow, objects member by member.
