@@ -116,33 +116,31 @@ impl Chat {
     async fn answer(&self, incoming: &Incoming<'_>, body: Bytes) -> Result<Response<Body>> {
         callbacks::check_depth(incoming)?;
         let snapshot = self.snapshot(incoming);
-        let request = ChatRequest::parse(incoming, body)?;
-        let asked = self
+        let mut request = ChatRequest::parse(incoming, body)?;
+        let mut model = self
             .models
             .find(&snapshot, incoming.caller, &request.model())
             .await?;
-        let request = rewrite::before_inlet(request, incoming, &self.models, &asked)?;
+        rewrite::before_inlet(&mut request, incoming, &self.models, &model)?;
         // Chosen before inlet: a filter may rewrite `model`, which must not choose the filters.
-        let remotes = remote::select(&self.models, &self.upstreams, &asked, incoming).await?;
-        let mut chain = Chain::select(&self.reach, &snapshot, &request, &asked, remotes, incoming);
-        let request = inlet::run(&self.host, &mut chain, request, incoming).await?;
+        let remotes = remote::select(&self.models, &self.upstreams, &model, incoming).await?;
+        let mut chain = Chain::select(&self.reach, &snapshot, &request, &model, remotes, incoming);
+        inlet::run(&self.host, &mut chain, &mut request, incoming).await?;
         // Chosen after inlet, for the same reason.
-        let model =
-            route::choose(&self.models, &snapshot, incoming.caller, &request, asked).await?;
+        route::follow(&self.models, &snapshot, incoming, &request, &mut model).await?;
         // Named by the request as its filters left it, and by the model that it goes to.
-        let (request, tools) = toolbox::open(&self.reach, &mut chain, request, incoming, &model)?;
+        let tools = toolbox::open(&self.reach, &mut chain, &mut request, incoming, &model)?;
         let part = Part::of(&chain, &tools);
-        let found = prompted::run(self, &model, part, request, incoming).await?;
-        let mut request = inlet::run_last(&self.host, &mut chain, found.request).await?;
-        let model =
-            route::choose(&self.models, &snapshot, incoming.caller, &request, model).await?;
+        let sources = prompted::run(self, &model, part, &mut request, incoming).await?;
+        inlet::run_last(&self.host, &mut chain, &mut request).await?;
+        route::follow(&self.models, &snapshot, incoming, &request, &mut model).await?;
         incoming.log.set_target(self.models.target_name(&model));
         if model.pipeline().is_some() {
             remote::name_user(&mut request, incoming.caller)?;
         }
         let part = Part::of(&chain, &tools);
         let reply = rounds::run(self, &model, part, &request, incoming).await?;
-        let reply = prompted::show(&found.sources, reply, request.contract);
+        let reply = prompted::show(&sources, reply, request.contract);
         match reply {
             Reply::Whole(answer) => {
                 let answer = outlet::run(&self.host, &mut chain, &request, answer).await?;

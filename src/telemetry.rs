@@ -110,22 +110,32 @@ impl RandomStock {
     }
 }
 
+/// Two hexadecimal digits for each byte.
+const DIGITS: [[u8; 2]; 256] = digits();
+
+/// Where the bytes of a UUID stand in its text.
+const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
+const fn digits() -> [[u8; 2]; 256] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut digits = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        digits[byte] = [HEX[byte >> 4], HEX[byte & 15]];
+        byte += 1;
+    }
+    digits
+}
+
 /// A fresh id for a request: a random UUID.
 #[must_use]
 pub fn request_id() -> Arc<str> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut bytes = RANDOM.with_borrow_mut(RandomStock::take);
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let mut text = [b'-'; 36];
-    let mut at = 0;
-    for (index, byte) in bytes.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            at += 1;
-        }
-        text[at] = DIGITS[usize::from(byte >> 4)];
-        text[at + 1] = DIGITS[usize::from(byte & 15)];
-        at += 2;
+    for (byte, at) in bytes.into_iter().zip(PLACES) {
+        text[at..at + 2].copy_from_slice(&DIGITS[usize::from(byte)]);
     }
     str::from_utf8(&text).unwrap_or_default().into()
 }
@@ -233,9 +243,11 @@ impl RequestLog {
         self.is_wanted
     }
 
-    /// A text that only the line needs.
-    fn noted(&self, text: &str) -> Option<String> {
-        self.is_wanted.then(|| text.to_owned())
+    /// Notes a text that only the line needs.
+    fn note(&self, text: &str, place: impl FnOnce(&mut Facts) -> &mut Option<String>) {
+        if self.is_wanted {
+            *place(&mut self.facts()) = Some(text.to_owned());
+        }
     }
 
     /// The request's id.
@@ -263,17 +275,17 @@ impl RequestLog {
 
     /// Notes who asks.
     pub fn set_caller(&self, id: &str) {
-        self.facts().caller = self.noted(id);
+        self.note(id, |facts| &mut facts.caller);
     }
 
     /// Notes the model that was asked for.
     pub fn set_model(&self, id: &str) {
-        self.facts().model = self.noted(id);
+        self.note(id, |facts| &mut facts.model);
     }
 
     /// Notes the upstream or function that answers.
     pub fn set_target(&self, name: &str) {
-        self.facts().target = self.noted(name);
+        self.note(name, |facts| &mut facts.target);
     }
 
     /// Notes the status of the answer's head, and the code of the error if it is one.
@@ -386,6 +398,18 @@ fn milliseconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_a_random_uuid() {
+        let (one, other) = (request_id(), request_id());
+        assert_ne!(one, other);
+        let lengths: Vec<_> = one.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12], "{one}");
+        let is_digit = |char: char| char == '-' || matches!(char, '0'..='9' | 'a'..='f');
+        assert!(one.chars().all(is_digit), "{one}");
+        assert_eq!(one.as_bytes()[14], b'4', "{one}");
+        assert!(b"89ab".contains(&one.as_bytes()[19]), "{one}");
+    }
 
     #[test]
     fn nothing_in_a_field_ends_its_line() {

@@ -37,15 +37,27 @@ impl Timer {
     }
 }
 
+impl Timer {
+    /// Whether the task that asks is sure to be woken by `deadline`, which it set once.
+    pub(crate) fn wakes(&self, cx: &Context<'_>, deadline: Instant) -> bool {
+        let armed = self.0.as_ref();
+        armed.is_some_and(|armed| armed.sleep.deadline() <= deadline && armed.wakes(cx))
+    }
+}
+
 impl Armed {
+    fn wakes(&self, cx: &Context<'_>) -> bool {
+        let known = self.waker.as_ref();
+        !self.sleep.is_elapsed() && known.is_some_and(|waker| waker.will_wake(cx.waker()))
+    }
+
     fn set(&mut self, deadline: Instant) {
         self.sleep.as_mut().reset(deadline);
         self.waker = None;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let known = self.waker.as_ref();
-        if !self.sleep.is_elapsed() && known.is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if self.wakes(cx) {
             return Poll::Pending;
         }
         self.waker = Some(cx.waker().clone());

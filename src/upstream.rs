@@ -3,6 +3,7 @@
 
 mod answer;
 mod base;
+mod bell;
 mod catalog;
 mod client;
 mod connect;

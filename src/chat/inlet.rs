@@ -20,17 +20,17 @@ use crate::telemetry::{Outcome, RequestLog};
 pub(super) async fn run(
     host: &Host,
     chain: &mut Chain,
-    mut request: ChatRequest,
+    request: &mut ChatRequest,
     incoming: &Incoming<'_>,
-) -> Result<ChatRequest> {
+) -> Result<()> {
     if let Some(context) = &chain.context {
         request.make_metadata(incoming, &context.model)?;
     }
     if chain.handles(Hook::Inlet.name()) {
         // Boxed here and below: a request's future has room for the largest of its ways, and most pass no filter.
-        Box::pin(run_hook(host, chain, &mut request, Hook::Inlet)).await?;
+        Box::pin(run_hook(host, chain, request, Hook::Inlet)).await?;
     }
-    Ok(request)
+    Ok(())
 }
 
 /// Runs `request` of every filter that has it: last, when tools and route are settled (ruling R10).
@@ -41,12 +41,12 @@ pub(super) async fn run(
 pub(super) async fn run_last(
     host: &Host,
     chain: &mut Chain,
-    mut request: ChatRequest,
-) -> Result<ChatRequest> {
+    request: &mut ChatRequest,
+) -> Result<()> {
     if chain.handles(Hook::Request.name()) {
-        Box::pin(run_hook(host, chain, &mut request, Hook::Request)).await?;
+        Box::pin(run_hook(host, chain, request, Hook::Request)).await?;
     }
-    Ok(request)
+    Ok(())
 }
 
 async fn run_hook(

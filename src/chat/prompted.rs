@@ -32,24 +32,8 @@ const CHOOSE: &str = "Choose tools that help to answer the query. These tools ar
 const USE: &str = "Answer the query below with the help of these sources. Where an answer rests on one, name it by \
     its number in brackets, as in [1].\n\n<context>\n{{CONTEXT}}</context>\n\n";
 
-/// What was found out for a request: the request with it, and the sources for the client.
-pub(super) struct Found {
-    /// The request, its last user message extended by what the tools said.
-    pub(super) request: ChatRequest,
-    /// One entry for each tool that ran, as Open WebUI shows them.
-    pub(super) sources: Vec<Value>,
-}
-
-impl Found {
-    fn nothing(request: ChatRequest) -> Self {
-        Self {
-            request,
-            sources: Vec::new(),
-        }
-    }
-}
-
-/// Has the model choose tools, runs them and puts what they said into the request, if the client asked for that.
+/// Has the model choose tools, runs them and extends the request's last user message by what they said, if the client
+/// asked for that. Gives the sources for the client: one entry for each tool that ran, as Open WebUI shows them.
 ///
 /// # Errors
 ///
@@ -58,11 +42,11 @@ pub(super) async fn run(
     chat: &Chat,
     model: &Model,
     part: Part<'_>,
-    request: ChatRequest,
+    request: &mut ChatRequest,
     incoming: &Incoming<'_>,
-) -> Result<Found> {
+) -> Result<Vec<Value>> {
     if part.tools.is_empty() || !request.chooses_tools_by_prompt() {
-        return Ok(Found::nothing(request));
+        return Ok(Vec::new());
     }
     // Boxed, because it is rare and as large as all the rest of a request's future.
     Box::pin(choose_and_run(chat, model, part, request, incoming)).await
@@ -72,15 +56,15 @@ async fn choose_and_run(
     chat: &Chat,
     model: &Model,
     part: Part<'_>,
-    request: ChatRequest,
+    request: &mut ChatRequest,
     incoming: &Incoming<'_>,
-) -> Result<Found> {
+) -> Result<Vec<Value>> {
     let (Some(context), Some(metadata)) = (part.context, request.metadata.clone()) else {
-        return Ok(Found::nothing(request));
+        return Ok(Vec::new());
     };
     let raw_messages = request.document.raw("messages").unwrap_or_default();
     let messages: Vec<Value> = serde_json::from_slice(&raw_messages).unwrap_or_default();
-    let chosen = choose(chat, model, part, &request, &messages, incoming).await;
+    let chosen = choose(chat, model, part, request, &messages, incoming).await;
     let told = Told {
         context: context.clone(),
         metadata,
@@ -94,13 +78,11 @@ async fn choose_and_run(
             sources.push(source(tool, &text, &parameters));
         }
     }
-    if sources.is_empty() {
-        return Ok(Found::nothing(request));
+    if !sources.is_empty() {
+        let messages = Value::Array(with_sources(messages, &sources));
+        request.set("messages", messages.to_string().into())?;
     }
-    let mut request = request;
-    let messages = Value::Array(with_sources(messages, &sources));
-    request.set("messages", messages.to_string().into())?;
-    Ok(Found { request, sources })
+    Ok(sources)
 }
 
 /// Asks the model which tools to run; its words.

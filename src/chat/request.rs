@@ -159,12 +159,6 @@ impl ChatRequest {
         }
     }
 
-    /// The same request with another value of `key`.
-    pub(super) fn with(self, key: &str, raw: Bytes) -> Result<Self> {
-        let document = parsed(self.document.edit().set(key, raw).finish())?;
-        Ok(Self { document, ..self })
-    }
-
     /// Makes the metadata that functions see, with the entry of the model that was asked for, in the place of a client's own.
     ///
     /// # Errors

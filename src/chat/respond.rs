@@ -1,5 +1,6 @@
 //! Answers and errors as responses, in the manners of the path that was asked.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -98,12 +99,26 @@ pub fn with_request(
         }
     }
     if let Some(generation) = log.generation() {
-        response.headers_mut().insert(GENERATION, generation.into());
+        response
+            .headers_mut()
+            .insert(GENERATION, generation_value(generation));
     }
     if let Some(functions) = log.function_errors() {
         set(response.headers_mut(), FUNCTION_ERRORS, &functions);
     }
     response
+}
+
+/// A generation as a header's value. It is the same for many requests, and made once for them on each thread.
+fn generation_value(generation: u64) -> HeaderValue {
+    thread_local! {
+        static LAST: RefCell<Option<(u64, HeaderValue)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| {
+        let known = last.take().filter(|(known, _)| *known == generation);
+        let (_, value) = last.insert(known.unwrap_or_else(|| (generation, generation.into())));
+        value.clone()
+    })
 }
 
 /// An error as a response: the one place where errors become bodies.

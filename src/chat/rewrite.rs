@@ -26,23 +26,22 @@ const WITHOUT_DEVELOPER: &[&str] = &["o1-mini", "o1-preview"];
 ///
 /// If what comes out is no request that we accept.
 pub(super) fn before_inlet(
-    request: ChatRequest,
+    request: &mut ChatRequest,
     incoming: &Incoming<'_>,
     models: &Models,
     model: &Model,
-) -> Result<ChatRequest> {
+) -> Result<()> {
     if request.contract == Contract::OpenAi {
-        return Ok(request);
+        return Ok(());
     }
     let is_ollama = models.server_of(model) == Some(UpstreamKind::Ollama);
-    let request = match object(request.original(), "params") {
-        Some(params) => with_params(request, openwebui::merge(params), is_ollama)?,
-        None => request,
-    };
-    let template = || template(&request, incoming);
+    if let Some(params) = object(request.original(), "params") {
+        add_params(request, openwebui::merge(params), is_ollama)?;
+    }
+    let template = || template(request, incoming);
     match messages::fill_in(&request.document, template) {
-        Some(messages) => request.with("messages", messages),
-        None => Ok(request),
+        Some(messages) => request.set("messages", messages),
+        None => Ok(()),
     }
 }
 
@@ -124,14 +123,14 @@ fn template<'a>(request: &ChatRequest, incoming: &'a Incoming<'_>) -> Template<'
     }
 }
 
-/// The request with parameters: among the members, or, for Ollama, in `options`.
-fn with_params(
-    request: ChatRequest,
+/// Puts parameters into the request: among the members, or, for Ollama, in `options`.
+fn add_params(
+    request: &mut ChatRequest,
     params: Map<String, Value>,
     is_ollama: bool,
-) -> Result<ChatRequest> {
+) -> Result<()> {
     if params.is_empty() {
-        return Ok(request);
+        return Ok(());
     }
     let mut edit = request.document.edit();
     if is_ollama {
@@ -143,9 +142,9 @@ fn with_params(
             edit.set(&key, value.to_string().into());
         }
     }
-    let document = Document::parse(edit.finish())
+    request.document = Document::parse(edit.finish())
         .map_err(|error| Error::invalid_request("params", format!("`params`: {error}")))?;
-    Ok(request.with_document(document))
+    Ok(())
 }
 
 /// What a model server wants to be asked with.

@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::request::{ChatRequest, Incoming};
 use super::{Contract, respond};
-use crate::auth::Caller;
 use crate::error::Result;
 use crate::models::{Model, Models};
 use crate::registry::Snapshot;
@@ -17,25 +16,27 @@ use crate::wire::json::Document;
 
 pub use crate::models::Target;
 
-/// The model that a request goes to: the one that was asked for, or, where a filter rewrote it, another one that the
-/// caller may use.
+/// Makes `model` the one that a request goes to: where a filter rewrote it, another one that the caller may use.
 ///
 /// # Errors
 ///
 /// If there is no such model for this caller.
-pub(super) async fn choose(
+pub(super) async fn follow(
     models: &Models,
     snapshot: &Arc<Snapshot>,
-    caller: &Caller,
+    incoming: &Incoming<'_>,
     request: &ChatRequest,
-    asked: Model,
-) -> Result<Model> {
-    let id = request.model();
-    if id == asked.id {
-        Ok(asked)
-    } else {
-        models.find(snapshot, caller, &id).await
+    model: &mut Model,
+) -> Result<()> {
+    if request.document.says("model", &model.id) {
+        return Ok(());
     }
+    let id = request.model();
+    if id != model.id {
+        // Boxed, because it is rare.
+        *model = Box::pin(models.find(snapshot, incoming.caller, &id)).await?;
+    }
+    Ok(())
 }
 
 /// Sends a request to a model server.

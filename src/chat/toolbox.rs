@@ -16,21 +16,21 @@ use crate::tools::Toolset;
 pub(super) fn open(
     reach: &Reach,
     chain: &mut Chain,
-    mut request: ChatRequest,
+    request: &mut ChatRequest,
     incoming: &Incoming<'_>,
     model: &Model,
-) -> Result<(ChatRequest, Toolset)> {
+) -> Result<Toolset> {
     let mut ids = request.tool_ids();
     ids.extend(model.tool_ids().iter().cloned());
     if ids.is_empty() || request.document.kind("tools").is_some() {
-        return Ok((request, Toolset::default()));
+        return Ok(Toolset::default());
     }
     let tools = Toolset::resolve(&chain.snapshot, incoming.caller, &ids);
     if tools.is_empty() {
-        return Ok((request, tools));
+        return Ok(tools);
     }
     if chain.context.is_none() {
-        chain.tell(reach, &request, model, incoming);
+        chain.tell(reach, request, model, incoming);
         let context = chain.context.as_ref();
         let context = context.expect("it was told above");
         request.make_metadata(incoming, &context.model)?;
@@ -39,5 +39,5 @@ pub(super) fn open(
     if !request.chooses_tools_by_prompt() {
         request.set("tools", tools.for_model())?;
     }
-    Ok((request, tools))
+    Ok(tools)
 }

@@ -19,7 +19,7 @@ use crate::chat::Chat;
 use crate::config::Config;
 use crate::models::Models;
 use crate::passthrough::Passthrough;
-use crate::server::listen::{Handler, Peer, Received};
+use crate::server::listen::{Handler, Received};
 use crate::server::{App, BodyLimits, Budget};
 use crate::upstream::{Catalog, Directory, Upstreams};
 
@@ -205,8 +205,7 @@ impl Renewing {
 }
 
 impl Handler for Renewing {
-    async fn handle(&self, request: Received, peer: Peer) -> Response<Body> {
-        let app = self.app();
-        app.handle(request, peer).await
+    fn handle(self: Rc<Self>, received: Received) -> impl Future<Output = Response<Body>> {
+        self.app().handle(received)
     }
 }

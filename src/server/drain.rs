@@ -1,7 +1,11 @@
 //! The way to the end: from the first signal to the last connection.
 
+use std::future::Future;
+use std::ops::DerefMut;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -120,6 +124,15 @@ impl Shutdown {
         self.reached(Phase::Draining).await;
     }
 
+    /// The same for whoever asks again and again: `signal` is [`Shutdown::draining`].
+    pub(super) fn look_out<F>(&self, signal: Pin<F>) -> LookOut<F> {
+        LookOut {
+            phase: self.phase.subscribe(),
+            signal,
+            waker: None,
+        }
+    }
+
     /// Waits until streams are to write their error event. Cancel safe.
     pub async fn ending(&self) {
         self.reached(Phase::Ending).await;
@@ -154,8 +167,38 @@ impl Shutdown {
     }
 }
 
+/// A phase that is awaited beside something busy: while the task is sure to be woken, a look at one number is enough.
+#[derive(Debug)]
+pub(super) struct LookOut<F> {
+    phase: watch::Receiver<Phase>,
+    signal: Pin<F>,
+    /// Whom the signal wakes.
+    waker: Option<Waker>,
+}
+
+impl<F> Future for LookOut<F>
+where
+    F: Unpin + DerefMut<Target: Future<Output = ()>>,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let known = this.waker.as_ref();
+        let is_awaited = known.is_some_and(|waker| waker.will_wake(context.waker()));
+        if is_awaited && matches!(this.phase.has_changed(), Ok(false)) {
+            return Poll::Pending;
+        }
+        this.waker = Some(context.waker().clone());
+        this.signal.as_mut().poll(context)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
     use tokio::time::Instant;
 
     use super::*;
@@ -175,6 +218,31 @@ mod tests {
         shutdown.cut().await;
         assert!(start.elapsed() >= Duration::from_secs(60) + LAST_WORDS);
         count_down.await.expect("counted down");
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_again_and_again_hears_of_the_signal() {
+        let shutdown = Shutdown::new();
+        let watched = shutdown.clone();
+        let (asked, mut asking) = tokio::sync::mpsc::unbounded_channel();
+        let waiting = tokio::spawn(async move {
+            let signal = pin!(watched.draining());
+            let mut signal = watched.look_out(signal);
+            // Another waker first, then twice the task's own.
+            assert!((&mut signal).now_or_never().is_none());
+            for _ in 0..2 {
+                tokio::select! {
+                    biased;
+                    () = &mut signal => unreachable!("there was none"),
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+            asked.send(()).expect("the test listens");
+            signal.await;
+        });
+        asking.recv().await.expect("the task asks");
+        shutdown.signal();
+        waiting.await.expect("it was heard");
     }
 
     #[tokio::test]

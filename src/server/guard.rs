@@ -83,6 +83,8 @@ enum Waiting {
     Head(u64),
     /// More of a body, after so many bytes.
     Body(u64),
+    /// The end of a request in flight.
+    Answer,
 }
 
 #[derive(Debug)]
@@ -146,16 +148,17 @@ impl<S: Socket> Guard<S> {
             };
             self.input = Input::Refused(rest);
         }
+        self.activity.note_input(self.head.is_between_messages());
     }
 
-    fn waiting(&self) -> Option<Waiting> {
+    fn waiting(&self) -> Waiting {
         let is_busy = self.activity.in_flight() > 0;
         match self.head.phase() {
-            Phase::InBody => Some(Waiting::Body(self.received)),
+            Phase::InBody => Waiting::Body(self.received),
             // A head behind a request in flight has all the time that this one takes.
-            _ if is_busy => None,
-            Phase::InHead => Some(Waiting::Head(self.head.messages())),
-            Phase::BetweenMessages => Some(Waiting::Idle(self.activity.started())),
+            _ if is_busy => Waiting::Answer,
+            Phase::InHead => Waiting::Head(self.head.messages()),
+            Phase::BetweenMessages => Waiting::Idle(self.activity.started()),
         }
     }
 
@@ -209,25 +212,47 @@ impl<S: Socket> Guard<S> {
 impl<S: Socket> Guard<S> {
     /// Bounds the wait for bytes, which has begun or goes on.
     fn poll_read_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(waiting) = self.waiting() else {
-            self.read_wait = None;
-            // hyper may have read for the last time until something comes, and an idle connection has its limit too.
-            self.activity.wake_when_idle(cx.waker());
-            return Poll::Pending;
-        };
+        let waiting = self.waiting();
         let (limit, what) = match waiting {
+            Waiting::Answer => return self.poll_busy(cx),
             Waiting::Idle(_) => (self.limits.idle, "no request came"),
             Waiting::Head(_) => (self.limits.head, "a request's head took too long"),
             Waiting::Body(_) => (self.limits.body, "a request's body stalled"),
         };
         let known = self.read_wait.filter(|(known, _)| *known == waiting);
-        let wait = known.unwrap_or_else(|| (waiting, Instant::now() + limit));
+        let wait = known.unwrap_or_else(|| (waiting, self.began(waiting) + limit));
         self.read_wait = Some(wait);
         ready!(self.timer.poll_until(cx, wait.1));
         if matches!(waiting, Waiting::Head(_)) {
             self.say_late(cx);
         }
         Poll::Ready(Err(timed_out(what)))
+    }
+
+    /// Nothing is due while a request is in flight. But hyper may have read for the last time until something comes, and an
+    /// idle connection has its limit: the guard has itself woken by when the request may have ended, rather than at the end
+    /// of each.
+    fn poll_busy(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let known = self
+            .read_wait
+            .filter(|(known, at)| *known == Waiting::Answer && self.timer.wakes(cx, *at));
+        if known.is_none() {
+            let at = Instant::now() + self.limits.idle;
+            self.read_wait = Some((Waiting::Answer, at));
+            ready!(self.timer.poll_until(cx, at));
+            // Only where the limit is nothing at all.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Since when something is waited for. The last answer may have ended without a look at the reader.
+    fn began(&self, waiting: Waiting) -> Instant {
+        let idle_since = match waiting {
+            Waiting::Idle(_) => self.activity.idle_since(),
+            _ => None,
+        };
+        idle_since.unwrap_or_else(Instant::now)
     }
 
     /// Tells a client whose head did not come, if its socket takes it at once. hyper has nothing to write then.

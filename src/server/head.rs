@@ -117,11 +117,17 @@ impl HeadCheck {
     #[must_use]
     pub fn phase(&self) -> Phase {
         match self.state {
-            State::RequestLine { .. } if self.line.is_empty() => Phase::BetweenMessages,
+            _ if self.is_between_messages() => Phase::BetweenMessages,
             State::Http2 | State::Refused => Phase::BetweenMessages,
             State::RequestLine { .. } | State::Fields | State::Preface { .. } => Phase::InHead,
             _ => Phase::InBody,
         }
+    }
+
+    /// Whether all that has begun has come completely. Never said of HTTP/2, nor of what was refused.
+    #[must_use]
+    pub fn is_between_messages(&self) -> bool {
+        matches!(self.state, State::RequestLine { .. }) && self.line.is_empty()
     }
 
     /// How many messages have come completely.

@@ -87,13 +87,22 @@ pub struct Peer {
     pub tls: bool,
 }
 
-/// A request as it is received, its body still on the way.
-pub type Received = Request<Incoming>;
+/// A request as it is received.
+#[derive(Debug)]
+pub struct Received {
+    /// Its head, and its body, which may still be on the way.
+    pub request: Request<Incoming>,
+    /// Who sent it.
+    pub peer: Peer,
+    /// Whether its connection has read all of it: then nothing has to be waited for.
+    pub is_whole: bool,
+}
 
 /// Answers requests. Each thread has one of its own, which need not be `Send`.
 pub trait Handler: 'static {
-    /// Answers one request. Dropped when the client leaves; a panic is answered with 500.
-    fn handle(&self, request: Received, peer: Peer) -> impl Future<Output = Response<Body>>;
+    /// Answers one request. Dropped when the client leaves; a panic is answered with 500. It owns the handler, so that a
+    /// handler that stands for another one gives back that one's future and not a larger one around it.
+    fn handle(self: Rc<Self>, received: Received) -> impl Future<Output = Response<Body>>;
 }
 
 /// A bound listener whose threads run and wait for their handlers.

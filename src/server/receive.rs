@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use tokio::time::timeout;
 
 use super::budget::Budget;
@@ -40,35 +40,51 @@ impl BodyLimits {
     }
 }
 
+/// The body of a request that has not been taken in.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) body: Incoming,
+    /// Whether its connection has read all of it.
+    pub(super) is_whole: bool,
+}
+
 /// All of a body.
 ///
 /// # Errors
 ///
 /// If it is longer than its limit, or all bodies together are, or memory is short before it is there, or it does not
 /// come whole.
-pub(super) async fn body(body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
+pub(super) async fn body(unread: Unread, limits: &BodyLimits) -> Result<Bytes> {
     if limits.pressure.is_short() {
         return Err(Pressure::refusal());
     }
     // Most bodies are there with their head: then nothing else is waited for, and no timer is set.
+    if unread.is_whole {
+        return whole(unread.body, limits, None).await;
+    }
+    // Apart, or what is there at once would have the size of what is waited for.
+    Box::pin(arriving(unread.body, limits)).await
+}
+
+/// The guard sees stalls of a connection; this sees those of one stream among others.
+async fn arriving(body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
     tokio::select! {
         biased;
-        body = whole(body, limits) => body,
+        body = whole(body, limits, Some(limits.stall)) => body,
         () = limits.pressure.shortage() => Err(Pressure::refusal()),
     }
 }
 
-/// The guard sees stalls of a connection; this sees those of one stream among others.
-async fn whole(mut body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
+async fn whole(mut body: Incoming, limits: &BodyLimits, stall: Option<Duration>) -> Result<Bytes> {
     // A length that is announced is refused before it is sent.
     if body.size_hint().lower() > limits.bytes as u64 {
         return Err(too_large(limits.bytes));
     }
     let mut share = limits.budget.open();
-    let mut pieces = Vec::new();
+    let (mut first, mut others) = (Bytes::new(), Vec::new());
     let mut length = 0;
-    while let Some(frame) = timeout(limits.stall, body.frame()).await.map_err(stalled)? {
-        let Ok(data) = frame.map_err(broken)?.into_data() else {
+    while let Some(frame) = next_frame(&mut body, stall).await? {
+        let Ok(data) = frame.into_data() else {
             continue;
         };
         length += data.len();
@@ -76,16 +92,32 @@ async fn whole(mut body: Incoming, limits: &BodyLimits) -> Result<Bytes> {
             return Err(too_large(limits.bytes));
         }
         share.grow(data.len())?;
-        pieces.push(data);
+        match first.is_empty() {
+            true => first = data,
+            false => others.push(data),
+        }
         if body.is_end_stream() {
             break;
         }
     }
-    let whole = match pieces.len() {
-        1 => pieces.swap_remove(0),
-        _ => pieces.concat().into(),
+    Ok(share.into_body(joined(first, others)))
+}
+
+/// The next piece, which may take as long as `stall`.
+async fn next_frame(body: &mut Incoming, stall: Option<Duration>) -> Result<Option<Frame<Bytes>>> {
+    let frame = match stall {
+        Some(stall) => timeout(stall, body.frame()).await.map_err(stalled)?,
+        None => body.frame().await,
     };
-    Ok(share.into_body(whole))
+    frame.transpose().map_err(broken)
+}
+
+fn joined(first: Bytes, others: Vec<Bytes>) -> Bytes {
+    if others.is_empty() {
+        return first;
+    }
+    let pieces: Vec<Bytes> = [first].into_iter().chain(others).collect();
+    pieces.concat().into()
 }
 
 /// Refuses bodies that are not plain JSON.

@@ -1,17 +1,17 @@
 //! What each path means, and the way of a request from its head to the part that answers it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming as IncomingBody;
 use tokio::runtime::Handle;
 use tracing::{debug, error, warn};
 
 use super::drain::{Phase, Shutdown};
-use super::listen::{Handler, Peer};
-use super::receive::{self, BodyLimits};
+use super::listen::{Handler, Peer, Received};
+use super::receive::{self, BodyLimits, Unread};
 use crate::actions::{self, Actions};
 use crate::admin::{self, Admin, LastReload};
 use crate::auth::{Auth, Caller};
@@ -87,8 +87,13 @@ impl Route<'_> {
 }
 
 impl Handler for App {
-    async fn handle(&self, request: Request<IncomingBody>, peer: Peer) -> Response<Body> {
-        let (head, body) = request.into_parts();
+    async fn handle(self: Rc<Self>, received: Received) -> Response<Body> {
+        let peer = received.peer;
+        let (head, body) = received.request.into_parts();
+        let body = Unread {
+            body,
+            is_whole: received.is_whole,
+        };
         let route = route(head.uri.path());
         match route {
             Route::Health => return self.health(),
@@ -120,7 +125,7 @@ impl App {
         &self,
         route: Route<'_>,
         head: &Parts,
-        body: IncomingBody,
+        body: Unread,
         peer: &Peer,
         log: &Arc<RequestLog>,
     ) -> Result<Response<Body>> {
@@ -153,11 +158,7 @@ impl App {
         route == Route::Chat(Contract::OpenAi) && self.passthrough.lists_stored_chats(method)
     }
 
-    async fn complete(
-        &self,
-        incoming: &Incoming<'_>,
-        body: IncomingBody,
-    ) -> Result<Response<Body>> {
+    async fn complete(&self, incoming: &Incoming<'_>, body: Unread) -> Result<Response<Body>> {
         expect_method(incoming.method, "POST")?;
         receive::expect_json(incoming.headers)?;
         let body = receive::body(body, &self.body_limits).await?;
@@ -169,7 +170,7 @@ impl App {
         &self,
         route: Route<'_>,
         incoming: &Incoming<'_>,
-        body: IncomingBody,
+        body: Unread,
     ) -> Result<Response<Body>> {
         match route {
             Route::Chat(_) => self.forward(incoming, body).await,
@@ -214,7 +215,7 @@ impl App {
         }
     }
 
-    async fn pass(&self, incoming: &Incoming<'_>, body: IncomingBody) -> Result<Response<Body>> {
+    async fn pass(&self, incoming: &Incoming<'_>, body: Unread) -> Result<Response<Body>> {
         let path = incoming.uri.path();
         match self.passthrough.access(path) {
             Access::Open => self.forward(incoming, body).await,
@@ -231,19 +232,14 @@ impl App {
         }
     }
 
-    async fn forward(&self, incoming: &Incoming<'_>, body: IncomingBody) -> Result<Response<Body>> {
+    async fn forward(&self, incoming: &Incoming<'_>, body: Unread) -> Result<Response<Body>> {
         receive::expect_identity(incoming.headers)?;
         let body = receive::body(body, &self.body_limits).await?;
         self.passthrough.pass(incoming, body).await
     }
 
     /// Management runs on the control runtime, to its end even if the client leaves: what was begun is finished.
-    async fn manage(
-        &self,
-        caller: Caller,
-        head: &Parts,
-        body: IncomingBody,
-    ) -> Result<Response<Body>> {
+    async fn manage(&self, caller: Caller, head: &Parts, body: Unread) -> Result<Response<Body>> {
         receive::expect_identity(&head.headers)?;
         let limits = self.body_limits.apart(admin::MAX_BODY_BYTES);
         let body = receive::body(body, &limits).await?;

@@ -68,7 +68,7 @@ impl Refusal {
         };
         Self {
             status: parts.status,
-            headers: headers::for_caller(&parts.headers),
+            headers: headers::for_caller(parts.headers),
             body,
         }
     }

@@ -15,6 +15,7 @@ use hyper::client::conn::http1;
 
 use tokio::time::Instant;
 
+use super::bell::Bell;
 use super::connect::Socket;
 use super::failure::Unanswered;
 use crate::timer::Timer;
@@ -29,6 +30,8 @@ pub(super) struct Connection {
     requests: http1::SendRequest<Full<Bytes>>,
     /// `None` once it has ended; it must not be polled again then.
     driver: Option<Box<Driver>>,
+    /// What the driver wakes by.
+    bell: Bell,
     /// For all of its exchanges, one after the other: most end long before their time.
     timer: Timer,
 }
@@ -43,6 +46,7 @@ impl Connection {
         Ok(Self {
             requests,
             driver: Some(Box::new(driver)),
+            bell: Bell::new(),
             timer: Timer::default(),
         })
     }
@@ -53,10 +57,10 @@ impl Connection {
         request: Request<Full<Bytes>>,
         deadline: Instant,
     ) -> Result<Response<Incoming>, Unanswered> {
-        let mut answer = pin!(self.requests.send_request(request));
-        let (driver, timer) = (&mut self.driver, &mut self.timer);
+        let (driver, bell, timer) = (&mut self.driver, &self.bell, &mut self.timer);
+        let mut answer = pin!(bell.muted(|| self.requests.send_request(request)));
         poll_fn(|context| {
-            drive(driver, context);
+            drive(driver, bell, context.waker());
             match answer.as_mut().poll(&mut unwoken()) {
                 Poll::Ready(answer) => Poll::Ready(answer.map_err(Unanswered::from)),
                 Poll::Pending => {
@@ -73,16 +77,26 @@ impl Connection {
         self.timer.poll_until(context, deadline)
     }
 
-    /// Writes, reads, and hands one piece over, as far as that can be done now. An error of the connection also reaches
-    /// whoever waits for the answer.
-    pub(super) fn drive(&mut self, context: &mut Context<'_>) {
-        drive(&mut self.driver, context);
+    /// Writes, reads, and hands one piece over, as far as that can be done now; whether anything could be. An error of the
+    /// connection also reaches whoever waits for the answer.
+    pub(super) fn drive(&mut self, context: &Context<'_>) -> bool {
+        drive(&mut self.driver, &self.bell, context.waker())
     }
 
-    /// Whether it can take another request, as far as can be seen: a server may have closed it.
+    /// Looks at an answer, which may make room for the next piece: the connection must be driven before that is waited for.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        self.bell.muted(|| look(&mut unwoken()))
+    }
+
+    /// Whether it can take another request, as far as can be seen: a server may have closed it. It wakes nobody then.
     pub(super) fn is_idle(&mut self) -> bool {
-        self.drive(&mut unwoken());
+        drive(&mut self.driver, &self.bell, Waker::noop());
         self.is_done()
+    }
+
+    /// Wakes whoever drove it last no more: it has ended its exchange.
+    pub(super) fn rest(&self) {
+        self.bell.rest();
     }
 
     /// Whether its last exchange has ended, by what is known without a look at it.
@@ -91,16 +105,24 @@ impl Connection {
     }
 }
 
-fn drive(driver: &mut Option<Box<Driver>>, context: &mut Context<'_>) {
-    let running = driver.as_mut().map(|running| Pin::new(running.as_mut()));
-    if running.is_some_and(|running| running.poll(context).is_ready()) {
+/// Runs a connection on behalf of whoever `waker` wakes, if anybody rang for it; whether it ran.
+fn drive(driver: &mut Option<Box<Driver>>, bell: &Bell, waker: &Waker) -> bool {
+    let Some(running) = driver else {
+        return false;
+    };
+    if !bell.has_rung(waker) {
+        return false;
+    }
+    let mut context = Context::from_waker(bell.waker());
+    if Pin::new(running.as_mut()).poll(&mut context).is_ready() {
         *driver = None;
     }
+    true
 }
 
 /// The context in which an answer is looked for. It comes by driving alone, which is done with the reader's own context;
 /// a second waker would run the reader once more for nothing.
-pub(super) fn unwoken() -> Context<'static> {
+fn unwoken() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 

@@ -4,16 +4,16 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::directory::Upstream;
 
-/// Room for the headers that are added to every answer later: more would be kept as long as the connection.
-const OWN_ANSWER_HEADERS: usize = 2;
-/// The same for requests, for which as many of the caller's own are left out.
-const OWN_REQUEST_HEADERS: usize = 2;
+/// Room for what hyper adds to a request. As many as we add ourselves are left out of the caller's own, and more would
+/// be kept for as long as the answer streams, which gets the same memory.
+const ADDED_REQUEST_HEADERS: usize = 1;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 
 /// The headers of a request to `upstream`: the caller's own without what is between the caller and
 /// us or between us and others, then the upstream's key and configured headers.
 pub(super) fn for_upstream(caller: &HeaderMap, upstream: &Upstream) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(caller.len() + OWN_REQUEST_HEADERS);
+    let mut headers = HeaderMap::with_capacity(caller.len() + ADDED_REQUEST_HEADERS);
     let lists_any = caller.contains_key(header::CONNECTION);
     for (name, value) in caller {
         let is_listed = lists_any && is_listed(caller, name);
@@ -30,23 +30,19 @@ pub(super) fn for_upstream(caller: &HeaderMap, upstream: &Upstream) -> HeaderMap
     headers
 }
 
-/// The headers of an answer that a caller may see.
-pub(super) fn for_caller(answer: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(answer.len() + OWN_ANSWER_HEADERS);
-    let lists_any = answer.contains_key(header::CONNECTION);
-    for (name, value) in answer {
-        let is_listed = lists_any && is_listed(answer, name);
-        if stays_at_upstream(name) || is_hop_by_hop(name) || is_listed {
-            continue;
-        }
-        // Ours is in `x-request-id`; theirs is what their support asks for.
-        let is_request_id = name == "x-request-id";
-        let name = if is_request_id {
-            &UPSTREAM_REQUEST_ID
-        } else {
-            name
-        };
-        headers.append(name, value.clone());
+/// The headers of an answer that a caller may see: its own map, which hyper makes and takes back, without the others.
+pub(super) fn for_caller(mut headers: HeaderMap) -> HeaderMap {
+    let lists_any = headers.contains_key(header::CONNECTION);
+    let is_hidden = |name: &&HeaderName| {
+        stays_at_upstream(name) || is_hop_by_hop(name) || lists_any && is_listed(&headers, name)
+    };
+    let hidden: Vec<HeaderName> = headers.keys().filter(is_hidden).cloned().collect();
+    for name in hidden {
+        headers.remove(name);
+    }
+    // Ours is in `x-request-id`; theirs is what their support asks for.
+    if let Some(id) = headers.remove(REQUEST_ID) {
+        headers.append(UPSTREAM_REQUEST_ID, id);
     }
     headers
 }
@@ -190,7 +186,7 @@ mod tests {
              openai-processing-ms: 12
              cache-control: no-cache",
         );
-        assert_eq!(for_caller(&answer), expected);
+        assert_eq!(for_caller(answer), expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! until it is dropped.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::body;
 use crate::error::{Error, Result};
 
 use super::base::{Base, Origin};
-use super::connection::{Connection, unwoken};
+use super::connection::Connection;
 use super::failure;
 use super::groups::Lease;
 use super::pool::Pool;
@@ -53,8 +53,9 @@ impl Exchange {
         context: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let mut frame = self.poll_arrived();
-        if let (Poll::Pending, Some(connection)) = (&frame, &mut self.connection) {
-            connection.drive(context);
+        if let (Poll::Pending, Some(connection)) = (&frame, &mut self.connection)
+            && connection.drive(context)
+        {
             frame = self.poll_arrived();
         }
         match frame {
@@ -75,7 +76,11 @@ impl Exchange {
     }
 
     fn poll_arrived(&mut self) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        Pin::new(&mut self.incoming).poll_frame(&mut unwoken())
+        let incoming = Pin::new(&mut self.incoming);
+        match &self.connection {
+            Some(connection) => connection.look(|context| incoming.poll_frame(context)),
+            None => incoming.poll_frame(&mut Context::from_waker(Waker::noop())),
+        }
     }
 
     fn release_at_end(&mut self) {
@@ -88,6 +93,7 @@ impl Exchange {
         // Whoever takes it looks again whether it is still open.
         let is_free = |connection: &mut Connection| connection.is_done() || connection.is_idle();
         if let Some(connection) = self.connection.take_if(is_free) {
+            connection.rest();
             self.pool.put(&self.origin, connection);
         }
     }

@@ -37,7 +37,7 @@ pub(super) async fn send(
         Judged::Refused(refusal) => return Err(refused(upstream, request.contract, refusal)),
         Judged::Answer(parts, body) => (parts, body),
     };
-    let headers = headers::for_caller(&parts.headers);
+    let headers = headers::for_caller(parts.headers);
     if request.stream {
         Ok(stream_reply(upstream, model, request, headers, body))
     } else {

@@ -48,7 +48,7 @@ pub(super) fn json_headers(caller: &HeaderMap, upstream: &Upstream) -> HeaderMap
 
 /// The body with the model's own id; the same bytes where that is what it says already.
 fn with_model(document: &Document, model: &str) -> Bytes {
-    if document.string("model").as_deref() == Some(model) {
+    if document.says("model", model) {
         return document.bytes().clone();
     }
     document.edit().set("model", json::quote(model)).finish()
@@ -63,8 +63,9 @@ async fn read(
     if request.contract == Contract::OpenAi && headers::is_html(&parts.headers) {
         return Err(failure::invalid(&upstream.name, "it is a page of HTML"));
     }
-    let headers = headers::for_caller(&parts.headers);
-    if is_stream(&parts.headers, request.stream) {
+    let is_stream = is_stream(&parts.headers, request.stream);
+    let headers = headers::for_caller(parts.headers);
+    if is_stream {
         let body = Body::stream(Gather::new(body));
         return Ok(Reply::Stream(StreamAnswer { headers, body }));
     }

@@ -61,7 +61,7 @@ pub(super) async fn send(
     }
     Ok(Passed {
         status,
-        headers: headers::for_caller(&parts.headers),
+        headers: headers::for_caller(parts.headers),
         body: Body::stream(body),
     })
 }

@@ -1,6 +1,5 @@
 //! One thread's idle connections.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -20,9 +19,16 @@ pub(super) struct Pool(Arc<Mutex<Shelves>>);
 
 #[derive(Debug, Default)]
 struct Shelves {
-    by_origin: HashMap<Origin, Vec<Idle>>,
+    /// One for each origin. There are few: looking through them is quicker than hashing.
+    all: Vec<Shelf>,
     /// Whether a task looks after them.
     is_swept: bool,
+}
+
+#[derive(Debug)]
+struct Shelf {
+    origin: Origin,
+    idle: Vec<Idle>,
 }
 
 #[derive(Debug)]
@@ -35,8 +41,8 @@ impl Pool {
     /// The connection to `origin` that served last, if one is there and still open.
     pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
         let mut shelves = lock(&self.0);
-        let shelf = shelves.by_origin.get_mut(origin)?;
-        std::iter::from_fn(|| shelf.pop())
+        let shelf = shelves.of(origin)?;
+        std::iter::from_fn(|| shelf.idle.pop())
             .map(|idle| idle.connection)
             .find_map(|mut connection| connection.is_idle().then_some(connection))
     }
@@ -48,13 +54,22 @@ impl Pool {
             since: Instant::now(),
         };
         let mut shelves = lock(&self.0);
-        match shelves.by_origin.get_mut(origin) {
-            Some(shelf) => shelf.push(idle),
-            None => _ = shelves.by_origin.insert(origin.clone(), vec![idle]),
+        match shelves.of(origin) {
+            Some(shelf) => shelf.idle.push(idle),
+            None => shelves.all.push(Shelf {
+                origin: origin.clone(),
+                idle: vec![idle],
+            }),
         }
         if !std::mem::replace(&mut shelves.is_swept, true) {
             tokio::spawn(sweep(Arc::downgrade(&self.0)));
         }
+    }
+}
+
+impl Shelves {
+    fn of(&mut self, origin: &Origin) -> Option<&mut Shelf> {
+        self.all.iter_mut().find(|shelf| shelf.origin == *origin)
     }
 }
 
@@ -66,11 +81,11 @@ async fn sweep(shelves: Weak<Mutex<Shelves>>) {
             return;
         };
         let mut shelves = lock(&shelves);
-        shelves.by_origin.retain(|_, shelf| {
-            shelf.retain_mut(|idle| idle.since.elapsed() < IDLE_LIMIT && idle.connection.is_idle());
-            !shelf.is_empty()
+        shelves.all.retain_mut(|Shelf { idle, .. }| {
+            idle.retain_mut(|idle| idle.since.elapsed() < IDLE_LIMIT && idle.connection.is_idle());
+            !idle.is_empty()
         });
-        shelves.is_swept = !shelves.by_origin.is_empty();
+        shelves.is_swept = !shelves.all.is_empty();
         if !shelves.is_swept {
             return;
         }

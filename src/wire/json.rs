@@ -155,6 +155,10 @@ impl Span {
     fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
+
+    fn length(self) -> usize {
+        (self.end - self.start) as usize
+    }
 }
 
 /// A key of the top level and its value.
@@ -227,6 +231,15 @@ impl Document {
     #[must_use]
     pub fn string(&self, key: &str) -> Option<Cow<'_, str>> {
         unquote(self.text(key)?)
+    }
+
+    /// Whether the value of `key` is a string that stands for `text`.
+    #[must_use]
+    pub fn says(&self, key: &str, text: &str) -> bool {
+        let spelt = self.text(key).and_then(inside_quotes);
+        // Nearly all strings are spelt as they read.
+        let is_plain = spelt == Some(text.as_bytes()) && !text.contains('\\');
+        is_plain || spelt.is_some() && self.string(key).as_deref() == Some(text)
     }
 
     /// The value of `key` if it is `true` or `false`.
@@ -332,8 +345,12 @@ pub fn validate(bytes: &[u8]) -> Result<(), InvalidJson> {
 /// not come through the gate, half a surrogate pair becomes the replacement character.
 #[must_use]
 pub fn unquote(raw: &[u8]) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let inner = inside_quotes(raw)?;
     str::from_utf8(inner).ok().map(strings::unescape)
+}
+
+fn inside_quotes(raw: &[u8]) -> Option<&[u8]> {
+    raw.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
 /// `text` as a JSON string with its quotes.

@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use tokio::time::Instant;
+
 use crate::server::pressure::Place;
 
 /// How much of an answer hyper is given before it has to leave. It bounds what a client that reads nothing holds, and
@@ -33,6 +35,10 @@ pub(crate) struct Activity {
     place: Place,
     /// Who waits for the next request to begin.
     next: RefCell<Option<Waker>>,
+    /// Whether all input that has begun has come completely.
+    is_input_whole: Cell<bool>,
+    /// Since when no request is in flight, once there was one.
+    idle_since: Cell<Option<Instant>>,
     /// The reader, while it hides the end of the input from hyper.
     reader: RefCell<Option<Waker>>,
     /// Answers that wait for what they wrote to leave.
@@ -52,6 +58,8 @@ impl Activity {
             taken_bytes: Cell::default(),
             place,
             next: RefCell::default(),
+            is_input_whole: Cell::default(),
+            idle_since: Cell::default(),
             reader: RefCell::default(),
             flush_waiters: RefCell::default(),
         }
@@ -96,9 +104,19 @@ impl Activity {
         self.ends_with_next.set(true);
     }
 
+    /// Whether the input that was read last ended with the end of a message, or does not.
+    pub(super) fn note_input(&self, is_whole: bool) {
+        self.is_input_whole.set(is_whole);
+    }
+
     /// Wakes `reader` when no request is in flight any more.
     pub(super) fn wake_when_idle(&self, reader: &Waker) {
         *self.reader.borrow_mut() = Some(reader.clone());
+    }
+
+    /// Since when no request is in flight. `None` before the first one.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.idle_since.get()
     }
 
     fn wake_when_flushed(&self, waiter: &Waker) {
@@ -149,6 +167,12 @@ impl Activity {
 pub(crate) struct Ticket(Rc<Activity>);
 
 impl Ticket {
+    /// Whether the connection has read all of this request.
+    #[must_use]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.is_input_whole.get()
+    }
+
     /// hyper has been given so many bytes of an answer.
     pub(crate) fn note_given(&self, bytes: usize) {
         let held = &self.0.held_bytes;
@@ -203,9 +227,11 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.0.in_flight.set(self.0.in_flight.get() - 1);
-        if self.0.in_flight.get() == 0
-            && let Some(reader) = self.0.reader.borrow_mut().take()
-        {
+        if self.0.in_flight.get() > 0 {
+            return;
+        }
+        self.0.idle_since.set(Some(Instant::now()));
+        if let Some(reader) = self.0.reader.take() {
             reader.wake();
         }
     }

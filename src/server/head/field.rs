@@ -82,10 +82,12 @@ impl Fields {
     fn split<'a>(&mut self, line: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Malformed> {
         self.check_count()?;
         self.count += 1;
-        let colon = memchr(b':', line).ok_or(Malformed)?;
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        let is_mark = |&byte: &u8| !TOKEN[usize::from(byte)];
+        let end = line.iter().position(is_mark).ok_or(Malformed)?;
+        let (name, rest) = line.split_at(end);
+        let value = rest.strip_prefix(b":").ok_or(Malformed)?;
         // A folded line, or a space before the colon, is no token either.
-        if !is_token(name) || !is_value(value) {
+        if name.is_empty() || !is_value(value) {
             return Err(Malformed);
         }
         Ok((name, value.trim_ascii()))
@@ -159,17 +161,12 @@ fn is_address_literal(bytes: &[u8]) -> bool {
 }
 
 fn is_host_name(bytes: &[u8]) -> bool {
-    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    !bytes.is_empty() && bytes.iter().all(is_letter)
+    !bytes.is_empty() && bytes.iter().all(|&byte| HOST[usize::from(byte)])
 }
 
 fn is_port(bytes: &[u8]) -> bool {
     let digits = bytes.strip_prefix(b":").and_then(parse_decimal);
     digits.is_some_and(|port| port <= u64::from(u16::MAX))
-}
-
-fn is_token(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|&byte| TOKEN[usize::from(byte)])
 }
 
 /// Whether `bytes` may stand in a field's value. Looks at all of them without an early end, so
@@ -181,11 +178,14 @@ pub(super) fn is_value(bytes: &[u8]) -> bool {
 }
 
 /// The bytes of a token (RFC 9110, 5.6.2).
-static TOKEN: [bool; 256] = token_table();
+static TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
 
-const fn token_table() -> [bool; 256] {
+/// The bytes of a host's name, or of an IPv4 address.
+static HOST: [bool; 256] = table(b"-._~");
+
+/// Letters, digits and `marks`.
+const fn table(marks: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
-    let marks = b"!#$%&'*+-.^_`|~";
     let mut index = 0;
     while index < marks.len() {
         table[marks[index] as usize] = true;

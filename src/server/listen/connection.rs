@@ -29,7 +29,7 @@ use crate::server::pressure::Readers;
 
 use super::accept::{Arrival, to_tokio};
 use super::answer::{self, Answer};
-use super::{Handler, Peer, Settings};
+use super::{Handler, Peer, Received, Settings};
 
 /// What hyper may keep of one stream in memory, each way; of an answer, that is what [`Answer`] gives it.
 const BUFFER_LIMIT_BYTES: usize = HEAD_LIMIT_BYTES;
@@ -216,10 +216,12 @@ impl<H: Handler> Connections<H> {
     {
         let mut connection = pin!(connection);
         // The cut comes after the first signal, so until then one thing is watched, not two.
+        let signal = pin!(self.shutdown.draining());
+        let mut signal = self.shutdown.look_out(signal);
         tokio::select! {
             biased;
             served = &mut connection => return served.map_err(io::Error::other),
-            () = self.shutdown.draining() => {}
+            () = &mut signal => {}
         }
         requests.end_with_next();
         tokio::select! {
@@ -273,7 +275,14 @@ async fn respond<H: Handler>(
         Some(refusal) => refusal,
         // hyper keeps room for this whole function as long as the connection lives, and most streams are idle. Boxed
         // before anything is put around it: it is large, and every layer would move it.
-        None => answer::catch_panic(Box::pin(handler.handle(request, peer))).await,
+        None => {
+            let received = Received {
+                is_whole: ticket.is_whole(),
+                request,
+                peer,
+            };
+            answer::catch_panic(Box::pin(handler.handle(received))).await
+        }
     };
     // HTTP/2 has a frame for it.
     if ticket.is_last() && version < Version::HTTP_2 {

@@ -64,7 +64,8 @@ impl Drop for Leaving {
 }
 
 impl Handler for Actor {
-    async fn handle(&self, request: Request<Incoming>, _: Peer) -> Response<Body> {
+    async fn handle(self: Rc<Self>, received: Received) -> Response<Body> {
+        let request = received.request;
         let path = request.uri().path().to_owned();
         let _ = self.0.events.send(Event::Began(path.clone()));
         let leaving = Leaving(Arc::clone(&self.0), path.clone());

@@ -375,6 +375,18 @@ fn an_edit_finds_a_key_by_its_text() {
 }
 
 #[test]
+fn a_string_says_what_it_stands_for_however_it_is_spelt() {
+    let text = r#"{"a": "plain", "b": "pl\u0061in", "c": "pl\\u0061in", "d": 1, "e": ["plain"]}"#;
+    let document = Document::parse(Bytes::from(text)).unwrap();
+    assert!(document.says("a", "plain") && document.says("b", "plain"));
+    assert!(document.says("c", r"pl\u0061in") && !document.says("b", r"pl\u0061in"));
+    for key in ["c", "d", "e", "f"] {
+        assert!(!document.says(key, "plain"), "{key}");
+    }
+    assert!(!document.says("a", "plai") && !document.says("a", ""));
+}
+
+#[test]
 fn unquote_survives_strings_that_did_not_pass_the_gate() {
     assert_eq!(unquote(br#""a\ud83d!""#).as_deref(), Some("a\u{fffd}!"));
     assert_eq!(
