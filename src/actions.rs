@@ -52,10 +52,8 @@ impl Actions {
     ) -> Result<Response<Body>> {
         let (id, entry) = parts_of(path)?;
         let document = Document::parse(body).map_err(|error| {
-            Error::new(
-                Kind::InvalidJson,
-                format!("the body is not valid JSON: {error}"),
-            )
+            let message = format!("the body is not valid JSON: {error}");
+            Error::new(Kind::InvalidJson, message)
         })?;
         let function = snapshot
             .function(id)
@@ -73,27 +71,16 @@ impl Actions {
         if !function.handles("action") {
             return Ok(respond::json(StatusCode::OK, document.bytes().clone()));
         }
-        let user_id = &incoming.caller.user.id;
         let events = Events::new(
             self.reach.event_logs.clone(),
             incoming.log.id(),
-            user_id,
+            &incoming.caller.user.id,
             false,
         );
         let context = chat::context(&self.reach, snapshot, incoming, &model, events);
         let metadata = metadata(&document, incoming.caller);
-        let result = self
-            .call(function, &context, &metadata, entry, document.bytes())
-            .await;
-        let outcome = if result.is_ok() {
-            Outcome::Passed
-        } else {
-            Outcome::Failed
-        };
-        incoming
-            .log
-            .function_ran(function.id.as_str(), "action", outcome);
-        let result = result.map_err(|failure| failed(incoming, function, &failure))?;
+        let called = self.call(function, &context, &metadata, entry, document.bytes());
+        let result = settled(incoming, function, called.await)?;
         Ok(respond::json(StatusCode::OK, result))
     }
 
@@ -108,6 +95,21 @@ impl Actions {
         let mut session = self.host.open(function, context, metadata).await?;
         session.call_action(entry, body).await
     }
+}
+
+/// What became of a call, noted in the log.
+fn settled(
+    incoming: &Incoming<'_>,
+    function: &Function,
+    called: std::result::Result<Bytes, Failure>,
+) -> Result<Bytes> {
+    let outcome = match called {
+        Ok(_) => Outcome::Passed,
+        Err(_) => Outcome::Failed,
+    };
+    let id = function.id.as_str();
+    incoming.log.function_ran(id, "action", outcome);
+    called.map_err(|failure| failed(incoming, function, &failure))
 }
 
 /// The function and the entry that a path names.

@@ -1,15 +1,16 @@
 //! Which models there are for a caller: those of the model servers and those of the pipes.
 
+mod entry;
+mod manifolds;
 mod presets;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
-use serde::Deserialize;
 use serde_json::{Value, json};
-use tracing::warn;
 
+pub use self::entry::toggles;
+use self::manifolds::SubModel;
 use crate::actions;
 use crate::auth::Caller;
 use crate::body::Body;
@@ -19,7 +20,7 @@ use crate::config::{ModelAccess, ModelsConfig, Role, UpstreamKind};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::registry::function::is_target;
-use crate::registry::{Function, FunctionKind, Pipes, Preset, Snapshot};
+use crate::registry::{Function, Preset, Snapshot};
 use crate::upstream::{self, Catalog, Directory, ModelEntry, RemoteFilter};
 use crate::wire::percent;
 
@@ -61,13 +62,6 @@ pub struct Models {
     access: ModelAccess,
     /// The lists of manifolds, by version of code and valves: `pipes()` may go to the network.
     manifolds: moka::future::Cache<(u64, u64), Arc<Vec<SubModel>>>,
-}
-
-/// One model of a manifold.
-#[derive(Clone, Debug, Deserialize)]
-struct SubModel {
-    id: String,
-    name: String,
 }
 
 impl Models {
@@ -257,69 +251,6 @@ impl Models {
         self.manifolds.invalidate_all();
         self.catalog.refresh().await;
     }
-
-    /// The name of a pipe's model, if the pipe has a model of this id.
-    async fn name_in_pipe(&self, function: &Arc<Function>, id: &str) -> Option<String> {
-        if function.version.learnt.is_unreadable {
-            // Whether it had this model is not known: the request is told why it fails.
-            return Some(function.record.name.clone());
-        }
-        let models = self.models_of(function).await;
-        models
-            .into_iter()
-            .find(|model| model.id == id)
-            .map(|model| match model.source {
-                Source::Pipe { name } => name,
-                Source::Upstream(_) => String::new(),
-            })
-    }
-
-    async fn models_of(&self, function: &Arc<Function>) -> Vec<Model> {
-        let model = |id: String, name: String| Model {
-            id,
-            target: Target::Pipe(Arc::clone(function)),
-            source: Source::Pipe { name },
-            preset: None,
-        };
-        if function.version.learnt.pipes == Pipes::None {
-            return vec![model(
-                function.id.as_str().to_owned(),
-                function.record.name.clone(),
-            )];
-        }
-        let subs = self.manifold(function).await;
-        let named = subs
-            .iter()
-            .map(|sub| model(format!("{}.{}", function.id, sub.id), sub.name.clone()));
-        named.collect()
-    }
-
-    /// What a manifold lists, asked once per version of its code and valves and again when that is old.
-    async fn manifold(&self, function: &Arc<Function>) -> Arc<Vec<SubModel>> {
-        let key = (function.version.number, function.valves.version);
-        if let Some(known) = self.manifolds.get(&key).await {
-            return known;
-        }
-        let ask = async { Arc::new(self.ask_manifold(function).await) };
-        // Boxed, because it is rare and as large as all the rest of a request's future.
-        Box::pin(self.manifolds.get_with(key, ask)).await
-    }
-
-    async fn ask_manifold(&self, function: &Arc<Function>) -> Vec<SubModel> {
-        #[derive(Deserialize)]
-        struct Listed {
-            models: Vec<SubModel>,
-        }
-        match self.host.list_pipes(function).await {
-            Ok(json) => serde_json::from_slice::<Listed>(&json)
-                .map(|listed| listed.models)
-                .unwrap_or_default(),
-            Err(failure) => {
-                warn!(function.id = %function.id, ?failure, "pipe does not list its models, it has none for now");
-                Vec::new()
-            }
-        }
-    }
 }
 
 impl Model {
@@ -369,136 +300,4 @@ impl Model {
             Source::Pipe { .. } => None,
         }
     }
-
-    /// Its entry in Open WebUI's list, as functions see it: with the parameters of a preset.
-    #[must_use]
-    pub fn entry(&self) -> Bytes {
-        match (&self.source, &self.preset) {
-            (Source::Upstream(entry), None) => entry.told.get_or_make(|| self.made_entry()),
-            _ => self.made_entry(),
-        }
-    }
-
-    fn made_entry(&self) -> Bytes {
-        let mut entry = self.whole_entry(&[]);
-        if let Some(entry) = entry.as_object_mut() {
-            // Open WebUI adds them when it answers with its list.
-            entry.shift_remove("tags");
-        }
-        entry.to_string().into()
-    }
-
-    /// Its entry in Open WebUI's list; `toggles` are the filters that a client may turn on.
-    #[must_use]
-    pub fn listed(&self, toggles: &[Value]) -> Value {
-        let mut entry = self.whole_entry(toggles);
-        presets::redact(&mut entry);
-        entry
-    }
-
-    fn whole_entry(&self, toggles: &[Value]) -> Value {
-        let entry = self.own_entry(toggles);
-        match &self.preset {
-            Some(preset) => presets::entry(entry, preset, self.is_pipe()),
-            None => entry,
-        }
-    }
-
-    /// Its entry without what presets say.
-    fn own_entry(&self, toggles: &[Value]) -> Value {
-        match (&self.source, &self.target) {
-            (Source::Pipe { name }, Target::Pipe(function)) => json!({
-                "id": self.id,
-                "name": name,
-                "object": "model",
-                "created": function.record.created_at,
-                "owned_by": "openai",
-                "pipe": {"type": "pipe"},
-                "has_user_valves": function.version.learnt.has_user_valves,
-                "actions": [],
-                "filters": toggles,
-                "tags": [],
-            }),
-            (Source::Upstream(entry), _) => listed_upstream(entry, toggles),
-            (Source::Pipe { .. }, Target::Upstream(_)) => Value::Null,
-        }
-    }
-
-    /// Its name for people.
-    fn name(&self) -> &str {
-        match (&self.preset, &self.source) {
-            (Some(preset), _) => preset.name(),
-            (None, Source::Upstream(entry)) => &entry.name,
-            (None, Source::Pipe { name }) => name,
-        }
-    }
-
-    /// Its entry in OpenAI's list, with its name besides, which chat UIs show.
-    #[must_use]
-    pub fn in_openai_list(&self) -> Value {
-        match (&self.source, &self.target) {
-            (Source::Upstream(entry), _) => json!({
-                "id": self.id,
-                "name": self.name(),
-                "object": "model",
-                "created": entry.created,
-                "owned_by": entry.owned_by,
-            }),
-            (_, Target::Pipe(function)) => json!({
-                "id": self.id,
-                "name": self.name(),
-                "object": "model",
-                "created": function.record.created_at,
-                "owned_by": "sluicegate",
-            }),
-            _ => Value::Null,
-        }
-    }
-}
-
-/// The entry of a model server's model: what the server said of it, and Open WebUI's own members around that.
-fn listed_upstream(entry: &ModelEntry, toggles: &[Value]) -> Value {
-    let mut listed = json!({
-        "id": entry.id,
-        "name": entry.name,
-        "object": "model",
-        "created": entry.created,
-        "owned_by": entry.owned_by,
-        "actions": [],
-        "filters": toggles,
-        "tags": [],
-    });
-    let mut said = entry.raw.as_object().cloned().unwrap_or_default();
-    let mut say = |key: &str, value: Value| drop(said.insert(key.to_owned(), value));
-    if entry.owned_by == "ollama" {
-        listed["connection_type"] = "local".into();
-        listed["loaded"] = false.into();
-        say("connection_type", "local".into());
-        say("urls", json!([entry.upstream]));
-    } else {
-        listed["connection_type"] = "external".into();
-        listed["urlIdx"] = entry.upstream.into();
-        listed["provider"] = "".into();
-        say("connection_type", "external".into());
-    }
-    listed[entry.owned_by] = said.into();
-    listed
-}
-
-/// The active toggle filters of a model, for clients' menus.
-#[must_use]
-pub fn toggles(snapshot: &Snapshot, model: &Model) -> Vec<Value> {
-    let filters = model.filters(snapshot);
-    let toggles = filters.filter(|filter| filter.version.learnt.toggle);
-    let listed = toggles.map(|filter| {
-        debug_assert_eq!(filter.kind(), FunctionKind::Filter);
-        json!({
-            "id": filter.id.as_str(),
-            "name": filter.record.name,
-            "description": filter.record.meta.get("description"),
-            "icon": filter.version.learnt.icon,
-            "has_user_valves": filter.version.learnt.has_user_valves,
-        })
-    });
-    listed.collect()
 }

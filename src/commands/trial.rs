@@ -89,29 +89,7 @@ async fn load(
         valves: inputs.valves.to_string().into(),
         pocket: Default::default(),
     };
-    let began = Instant::now();
-    let loaded = host.load(&candidate, &settings).await;
-    let mut stage = Stage {
-        name: "load",
-        input: Value::Null,
-        outcome: Outcome::Output(Value::Null),
-        events: Vec::new(),
-        prints: host.output().take(id.as_str()),
-        time: began.elapsed(),
-    };
-    let version = match loaded {
-        Ok(learnt) => {
-            let handlers: Vec<&String> = learnt.handlers.keys().collect();
-            stage.outcome = Outcome::Output(json!({"handlers": handlers}));
-            candidate.into_version(learnt)
-        }
-        Err(error) => {
-            stage.outcome = Outcome::Failed(error.located());
-            report.stages.push(stage);
-            return None;
-        }
-    };
-    report.stages.push(stage);
+    let version = loaded(host, candidate, &settings, report).await?;
     let valves = checked_valves(host, &version, &settings, &inputs.valves, report).await?;
     let user_valves = inputs.user_valves.as_ref();
     let user_valves = user_valves.map(|values| (USER_ID.to_owned(), values.to_string().into()));
@@ -126,6 +104,33 @@ async fn load(
         is_global: true,
         record: Arc::new(record()),
     }))
+}
+
+/// The version that the code is; `None` if it does not load.
+async fn loaded(
+    host: &Host,
+    candidate: Candidate,
+    settings: &FunctionSettings,
+    report: &mut Report,
+) -> Option<FunctionVersion> {
+    let began = Instant::now();
+    let learnt = host.load(&candidate, settings).await;
+    let outcome = match &learnt {
+        Ok(learnt) => {
+            let handlers: Vec<&String> = learnt.handlers.keys().collect();
+            Outcome::Output(json!({"handlers": handlers}))
+        }
+        Err(error) => Outcome::Failed(error.located()),
+    };
+    report.stages.push(Stage {
+        name: "load",
+        input: Value::Null,
+        outcome,
+        events: Vec::new(),
+        prints: host.output().take(candidate.id.as_str()),
+        time: began.elapsed(),
+    });
+    Some(candidate.into_version(learnt.ok()?))
 }
 
 /// The valves, checked by the function's class; `None` if they do not fit.

@@ -31,7 +31,20 @@ pub enum Phase {
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     phase: Arc<watch::Sender<Phase>>,
+    last_call: LastCall,
     handover: Arc<Handover>,
+}
+
+/// Whether requests are the last of their connections. For those who ask at every answer: a look at one number, which
+/// shows the first signal before anybody is woken by it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastCall(Arc<AtomicBool>);
+
+impl LastCall {
+    /// Whether they are.
+    pub(super) fn has_come(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// That another process serves in place of this one.
@@ -57,6 +70,7 @@ impl Shutdown {
     pub fn new() -> Self {
         Self {
             phase: Arc::new(watch::Sender::new(Phase::Running)),
+            last_call: LastCall::default(),
             handover: Arc::default(),
         }
     }
@@ -105,12 +119,18 @@ impl Shutdown {
         if self.handover.awaits_signal.swap(false, Ordering::AcqRel) {
             return;
         }
+        self.last_call.0.store(true, Ordering::Relaxed);
         self.phase.send_modify(|phase| {
             *phase = match *phase {
                 Phase::Running => Phase::Draining,
                 _ => Phase::Cut,
             }
         });
+    }
+
+    /// Whether requests are the last of their connections, now and later.
+    pub(super) fn last_call(&self) -> LastCall {
+        self.last_call.clone()
     }
 
     /// How far the shutdown has come.
@@ -154,6 +174,7 @@ impl Shutdown {
 
     /// Never goes back: a second signal may have come in between.
     fn advance(&self, to: Phase) {
+        self.last_call.0.store(true, Ordering::Relaxed);
         self.phase
             .send_if_modified(|phase| std::mem::replace(phase, to.max(*phase)) < to);
     }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
+use crate::server::drain::LastCall;
 use crate::server::pressure::Place;
 
 /// How much of an answer hyper is given before it has to leave. It bounds what a client that reads nothing holds, and
@@ -25,7 +26,7 @@ const KEEPS_UP_BYTES: u64 = 1 << 20;
 pub(crate) struct Activity {
     in_flight: Cell<usize>,
     started: Cell<u64>,
-    ends_with_next: Cell<bool>,
+    last_call: LastCall,
     flushes: Cell<u64>,
     is_blocked: Cell<bool>,
     /// What hyper was given and the socket has not taken. Framing makes it a little less than it is.
@@ -46,12 +47,13 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    /// A connection that nothing has happened on, with its place among the readers.
-    pub(crate) fn new(place: Place) -> Self {
+    /// A connection that nothing has happened on, with its place among the readers. After `last_call` it is closed after
+    /// what it has been asked and the next request, whose answer tells the client so.
+    pub(in crate::server) fn new(place: Place, last_call: LastCall) -> Self {
         Self {
             in_flight: Cell::default(),
             started: Cell::default(),
-            ends_with_next: Cell::default(),
+            last_call,
             flushes: Cell::default(),
             is_blocked: Cell::default(),
             held_bytes: Cell::default(),
@@ -97,11 +99,6 @@ impl Activity {
     /// How many requests have begun.
     pub(crate) fn started(&self) -> u64 {
         self.started.get()
-    }
-
-    /// The connection is closed after what it has been asked and the next request, whose answer tells the client so.
-    pub(crate) fn end_with_next(&self) {
-        self.ends_with_next.set(true);
     }
 
     /// Whether the input that was read last ended with the end of a message, or does not.
@@ -182,7 +179,7 @@ impl Ticket {
     /// Whether the connection is closed after this request.
     #[must_use]
     pub(crate) fn is_last(&self) -> bool {
-        self.0.ends_with_next.get()
+        self.0.last_call.has_come()
     }
 
     /// How often the connection has been flushed, to be given to [`Ticket::is_flushed_since`].

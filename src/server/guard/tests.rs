@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::LocalSet;
 
 use super::*;
+use crate::server::drain::LastCall;
 use crate::server::pressure::Readers;
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n";
@@ -21,7 +22,10 @@ struct Fixture {
 
 fn fixture(half_close: HalfClose) -> Fixture {
     let (client, server) = duplex(1024);
-    let activity = Rc::new(Activity::new(Readers::default().enter()));
+    let activity = Rc::new(Activity::new(
+        Readers::default().enter(),
+        LastCall::default(),
+    ));
     let limits = Rc::new(Limits::default());
     let guard = Guard::new(server, Rc::clone(&activity), limits, half_close);
     Fixture {

@@ -177,7 +177,8 @@ impl<H: Handler> Connections<H> {
     where
         S: Socket + 'static,
     {
-        let activity = Rc::new(Activity::new(self.readers.enter()));
+        let activity = Activity::new(self.readers.enter(), self.shutdown.last_call());
+        let activity = Rc::new(activity);
         let requests = Rc::clone(&activity);
         let limits = Rc::clone(&self.limits);
         let guard = Guard::new(stream, Rc::clone(&activity), limits, self.half_close);
@@ -223,7 +224,6 @@ impl<H: Handler> Connections<H> {
             served = &mut connection => return served.map_err(io::Error::other),
             () = &mut signal => {}
         }
-        requests.end_with_next();
         tokio::select! {
             biased;
             served = &mut connection => return served.map_err(io::Error::other),

@@ -71,6 +71,10 @@ impl Handler for Actor {
         let leaving = Leaving(Arc::clone(&self.0), path.clone());
         let body = match path.as_str() {
             "/hello" => Body::whole("hello"),
+            "/signal" => {
+                self.0.shutdown.signal();
+                Body::whole("last")
+            }
             "/wait" => {
                 self.0.go.acquire().await.unwrap().forget();
                 Body::whole("waited")

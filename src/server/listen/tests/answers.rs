@@ -7,6 +7,7 @@ use http::Version;
 
 use super::super::answer::Answer;
 use super::*;
+use crate::server::drain::LastCall;
 use crate::server::guard::Activity;
 
 #[tokio::test]
@@ -50,7 +51,10 @@ async fn a_panic_is_answered_500_and_the_connection_goes_on() {
 
 #[tokio::test]
 async fn a_batch_of_an_answer_leaves_before_the_next_is_made() {
-    let activity = Rc::new(Activity::new(Pressure::default().readers().enter()));
+    let activity = Rc::new(Activity::new(
+        Pressure::default().readers().enter(),
+        LastCall::default(),
+    ));
     let (events, _events) = mpsc::unbounded_channel();
     let body = endless(Stage::new(events));
     let limit = Duration::from_secs(60);

@@ -38,15 +38,29 @@ async fn who_has_just_connected_has_one_request_answered_while_draining() {
     gateway.stage.shutdown.signal();
     gateway.stage.shutdown.closed().await;
     assert!(TcpStream::connect(gateway.addr).await.is_err());
-    // This one may come before its connection has heard of the signal, and then ends without being told so.
+    // This one may come before its connection has been woken by the signal.
     ask(&mut fresh, "/hello").await;
-    assert!(read_all(&mut fresh).await.ends_with("hello"));
-    // On one thread the other has heard of it by now.
+    let answer = read_all(&mut fresh).await;
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert!(answer.ends_with("hello"), "{answer}");
     late.write_all(b"GET /hello HTTP/1.1\r\nHo").await.unwrap();
     late.write_all(b"st: a\r\n\r\n").await.unwrap();
     let answer = read_all(&mut late).await;
     assert!(answer.contains("connection: close"), "{answer}");
     assert!(answer.ends_with("hello"), "{answer}");
+    gateway.running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_in_the_turn_of_the_signal_tells_that_it_is_the_last() {
+    let gateway = start(&settings());
+    let mut stream = gateway.connect().await;
+    ask(&mut stream, "/hello").await;
+    read_until(&mut stream, "hello").await;
+    ask(&mut stream, "/signal").await;
+    let answer = read_all(&mut stream).await;
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert!(answer.ends_with("last"), "{answer}");
     gateway.running.await.unwrap().unwrap();
 }
 
