@@ -118,7 +118,7 @@ pub const SETTINGS: &[Setting] = &[
 
     setting("limits.body_bytes", whole(1, 1 << 40), "33554432", "Longest request body in bytes."),
     setting("limits.bodies_mib", whole(1, MANY), "1024", "Memory of all request bodies together in MiB, and a quarter of what memory_mib allows at most."),
-    setting("limits.memory_mib", Kind::AutoInteger { most: MANY }, "auto", "Memory of the gateway in MiB near which new chats are refused and the slowest readers let go; auto is what container and machine allow, 0 is no bound."),
+    setting("limits.memory_mib", Kind::AutoInteger { most: MANY }, "auto", "Memory of the gateway in MiB near which new chats are refused, the slowest readers let go and streams that are held back refused; auto is what container and machine allow, 0 is no bound."),
     setting("limits.head_seconds", LIMIT, "10", "How long the head of a request may take to arrive."),
     setting("limits.body_seconds", LIMIT, "30", "How long the body of a request may stall."),
     setting("limits.idle_seconds", LIMIT, "75", "How long a connection without a request is kept open."),
