@@ -19,6 +19,11 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// What the promise adds to it is 250 ms; the rest is for a busy machine, and the figure is printed.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
+/// The functions; the hostile one has so much time.
+fn tables(limit: Duration) -> String {
+    TABLES.replace("SECONDS", &limit.as_secs().to_string())
+}
+
 const TABLES: &str = "
 [function.hostile]
 global = false
@@ -60,7 +65,7 @@ impl Scene {
         let setup = TestGateway::setup()
             .python()
             .upstream("fake", &upstream.base_url())
-            .tables(&TABLES.replace("SECONDS", &limit.as_secs().to_string()));
+            .tables(&tables(limit));
         let setup = setup
             .function(function, &source(function))
             .function("calm", &source("calm"));
@@ -216,7 +221,7 @@ async fn a_stream_that_waits_for_its_next_event_keeps_its_process() {
         false => answer_of("fine"),
     })
     .await;
-    let setup = TestGateway::setup().python().tables(TABLES);
+    let setup = TestGateway::setup().python().tables(&tables(LIMIT));
     let setup = setup.function("stubborn", &source("stubborn"));
     let gateway = setup.upstream("fake", &upstream.base_url()).start().await;
     let user = gateway.user();
