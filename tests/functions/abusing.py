@@ -84,13 +84,19 @@ DEEDS = {
 class Filter:
     def __init__(self):
         self.beside = None
+        self.is_beside = asyncio.Event()
 
     async def inlet(self, body):
         deed = body["messages"][-1]["content"]
         if deed == "wait":
             self.beside = own_call()
+            self.is_beside.set()
             await asyncio.sleep(3600)
-        if deed == "for another":
+        if deed in ("garbage beside another", "for another"):
+            await self.is_beside.wait()
+        if deed == "garbage beside another":
+            DEEDS["garbage"]()
+        elif deed == "for another":
             write(frame(REPLY, self.beside, good("forged")))
         elif deed in DEEDS:
             DEEDS[deed]()
