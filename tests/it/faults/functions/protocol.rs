@@ -1,10 +1,7 @@
 //! P21: functions that speak on their process's socket themselves.
 
-use crate::PATIENCE;
 use crate::faults::rig::Rig;
-use crate::support::{
-    Answer, FakeUpstream, TestGateway, chat, eventually, say, source, streamed_chat,
-};
+use crate::support::{Answer, FakeUpstream, TestGateway, chat, say, source, streamed_chat};
 
 const TABLES: &str = "
 [function.abusing]
