@@ -22,7 +22,7 @@
 //! - [`demo`] shows what the gateway does, on a model inside the binary.
 //! - [`commands`] tries one function out, and manages those of a gateway that runs.
 //! - [`cli`] reads the command line.
-//! - [`body`], [`error`], [`telemetry`] and `timer` are what everybody shares.
+//! - [`body`], [`error`], [`telemetry`], `timer` and `lookout` are what everybody shares.
 
 pub mod actions;
 pub mod admin;
@@ -38,6 +38,7 @@ pub mod egress;
 pub mod error;
 pub mod gateway;
 pub mod host;
+mod lookout;
 pub mod models;
 pub mod native;
 pub mod passthrough;

@@ -1,42 +1,18 @@
 //! The end of the gateway, waited for beside something else.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
 
 use tokio::sync::watch;
 
-/// Resolves when answers can be waited for no longer. For streams, which ask at every event: while the task is sure to
-/// be woken, a look at one number is enough.
-pub(super) struct Ending {
-    phase: watch::Receiver<bool>,
-    change: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// Whom the change wakes.
-    waker: Option<Waker>,
-}
+use crate::lookout::LookOut;
 
-impl Ending {
-    pub(super) fn new(phase: &watch::Receiver<bool>) -> Self {
-        Self {
-            change: Box::pin(until(phase.clone())),
-            phase: phase.clone(),
-            waker: None,
-        }
-    }
-}
+/// Resolves when answers can be waited for no longer. For streams, which ask at every event.
+pub(super) type Ending = LookOut<bool, Box<dyn Future<Output = ()> + Send>>;
 
-impl Future for Ending {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        let known = this.waker.as_ref();
-        let is_awaited = known.is_some_and(|waker| waker.will_wake(context.waker()));
-        if is_awaited && matches!(this.phase.has_changed(), Ok(false)) {
-            return Poll::Pending;
-        }
-        this.waker = Some(context.waker().clone());
-        this.change.as_mut().poll(context)
-    }
+/// The end that `phase` tells of.
+pub(super) fn ending(phase: &watch::Receiver<bool>) -> Ending {
+    let change: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(until(phase.clone()));
+    LookOut::new(phase.clone(), change)
 }
 
 /// Resolves once the flag is up. Cancel safe.
@@ -56,7 +32,7 @@ mod tests {
     #[tokio::test]
     async fn it_is_heard_of_by_whoever_asked_last() {
         let (sender, phase) = watch::channel(false);
-        let mut ending = Ending::new(&phase);
+        let mut ending = super::ending(&phase);
         // Another waker first, then twice the task's own.
         assert!((&mut ending).now_or_never().is_none());
         for _ in 0..2 {

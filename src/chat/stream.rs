@@ -74,7 +74,7 @@ pub(super) async fn run(
     let relay = Relay {
         events,
         first,
-        ending: Ending::new(&chat.ending),
+        ending: ending::ending(&chat.ending),
         log,
         _counted: ActiveStream::begin(),
         failed: None,

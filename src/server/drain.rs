@@ -1,15 +1,14 @@
 //! The way to the end: from the first signal to the last connection.
 
-use std::future::Future;
-use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
+
+use crate::lookout::LookOut;
 
 /// How long streams have to write their error event before their connections are dropped.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -145,12 +144,8 @@ impl Shutdown {
     }
 
     /// The same for whoever asks again and again: `signal` is [`Shutdown::draining`].
-    pub(super) fn look_out<F>(&self, signal: Pin<F>) -> LookOut<F> {
-        LookOut {
-            phase: self.phase.subscribe(),
-            signal,
-            waker: None,
-        }
+    pub(super) fn look_out<F>(&self, signal: Pin<F>) -> LookOut<Phase, F> {
+        LookOut::new(self.phase.subscribe(), signal)
     }
 
     /// Waits until streams are to write their error event. Cancel safe.
@@ -185,33 +180,6 @@ impl Shutdown {
             .wait_for(|phase| *phase >= wanted)
             .await
             .expect("the sender lives as long as `self`");
-    }
-}
-
-/// A phase that is awaited beside something busy: while the task is sure to be woken, a look at one number is enough.
-#[derive(Debug)]
-pub(super) struct LookOut<F> {
-    phase: watch::Receiver<Phase>,
-    signal: Pin<F>,
-    /// Whom the signal wakes.
-    waker: Option<Waker>,
-}
-
-impl<F> Future for LookOut<F>
-where
-    F: Unpin + DerefMut<Target: Future<Output = ()>>,
-{
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        let known = this.waker.as_ref();
-        let is_awaited = known.is_some_and(|waker| waker.will_wake(context.waker()));
-        if is_awaited && matches!(this.phase.has_changed(), Ok(false)) {
-            return Poll::Pending;
-        }
-        this.waker = Some(context.waker().clone());
-        this.signal.as_mut().poll(context)
     }
 }
 

@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("telemetry", &[]),
     ("timer", &[]),
+    ("lookout", &[]),
     ("native", &["wire"]),
     ("body", &["error"]),
     ("config", &["error", "native"]),
@@ -49,6 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "upstream",
             "wire",
             "telemetry",
+            "lookout",
         ],
     ),
     (
@@ -129,6 +131,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "admin",
             "telemetry",
             "timer",
+            "lookout",
         ],
     ),
     ("cli", &["config"]),
