@@ -313,7 +313,9 @@ fn memory_bound(config: &Config) -> Bound {
     }
 }
 
-pub(crate) fn python_settings(config: &Config) -> PythonSettings {
+/// What a host is to know of a configuration.
+#[must_use]
+pub fn python_settings(config: &Config) -> PythonSettings {
     PythonSettings {
         interpreter: config.python.interpreter.clone(),
         data_dir: config.data_dir.clone(),

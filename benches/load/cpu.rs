@@ -70,10 +70,19 @@ fn of_process(pid: u32) -> Result<u64> {
         let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
             continue;
         };
-        let run = text.split(' ').next().unwrap_or_default();
-        sum += run.parse::<u64>().context("schedstat cannot be read")?;
+        sum += run_time(&text)?;
     }
     Ok(sum)
+}
+
+/// What the thread that asks has run for so far.
+pub(crate) fn of_this_thread() -> Result<u64> {
+    run_time(&fs::read_to_string("/proc/thread-self/schedstat")?)
+}
+
+fn run_time(schedstat: &str) -> Result<u64> {
+    let run = schedstat.split(' ').next().unwrap_or_default();
+    run.parse().context("schedstat cannot be read")
 }
 
 /// The parent of every process.

@@ -174,7 +174,8 @@ pub(crate) fn models() -> Vec<&'static str> {
     [&alone[..], &chains, &groups].concat()
 }
 
-fn python() -> String {
+/// What a configuration says of Python.
+pub(crate) fn python() -> String {
     let interpreter = std::env::var(PYTHON_VARIABLE).unwrap_or_else(|_| "python3".to_owned());
     format!("[python]\ninterpreter = \"{interpreter}\"\nbase = false\n")
 }

@@ -6,9 +6,12 @@
 //! and starts are measured at the end.
 
 mod bare;
+mod caller;
+mod calls;
 mod changes;
 mod conditions;
 mod cpu;
+mod echo;
 mod field;
 mod gateway;
 mod generator;
@@ -72,6 +75,11 @@ fn main() -> Result<()> {
     {
         return bare::serve(addr.parse()?, upstream.parse()?);
     }
+    match arguments.split_first() {
+        Some((mode, rest)) if mode == caller::CALL => return caller::run(rest),
+        Some((mode, rest)) if mode == echo::ECHO => return echo::run(rest),
+        _ => {}
+    }
     let Some(options) = Options::read(arguments.into_iter()) else {
         println!("{USAGE}");
         return Ok(());
@@ -95,6 +103,9 @@ fn measure_all(options: &Options, field: &Field, report: &mut Report) {
     if syscalls::is_installed() {
         table::system_calls(&rows, report);
     }
+    let mut calls = calls::rows();
+    calls.retain(|row| options.wants(row.title));
+    calls::print(&calls, options, report);
     let mut timed = latency::rows(field);
     timed.retain(|row| options.wants(row.title));
     latency::print(&timed, options, report);

@@ -14,7 +14,8 @@ use crate::upstream::Upstream;
 
 /// How long clients may take until each has had the first byte.
 const BEGIN_LIMIT: Duration = Duration::from_secs(60);
-const WARM_UP: Duration = Duration::from_millis(200);
+/// What is not measured at the start of a load.
+pub(crate) const WARM_UP: Duration = Duration::from_millis(200);
 
 /// A peer, and the model that is asked of it.
 #[derive(Clone, Copy, Debug)]

@@ -38,7 +38,7 @@ impl Target {
 
     /// A request of `load`.
     pub(crate) fn request(&self, load: &Load) -> Arc<[u8]> {
-        let body = self.body(load);
+        let body = body(self.model, load.request_bytes, load.answers);
         let Self { addr, path, .. } = self;
         let key = self.key.as_ref();
         let key = key.map_or_else(String::new, |key| {
@@ -51,21 +51,19 @@ impl Target {
         );
         Arc::from([head, body].concat().into_bytes())
     }
+}
 
-    fn body(&self, load: &Load) -> String {
-        let (is_stream, wish) = match load.answers {
-            Answers::Whole => (false, String::new()),
-            Answers::Events(wish) => (true, wish.to_string()),
-        };
-        let model = self.model;
-        let before = format!(
-            r#"{{"model":"{model}","stream":{is_stream},"temperature":0.7,"messages":[{{"role":"user","content":"{wish}{ADDRESS}"#
-        );
-        let after = r#""}]}"#;
-        let room = load
-            .request_bytes
-            .saturating_sub(before.len() + after.len());
-        let filler = FILLER.repeat(room / FILLER.len());
-        [&before, &filler, after].concat()
-    }
+/// The body of a request, about so long.
+pub(crate) fn body(model: &str, bytes: usize, answers: Answers) -> String {
+    let (is_stream, wish) = match answers {
+        Answers::Whole => (false, String::new()),
+        Answers::Events(wish) => (true, wish.to_string()),
+    };
+    let before = format!(
+        r#"{{"model":"{model}","stream":{is_stream},"temperature":0.7,"messages":[{{"role":"user","content":"{wish}{ADDRESS}"#
+    );
+    let after = r#""}]}"#;
+    let room = bytes.saturating_sub(before.len() + after.len());
+    let filler = FILLER.repeat(room / FILLER.len());
+    [&before, &filler, after].concat()
 }

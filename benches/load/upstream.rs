@@ -279,11 +279,15 @@ fn json(body: &str) -> Vec<u8> {
     [&head, body].concat().into_bytes()
 }
 
-/// The stamp's place is at the mark; a word behind it is there to be replaced.
 fn event() -> Vec<u8> {
-    let before = r#"data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"plain","system_fingerprint":"fp_bench","choices":[{"index":0,"delta":{"content":"~............ word "#;
-    let after = " \"},\"logprobs\":null,\"finish_reason\":null}]}\n\n";
-    http::chunk(padded(before, after, EVENT_BYTES).as_bytes())
+    http::chunk(format!("data: {}\n\n", event_data()).as_bytes())
+}
+
+/// What an event says. The stamp's place is at the mark; a word behind it is there to be replaced.
+pub(crate) fn event_data() -> String {
+    let before = r#"{"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"plain","system_fingerprint":"fp_bench","choices":[{"index":0,"delta":{"content":"~............ word "#;
+    let after = " \"},\"logprobs\":null,\"finish_reason\":null}]}";
+    padded(before, after, EVENT_BYTES - "data: \n\n".len())
 }
 
 /// Text of a length, with letters between `before` and `after`.

@@ -14,7 +14,8 @@ use super::{Contract, failure};
 use crate::config::{Closing, StreamOutlet};
 use crate::error::Error;
 use crate::host::{
-    Context, Exception, Failure, FilterSession, Hook, Host, Metadata, NativeSession, StreamResult,
+    Context, Exception, Failure, FilterSession, Hook, Host, Made, Metadata, NativeSession,
+    StreamResult,
 };
 use crate::native::User;
 use crate::registry::{Function, FunctionKind};
@@ -82,7 +83,7 @@ pub(super) struct Failed {
 #[derive(Debug)]
 pub(super) struct Streamed {
     /// The events, in order; `None` where one was dropped.
-    pub(super) events: Vec<Option<Bytes>>,
+    pub(super) events: Vec<Made>,
     /// Why it stopped.
     pub(super) error: Option<Error>,
 }
@@ -233,9 +234,8 @@ impl Link {
     /// Passes events through its `stream`.
     async fn call_stream(&mut self, asked: Asked<'_>, events: &[Bytes]) -> Streamed {
         let Filter::Local { function, session } = &mut self.0 else {
-            let events = events.iter().cloned().map(Some).collect();
             return Streamed {
-                events,
+                events: events.iter().map(|_| Made::Same).collect(),
                 error: None,
             };
         };
@@ -303,7 +303,8 @@ impl Streamed {
 
     /// Whether whoever is behind it is shown anything.
     fn leaves_any(&self) -> bool {
-        self.error.is_none() && self.events.iter().any(Option::is_some)
+        let is_left = |made: &Made| !matches!(made, Made::Dropped);
+        self.error.is_none() && self.events.iter().any(is_left)
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::failure::{Exception, Failure};
-use super::hook::{Hook, StreamResult};
+use super::hook::{Hook, Made, StreamResult};
 use super::session::{Context, Metadata, Session};
 use crate::native::{self, Filter, Kind, Mistake, Refusal, User};
 use crate::registry::{CheckedValves, Function, FunctionKind, Learnt, LoadError, Valves};
@@ -152,9 +152,8 @@ impl NativeSession {
         };
         for event in events {
             match self.event(&Tape::checked(event.clone())) {
-                Ok(changed) => result
-                    .events
-                    .push(Some(changed.unwrap_or_else(|| event.clone()))),
+                Ok(None) => result.events.push(Made::Same),
+                Ok(Some(event)) => result.events.push(Made::Changed(Tape::checked(event))),
                 Err(failure) => {
                     result.failure = Some(failure);
                     break;

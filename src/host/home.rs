@@ -3,7 +3,9 @@
 
 use std::thread::{self, ThreadId};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
+
+use super::flusher::is_of_one_thread;
 
 /// Calls in a row from another thread after which the reader moves there. Threads that call by turns never get so far.
 const MOVES_AFTER: u32 = 64;
@@ -37,6 +39,7 @@ impl Home {
         }
         self.calls = self.calls.saturating_add(1);
         if self.calls == MOVES_AFTER {
+            // On any other runtime a reader would come no nearer.
             self.next = Handle::try_current().ok().filter(is_of_one_thread);
         }
         self.calls == MOVES_AFTER && self.next.is_some()
@@ -46,11 +49,6 @@ impl Home {
     pub(super) fn next(&mut self) -> Option<Handle> {
         self.next.take()
     }
-}
-
-/// Whether tasks of a runtime stay on one thread: on any other a reader would come no nearer.
-fn is_of_one_thread(runtime: &Handle) -> bool {
-    runtime.runtime_flavor() == RuntimeFlavor::CurrentThread
 }
 
 #[cfg(test)]

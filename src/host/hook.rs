@@ -1,10 +1,10 @@
 //! The hooks of filters, and what they make of what they are given.
 
 use bytes::Bytes;
-use frames::Handler;
+use frames::{Handler, texts};
 
 use super::failure::Failure;
-use crate::wire::json::elements_around;
+use crate::wire::json::{Tape, elements_around};
 
 /// A hook that takes a body and gives one back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,22 +40,51 @@ impl Hook {
 /// What a `stream` hook made of a batch of events.
 #[derive(Debug)]
 pub struct StreamResult {
-    /// The events, in order; `None` where the hook dropped one. Shorter than the batch if it failed midway.
-    pub events: Vec<Option<Bytes>>,
+    /// What became of the events, in order. Shorter than the batch if it failed midway.
+    pub events: Vec<Made>,
     /// Why it stopped.
     pub failure: Option<Failure>,
 }
 
+/// What became of an event.
+#[derive(Debug)]
+pub enum Made {
+    /// It stays as it was.
+    Same,
+    /// There is another in its place.
+    Changed(Tape),
+    /// There is none any more.
+    Dropped,
+}
+
 impl StreamResult {
-    /// Reads what a worker sent of a batch of so many events, before `failure` if there is one.
-    pub(super) fn read(events: Option<Bytes>, expected: usize, failure: Option<Failure>) -> Self {
+    /// Reads what a worker answered to the events that it was `given`.
+    pub(super) fn of_reply(reply: &Bytes, given: &[Bytes]) -> Self {
+        let places = texts::places(reply).filter(|places| places.len() == given.len());
+        let made = places.and_then(|places| {
+            let made = places.into_iter().map(|place| reply.slice(place));
+            made.zip(given).map(|(it, was)| Made::of(it, was)).collect()
+        });
+        made.map_or_else(|| Self::failed(Failure::Garbled), Self::whole)
+    }
+
+    /// Reads a list of what became of the first of the events that were `given`, before `failure` if there is one.
+    pub(super) fn of_list(
+        events: Option<Bytes>,
+        given: &[Bytes],
+        failure: Option<Failure>,
+    ) -> Self {
         let done = events.and_then(|events| elements_around(&events, 1).ok());
-        let done = done.unwrap_or_default();
-        let is_short = failure.is_none() && done.len() != expected;
-        let kept = |event: Bytes| (event.as_ref() != b"null").then_some(event);
+        let mut done = done.unwrap_or_default();
+        let is_garbled = done.len() > given.len() || failure.is_none() && done.len() < given.len();
+        done.truncate(given.len());
+        let made = done.into_iter().zip(given).map(|(event, was)| match event {
+            null if null == "null" => Some(Made::Dropped),
+            event => Made::of(event, was),
+        });
         Self {
-            events: done.into_iter().map(kept).collect(),
-            failure: failure.or(is_short.then_some(Failure::Garbled)),
+            events: made.map_while(|made| made).collect(),
+            failure: failure.or(is_garbled.then_some(Failure::Garbled)),
         }
     }
 
@@ -69,10 +98,37 @@ impl StreamResult {
     }
 
     /// All events as they were.
-    pub(super) fn unchanged(events: &[Bytes]) -> Self {
+    pub(super) fn unchanged(count: usize) -> Self {
+        Self::whole((0..count).map(|_| Made::Same).collect())
+    }
+
+    fn whole(events: Vec<Made>) -> Self {
         Self {
-            events: events.iter().cloned().map(Some).collect(),
+            events,
             failure: None,
+        }
+    }
+}
+
+impl Made {
+    /// Reads what became of an event; `None` if it is no event.
+    fn of(text: Bytes, given: &Bytes) -> Option<Self> {
+        match text.first() {
+            None => Some(Self::Dropped),
+            // It has been checked before.
+            Some(_) if text == *given => Some(Self::Same),
+            Some(b'{') => Tape::parse(text).ok().map(Self::Changed),
+            Some(_) => None,
+        }
+    }
+
+    /// The event as it is now, if there is one.
+    #[must_use]
+    pub fn text<'a>(&'a self, given: &'a Bytes) -> Option<&'a Bytes> {
+        match self {
+            Self::Same => Some(given),
+            Self::Changed(tape) => Some(tape.bytes()),
+            Self::Dropped => None,
         }
     }
 }

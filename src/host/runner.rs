@@ -434,12 +434,13 @@ impl Seat {
     /// Asks the function something, unless too many calls wait for it already.
     pub(super) fn ask(
         &self,
+        kind: Kind,
         handler: Handler,
         payload: Bytes,
         queue: usize,
     ) -> Result<Question, Failure> {
         self.check_queue(queue)?;
-        Ok(self.worker.ask(Kind::Call, Some(handler), payload))
+        Ok(self.worker.ask(kind, Some(handler), payload))
     }
 
     /// Checks that no more than `queue` calls wait.

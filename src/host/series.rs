@@ -89,10 +89,10 @@ impl<'a> Series<'a> {
             .map(|it| it.stream_limit(events.len()))
             .collect();
         let (done, failed) = self.ask(Handler::Stream, payload, metadata, &limits).await;
-        let mut steps = done.batches(events);
+        let (mut steps, left) = done.batches(events);
         steps.extend(failed.map(|failed| Step {
             place: failed.place,
-            result: StreamResult::read(failed.events, 0, Some(failed.failure)),
+            result: StreamResult::of_list(failed.events, &left, Some(failed.failure)),
         }));
         steps
     }
@@ -139,7 +139,7 @@ impl<'a> Series<'a> {
                 .check_queue()
                 .map_err(|failure| Failed::at(place, failure))?;
         }
-        let question = self.0[0].question(handler, payload);
+        let question = self.0[0].question(handler, payload.finish());
         question.map_err(|failure| Failed::at(0, failure))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use frames::{Handler, Kind, Opening, Told};
+use frames::{Batch, Handler, Kind, Opening, Told};
 use tokio::time::Instant;
 
 use super::abandoned::Watched;
@@ -110,7 +110,7 @@ impl Session {
         let limit = self.limit(hook);
         let mut payload = self.payload(metadata);
         payload.raw("body", body);
-        let reply = self.call(hook.handler(), payload, limit).await?;
+        let reply = self.call(hook.handler(), payload.finish(), limit).await?;
         let reply = Document::parse_around(reply, 1).map_err(|_| Failure::Garbled)?;
         let body = reply.raw("body").ok_or(Failure::Garbled)?;
         // Only news is told.
@@ -121,15 +121,15 @@ impl Session {
     /// Passes a batch of events, each a JSON object, through the `stream` hook.
     pub async fn call_stream(&mut self, events: &[Bytes], metadata: &Metadata) -> StreamResult {
         let limit = self.stream_limit(events.len());
-        let mut payload = self.payload(metadata);
-        payload.array("events", events);
-        let reply = self.call_raw(Handler::Stream, payload, limit).await;
-        let (reply, failure) = match reply {
-            Ok(reply) => (Some(reply), None),
-            Err((failure, reply)) => (reply, Some(failure)),
-        };
-        let done = reply.and_then(|reply| Document::parse_around(reply, 2).ok()?.raw("events"));
-        StreamResult::read(done, events.len(), failure)
+        let payload = Batch::encode(self.request, self.news(metadata), events);
+        match self.call_raw(Handler::Stream, payload, limit).await {
+            Ok(reply) => StreamResult::of_reply(&reply, events),
+            Err((failure, described)) => {
+                let done =
+                    described.and_then(|it| Document::parse_around(it, 2).ok()?.raw("events"));
+                StreamResult::of_list(done, events, Some(failure))
+            }
+        }
     }
 
     /// Calls an action, or one `entry` of it, with the chat; gives back its result as JSON.
@@ -149,7 +149,7 @@ impl Session {
         if let Some(entry) = entry {
             payload.text("id", entry);
         }
-        let reply = self.call(Handler::Action, payload, limit).await?;
+        let reply = self.call(Handler::Action, payload.finish(), limit).await?;
         result_of(reply)
     }
 
@@ -171,7 +171,7 @@ impl Session {
         if let Some(messages) = messages {
             payload.raw("messages", messages);
         }
-        let reply = self.call(Handler::Tool, payload, limit).await?;
+        let reply = self.call(Handler::Tool, payload.finish(), limit).await?;
         result_of(reply)
     }
 
@@ -253,13 +253,13 @@ impl Session {
     }
 
     /// Sends a call, unless too many wait already.
-    pub(super) fn question(
-        &self,
-        handler: Handler,
-        payload: ObjectWriter,
-    ) -> Result<Question, Failure> {
+    pub(super) fn question(&self, handler: Handler, payload: Bytes) -> Result<Question, Failure> {
+        self.ask_as(Kind::Call, handler, payload)
+    }
+
+    fn ask_as(&self, kind: Kind, handler: Handler, payload: Bytes) -> Result<Question, Failure> {
         let queue = self.function.settings.queue;
-        let question = self.seat.ask(handler, payload.finish(), queue)?;
+        let question = self.seat.ask(kind, handler, payload, queue)?;
         metrics::process_called();
         Ok(question)
     }
@@ -289,17 +289,26 @@ impl Session {
     fn payload(&mut self, metadata: &Metadata) -> ObjectWriter {
         let mut payload = ObjectWriter::with_room(CALL_ROOM);
         payload.number("request", u64::from(self.request));
-        if self.has_news(metadata) {
-            payload.raw("metadata", &metadata.json);
-            self.see(metadata);
+        let news = self.news(metadata);
+        if !news.is_empty() {
+            payload.raw("metadata", news);
         }
         payload
+    }
+
+    /// The metadata if this function has not seen it, else nothing. It has now.
+    fn news<'a>(&mut self, metadata: &'a Metadata) -> &'a [u8] {
+        if !self.has_news(metadata) {
+            return b"";
+        }
+        self.see(metadata);
+        &metadata.json
     }
 
     async fn call(
         &self,
         handler: Handler,
-        payload: ObjectWriter,
+        payload: Bytes,
         limit: Duration,
     ) -> Result<Bytes, Failure> {
         self.call_raw(handler, payload, limit)
@@ -311,7 +320,7 @@ impl Session {
     async fn call_raw(
         &self,
         handler: Handler,
-        payload: ObjectWriter,
+        payload: Bytes,
         limit: Duration,
     ) -> Result<Bytes, (Failure, Option<Bytes>)> {
         let began = Instant::now();
@@ -324,11 +333,15 @@ impl Session {
     async fn ask(
         &self,
         handler: Handler,
-        payload: ObjectWriter,
+        payload: Bytes,
         limit: Duration,
     ) -> Result<Bytes, (Failure, Option<Bytes>)> {
+        let kind = match handler {
+            Handler::Stream => Kind::Events,
+            _ => Kind::Call,
+        };
         let question = self
-            .question(handler, payload)
+            .ask_as(kind, handler, payload)
             .map_err(|failure| (failure, None))?;
         let mut watched = Watched::new(&self.runner, &self.seat, question, limit);
         match tokio::time::timeout(limit, watched.answer()).await {

@@ -5,6 +5,7 @@
 //! the thread of the only caller.
 
 mod reading;
+mod writing;
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use frames::{Decoder, Frame, Handler, Kind};
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::runtime::Handle;
@@ -21,6 +22,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tracing::debug;
 
+use self::writing::Outbox;
 use super::abandoned::Lingering;
 use super::board::{Board, Running};
 use super::breach::Breach;
@@ -28,7 +30,6 @@ use super::call::{Answers, Question};
 use super::callbacks::{Desk, Desks, Refusal};
 use super::callers::{Callers, Waiter};
 use super::descriptors;
-use super::home::Home;
 use super::output::SlotOutput;
 use super::socket::Socket;
 use super::zygote::Process;
@@ -83,16 +84,6 @@ pub(super) struct Connection {
     desks: Desks,
     /// Questions of functions that are being answered. Held for map operations, and the spawn of a task.
     questions: Mutex<HashMap<u32, AbortHandle>>,
-}
-
-#[derive(Debug, Default)]
-struct Outbox {
-    bytes: BytesMut,
-    is_blocked: bool,
-    /// Answers to questions that were added since it was last empty.
-    unread_replies: usize,
-    /// Here, because every call comes by with the lock held.
-    home: Home,
 }
 
 impl Worker {
@@ -209,8 +200,7 @@ impl Worker {
         let (tell, answer) = oneshot::channel();
         let waiter = Waiter::One { asked: kind, tell };
         self.connection.callers.enlist(id, waiter);
-        self.connection
-            .send(&call_frame(kind, id, handler, payload));
+        self.connection.ask(&call_frame(kind, id, handler, payload));
         Question {
             connection: Arc::clone(&self.connection),
             id,
@@ -225,7 +215,7 @@ impl Worker {
         let waiter = Waiter::many(tell);
         self.connection.callers.enlist(id, waiter);
         self.connection
-            .send(&call_frame(Kind::Call, id, Some(handler), payload));
+            .ask(&call_frame(Kind::Call, id, Some(handler), payload));
         Answers {
             connection: Arc::clone(&self.connection),
             id,
@@ -317,66 +307,9 @@ fn call_frame(kind: Kind, id: u32, handler: Option<Handler>, payload: Bytes) -> 
 }
 
 impl Connection {
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.outbox
-            .lock()
-            .expect("no code that holds this lock panics")
-    }
-
     /// Which function of a series runs.
     pub(super) fn running(&self, call: u32) -> Option<Running> {
         self.board.running(call)
-    }
-
-    pub(super) fn send(&self, frame: &Frame) {
-        let mut outbox = self.outbox();
-        frames::encode(frame, &mut outbox.bytes);
-        if frame.kind == Kind::Call && outbox.home.note_call() {
-            self.moving.notify_one();
-        }
-        if !outbox.is_blocked {
-            self.flush(&mut outbox);
-        }
-    }
-
-    /// Adds a frame to those that the next write takes along.
-    fn queue(&self, frame: &Frame) {
-        frames::encode(frame, &mut self.outbox().bytes);
-    }
-
-    /// Writes as much as the socket takes.
-    fn flush(&self, outbox: &mut Outbox) {
-        let length = outbox.bytes.len();
-        while !outbox.bytes.is_empty() {
-            match self.socket.write(&outbox.bytes) {
-                Ok(length) => outbox.bytes.advance(length),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    outbox.is_blocked = true;
-                    self.writable.notify_one();
-                    return;
-                }
-                // The reader sees the end of the socket and tells everybody.
-                Err(_) => outbox.bytes.clear(),
-            }
-        }
-        if length > KEPT_BYTES {
-            outbox.bytes = BytesMut::new();
-        }
-        outbox.is_blocked = false;
-        outbox.unread_replies = 0;
-    }
-
-    async fn write_rest(self: Arc<Self>) {
-        loop {
-            tokio::select! {
-                () = self.writable.notified() => {}
-                () = self.died.notified() => return,
-            }
-            if self.callers.are_gone() || self.socket.writable().await.is_err() {
-                return;
-            }
-            self.flush(&mut self.outbox());
-        }
     }
 
     /// Answers a function's question in a task of its own, which ends when nobody wants the answer any more.

@@ -37,6 +37,7 @@ class Kind(IntEnum):
     CALLBACK_REPLY = 10
     UNLOAD = 11
     CONFINE = 12
+    EVENTS = 13
     READY = 65
     FAILED = 66
     REPLY = 67
@@ -306,6 +307,25 @@ class Worker:
         assert frame.kind == Kind.ERROR, frame.payload
         return frame.json
 
+    def batch(self, request: int, events: list[str], metadata: str = "") -> Frame:
+        """The answer to a batch of events, given as texts."""
+        call = self.next_id()
+        texts = [struct.pack("<I", request), metadata.encode(), *(event.encode() for event in events)]
+        payload = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+        self.send(Kind.EVENTS, call, payload, Handler.STREAM)
+        return self.wait(Kind.REPLY, Kind.ERROR, id=call)
+
+    def streamed_texts(self, request: int, events: list[str], metadata: str = "") -> list[str]:
+        """What became of a batch of events, as texts; empty where one was dropped."""
+        frame = self.batch(request, events, metadata)
+        assert frame.kind == Kind.REPLY, frame.payload
+        return texts_of(frame.payload)
+
+    def streamed(self, request: int, events: list[Any]) -> list[Any]:
+        """What became of a batch of events."""
+        texts = self.streamed_texts(request, [json.dumps(event) for event in events])
+        return [json.loads(text) if text else None for text in texts]
+
     def inlet(self, source: str, body: dict[str, Any] | None = None, **opened: Any) -> Any:
         """The body that the inlet of a freshly loaded filter makes."""
         request = self.open(self.load(source), **opened)
@@ -357,6 +377,16 @@ def encode(kind: Kind, id: int, payload: Any = None, handler: int = 0) -> bytes:
     """One frame as bytes; text and other values as JSON, bytes as they are."""
     data = payload if isinstance(payload, bytes) else b"" if payload is None else json.dumps(payload).encode()
     return HEADER.pack(len(data), id, kind, 0, handler) + data
+
+
+def texts_of(payload: bytes) -> list[str]:
+    """The texts of a payload in which each has its length before it."""
+    texts = []
+    while payload:
+        (length,) = struct.unpack_from("<I", payload)
+        texts.append(payload[4 : 4 + length].decode())
+        payload = payload[4 + length :]
+    return texts
 
 
 def forms(chunks: list[Frame]) -> list[tuple[str, str]]:

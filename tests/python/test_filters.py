@@ -36,7 +36,7 @@ class Filter:
     assert worker.result(Handler.REQUEST, request=request, body=first["body"])["body"] == {
         "steps": ["inlet", "request"]
     }
-    assert worker.result(Handler.STREAM, request=request, events=[{"a": 1}]) == {"events": [{"a": 1, "seen": True}]}
+    assert worker.streamed(request, [{"a": 1}]) == [{"a": 1, "seen": True}]
     assert worker.result(Handler.OUTLET, request=request, body={"old": 1})["body"] == {"new": True}
 
 
@@ -308,14 +308,16 @@ def test_stream_drops_none_and_keeps_the_others_in_place(worker: Worker) -> None
     source = "class Filter:\n    async def stream(self, event): return None if event['n'] == 2 else event\n"
     request = worker.open(worker.load(source))
     events = [{"n": 1}, {"n": 2}, {"n": 3}]
-    assert worker.result(Handler.STREAM, request=request, events=events) == {"events": [{"n": 1}, None, {"n": 3}]}
+    assert worker.streamed(request, events) == [{"n": 1}, None, {"n": 3}]
 
 
 @pytest.mark.parametrize("prefix", ["def", "async def"])
 def test_stream_error_carries_the_events_before_it(worker: Worker, prefix: str) -> None:
     source = f"class Filter:\n    {prefix} stream(self, event): return event if event['n'] < 2 else 'text'\n"
     request = worker.open(worker.load(source))
-    failure = worker.failure(Handler.STREAM, request=request, events=[{"n": 1}, {"n": 2}, {"n": 3}])
+    answer = worker.batch(request, ['{"n": 1}', '{"n": 2}', '{"n": 3}'])
+    assert answer.kind == Kind.ERROR
+    failure = answer.json
     assert failure["events"] == [{"n": 1}]
     assert failure["message"] == "filter under_test: stream returned str; return the event, or None to drop it"
 
@@ -339,7 +341,7 @@ class Filter:
     ann, bob, late = worker.open(slot), worker.open(slot), worker.open(slot)
     worker.result(Handler.INLET, request=ann, body={"who": "ann"})
     worker.result(Handler.INLET, request=bob, body={"who": "bob"})
-    assert worker.result(Handler.STREAM, request=ann, events=[{"x": 1}])["events"] == [{"who": "ann"}]
+    assert worker.streamed(ann, [{"x": 1}]) == [{"who": "ann"}]
     assert worker.result(Handler.OUTLET, request=bob, body={})["body"] == {"who": "bob"}
     assert worker.result(Handler.OUTLET, request=late, body={})["body"] == {"who": "nobody"}
 
@@ -359,7 +361,7 @@ class Filter:
 """
     request = worker.open(worker.load(source))
     outlet = worker.start(Handler.OUTLET, request=request, body={"a": 1})
-    assert worker.result(Handler.STREAM, request=request, events=[{"n": 1}]) == {"events": [{"n": 1}]}
+    assert worker.streamed(request, [{"n": 1}]) == [{"n": 1}]
     assert worker.wait(Kind.REPLY, id=outlet).json["body"] == {"a": 1}
 
 

@@ -113,6 +113,6 @@ def test_random_metadata_is_each_requests_own(ends: tuple[core.Core, socket.sock
             gateway.sendall(frame(1, core.OPEN, 0, 0, payload))
             ((*_, opened),) = connection.read() or []
             own, prototype = opened.metadata()
-            assert own == expected and core.is_untouched(prototype, own)
+            assert own == expected and prototype.is_untouched(own)
             own["c"]["d"] = own["b"].append(None)
-            assert not core.is_untouched(prototype, own)
+            assert not prototype.is_untouched(own)

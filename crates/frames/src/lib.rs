@@ -22,9 +22,12 @@
 //! `Failed` and `Error` carry `{"type", "message", "status"?, "detail"?, "traceback"?}`: the exception's class
 //! name, its text, for exceptions that carry one the HTTP status and detail, and the traceback for the log.
 
+mod batch;
 mod codec;
 mod opening;
+pub mod texts;
 
+pub use batch::Batch;
 pub use codec::{DecodeError, Decoder, Frame, encode};
 pub use opening::{Opening, Places, Told};
 
@@ -110,12 +113,15 @@ wire_enum! {
         /// What the process may do, before anything else. Id: call. Payload: see `sluicegate_worker/confinement.py`.
         /// Answered by `Reply` with what is in force.
         Confine = 12,
+        /// Call `stream` of one function. Id: call. Payload: a [`Batch`]. Answered by `Reply` with [`texts`], as many as
+        /// there are events: what became of each, empty where the handler dropped it; or by `Error`.
+        Events = 13,
 
         /// A function was loaded. Id: slot. Payload: what the loader learnt, see `sluicegate_worker/loader.py`.
         Ready = 65,
         /// A function could not be loaded. Id: slot. Payload: a failure.
         Failed = 66,
-        /// Answer to a `Call`. Id: call. Payload by [`Handler`].
+        /// Answer to a `Call` or to `Events`. Id: call. Payload by [`Handler`] or kind.
         Reply = 67,
         /// A call failed. Id: call. Payload: a failure; for `Stream` also `"events"`, those finished before it;
         /// of several functions also what those before it made, see [`Handler::Inlet`].
@@ -155,8 +161,8 @@ wire_enum! {
         Inlet = 1,
         /// As `Inlet`, the last hook before dispatch.
         Request = 2,
-        /// Call `{"request", "events": [object, …], "metadata"?}`, reply `{"events": [object or null, …]}` of the
-        /// same length, null where the handler dropped the event.
+        /// Call `{"requests", "events": [object, …], "metadata"?}`, reply as said there; what became of events is a list
+        /// of the same length, null where a handler dropped the event. One function is called by [`Kind::Events`].
         Stream = 3,
         /// As `Inlet`, but the metadata is not put into the body.
         Outlet = 4,

@@ -8,8 +8,9 @@ use frames::{Decoder, Frame, HEADER_BYTES, Kind, MAX_PAYLOAD_BYTES};
 use jiter::{PythonParse, StringCacheMode, map_json_error};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
+use crate::batch::Batch;
 use crate::encode;
 use crate::opened::Opened;
 use crate::prototypes::Prototypes;
@@ -109,6 +110,11 @@ impl Core {
         })
     }
 
+    /// Queues the answer to a batch of events: what was made of each, `None` where it was dropped; gives the length.
+    fn send_events(&self, id: u32, batch: &Batch, made: &Bound<'_, PyList>) -> PyResult<usize> {
+        self.send_written((Kind::Reply.code(), id, 0, 0), |out| batch.write(made, out))
+    }
+
     /// Queues a frame whose payload is the bytes, or the UTF-8 of the string, as they are; gives their number.
     fn send_raw(
         &self,
@@ -171,6 +177,7 @@ impl Core {
             Kind::Open => {
                 Bound::new(py, Opened::read(&frame.payload, &self.prototypes)?)?.into_any()
             }
+            Kind::Events => Bound::new(py, Batch::read(&frame.payload)?)?.into_any(),
             Kind::Call => Bound::new(py, Text(frame.payload.clone()))?.into_any(),
             _ => parse(py, &frame.payload)?,
         };

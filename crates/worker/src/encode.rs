@@ -90,6 +90,20 @@ pub(crate) fn write_body(
     Ok(())
 }
 
+/// Appends what a hook made of an event, the one at `place` of a batch.
+///
+/// # Errors
+///
+/// As [`write`].
+pub(crate) fn write_event(
+    event: &Bound<'_, PyAny>,
+    place: usize,
+    out: &mut BytesMut,
+) -> PyResult<()> {
+    write_value(event, out, AROUND)
+        .map_err(|fault| fault.within(|| format!(".events[{place}]")).into_error())
+}
+
 /// The JSON of `value` as bytes. So many of its outer levels are `ours`: those of a whole frame, unless told otherwise.
 ///
 /// # Errors

@@ -1,25 +1,29 @@
 //! `sluicegate_core`: the part of a Python worker that is not Python.
 //!
 //! [`core`] moves frames over the worker's socket, [`encode`] writes Python values as JSON (reading it is
-//! jiter's work), [`opened`] reads only what is asked for, [`prototypes`] reads the same only once, [`socket`] makes
+//! jiter's work), [`opened`] reads only what is asked for, [`prototypes`] reads the same only once, [`batch`] what is like the one before, [`socket`] makes
 //! the system calls, [`usage`] tells what a thread has used, [`watch`] ends a worker whose gateway is gone.
 //! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`]. [`namespaces`] are what it
 //! has for itself instead.
 //! The code that acts on the frames is `python/sluicegate_worker`.
 
+mod batch;
 mod confine;
 mod core;
 mod encode;
 mod files;
 mod keys;
+mod leaves;
 mod members;
 mod namespaces;
 mod opened;
 mod privileges;
 mod prototypes;
 mod refused;
+mod shape;
 mod socket;
 mod syscalls;
+mod template;
 mod text;
 mod usage;
 mod watch;
@@ -27,7 +31,7 @@ mod watch;
 use frames::{CREDIT_BYTES, GIVEN_UP, Handler, INITIAL_CREDIT, Item, Kind, Source};
 use pyo3::prelude::*;
 
-const KINDS: [(&str, Kind); 22] = [
+const KINDS: [(&str, Kind); 23] = [
     ("LOAD", Kind::Load),
     ("VALVES", Kind::Valves),
     ("FORGET", Kind::Forget),
@@ -40,6 +44,7 @@ const KINDS: [(&str, Kind); 22] = [
     ("CALLBACK_REPLY", Kind::CallbackReply),
     ("UNLOAD", Kind::Unload),
     ("CONFINE", Kind::Confine),
+    ("EVENTS", Kind::Events),
     ("READY", Kind::Ready),
     ("FAILED", Kind::Failed),
     ("REPLY", Kind::Reply),
@@ -85,6 +90,9 @@ fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<core::Core>()?;
     module.add_class::<core::Text>()?;
     module.add_class::<opened::Opened>()?;
+    module.add_class::<batch::Batch>()?;
+    module.add_class::<batch::Templates>()?;
+    module.add_class::<prototypes::Prototype>()?;
     module.add_function(wrap_pyfunction!(confine::confine, module)?)?;
     module.add_function(wrap_pyfunction!(namespaces::separate_processes, module)?)?;
     module.add_function(wrap_pyfunction!(namespaces::rejoin_processes, module)?)?;
@@ -95,7 +103,6 @@ fn sluicegate_core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(privileges::adopt_orphans, module)?)?;
     module.add_function(wrap_pyfunction!(encode::dumps, module)?)?;
     module.add_function(wrap_pyfunction!(core::loads, module)?)?;
-    module.add_function(wrap_pyfunction!(prototypes::is_untouched, module)?)?;
     module.add_function(wrap_pyfunction!(usage::thread_usage, module)?)?;
     module.add_function(wrap_pyfunction!(watch::watch, module)?)?;
     module.add_function(wrap_pyfunction!(watch::name_process, module)?)?;

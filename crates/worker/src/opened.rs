@@ -6,7 +6,8 @@ use frames::{Opening, Places, Told};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::prototypes::{Prototypes, copy};
+use crate::prototypes::{Prototype, Prototypes};
+use crate::shape::Shape;
 
 /// The payload of an `Open` frame. A part is made anew each time it is asked for.
 #[pyclass(frozen)]
@@ -25,7 +26,7 @@ pub(crate) struct Opened {
 }
 
 /// A value, and its prototype.
-type Lent<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+type Lent<'py> = (Bound<'py, PyAny>, Prototype);
 
 #[pymethods]
 impl Opened {
@@ -54,11 +55,10 @@ impl Opened {
         self.own(py, Told::Siblings)
     }
 
-    /// `__metadata__`, to change at will, and what it was, to ask
-    /// [`is_untouched`](crate::prototypes::is_untouched) about.
+    /// `__metadata__`, to change at will, and what it was.
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Lent<'py>> {
-        let prototype = self.shared(py, Told::Metadata)?;
-        Ok((copy(&prototype)?, prototype))
+        let shape = self.shared(py, Told::Metadata)?;
+        Ok((shape.copy(py, None)?, Prototype(shape)))
     }
 }
 
@@ -81,13 +81,13 @@ impl Opened {
     }
 
     fn own<'py>(&self, py: Python<'py>, told: Told) -> PyResult<Bound<'py, PyAny>> {
-        copy(&self.shared(py, told)?)
+        self.shared(py, told)?.copy(py, None)
     }
 
-    fn shared<'py>(&self, py: Python<'py>, told: Told) -> PyResult<Bound<'py, PyAny>> {
+    fn shared(&self, py: Python<'_>, told: Told) -> PyResult<Arc<Shape>> {
         match self.places.of(told) {
             Some(place) => self.prototypes.of(py, &self.payload[place]),
-            None => Ok(py.None().into_bound(py)),
+            None => Ok(Arc::new(Shape::Leaf(py.None()))),
         }
     }
 }

@@ -61,6 +61,11 @@ pub(crate) fn write_str(text: &str, out: &mut BytesMut) {
     out.put_u8(b'"');
 }
 
+/// Whether these bytes stand in a JSON string as they are, and not for something else.
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+    find_special(bytes).is_none()
+}
+
 /// Where the first byte stands that a JSON string cannot hold as it is.
 fn find_special(bytes: &[u8]) -> Option<usize> {
     let mut passed = 0;

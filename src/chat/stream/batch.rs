@@ -9,7 +9,7 @@ use crate::chat::link::{Asked, Link, Streamed, together};
 use crate::chat::{Contract, failure};
 use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
-use crate::host::Step;
+use crate::host::{Made, Step};
 use crate::telemetry::{Outcome, RequestLog};
 use crate::wire::json::Tape;
 use crate::wire::sse::{self, Event};
@@ -120,8 +120,8 @@ impl Batch {
             };
             match link.event(contract, event) {
                 Ok(None) => {}
-                Ok(changed) => {
-                    if passing.replace(changed) {
+                Ok(Some(event)) => {
+                    if passing.replace(Made::Changed(Tape::checked(event))) {
                         outcome = Outcome::Changed;
                     }
                 }
@@ -205,10 +205,10 @@ impl Batch {
     }
 
     /// Puts what a filter gave back in the place of what it was given.
-    fn apply(&mut self, places: &[usize], events: Vec<Option<Bytes>>) -> Outcome {
+    fn apply(&mut self, places: &[usize], events: Vec<Made>) -> Outcome {
         let mut outcome = Outcome::Passed;
-        for (place, event) in places.iter().zip(events) {
-            if self.events[*place].replace(event) {
+        for (place, made) in places.iter().zip(events) {
+            if self.events[*place].replace(made) {
                 outcome = Outcome::Changed;
             }
         }
@@ -255,12 +255,12 @@ impl Passing {
     }
 
     /// Takes over what a filter made of it; whether that is something else.
-    fn replace(&mut self, event: Option<Bytes>) -> bool {
-        match event {
-            None => self.sight = Sight::Dropped,
-            Some(event) if self.data().is_some_and(|data| *data.bytes() == event) => return false,
-            Some(event) => {
-                self.sight = Sight::Object(Tape::checked(event));
+    fn replace(&mut self, made: Made) -> bool {
+        match made {
+            Made::Same => return false,
+            Made::Dropped => self.sight = Sight::Dropped,
+            Made::Changed(event) => {
+                self.sight = Sight::Object(event);
                 self.is_changed = true;
             }
         }

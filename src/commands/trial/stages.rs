@@ -155,7 +155,8 @@ impl<'a> Run<'a> {
             None => session.rest_of_stream(),
         };
         let answer = rest.map(|rest| {
-            let events = result.events.iter().flatten().chain(&rest);
+            let made = result.events.iter().zip(&sent);
+            let events = made.filter_map(|(it, was)| it.text(was)).chain(&rest);
             let events = events.map(|event| serde_json::from_slice(event).unwrap_or_default());
             Value::Array(events.collect())
         });

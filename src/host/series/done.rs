@@ -70,23 +70,25 @@ impl Done {
         (0..self.count()).map(step).collect()
     }
 
-    /// The same for batches of events, up to one that is not as long as what the function was given.
-    pub(super) fn batches(&self, events: &[Bytes]) -> Vec<Step<StreamResult>> {
+    /// The same for batches of events, up to one that is not as long as what the function was given; and the events that
+    /// are left.
+    pub(super) fn batches(&self, events: &[Bytes]) -> (Vec<Step<StreamResult>>, Vec<Bytes>) {
         let mut left = events.to_vec();
         let mut steps = Vec::with_capacity(self.count());
         for place in 0..self.count() {
             let result = match self.member("events", place) {
-                Some(events) => StreamResult::read(Some(events), left.len(), None),
-                None => StreamResult::unchanged(&left),
+                Some(events) => StreamResult::of_list(Some(events), &left, None),
+                None => StreamResult::unchanged(left.len()),
             };
-            left = result.events.iter().flatten().cloned().collect();
+            let made = result.events.iter().zip(&left);
+            left = made.filter_map(|(it, was)| it.text(was).cloned()).collect();
             let is_garbled = result.failure.is_some();
             steps.push(Step { place, result });
             if is_garbled {
                 break;
             }
         }
-        steps
+        (steps, left)
     }
 }
 
@@ -121,7 +123,7 @@ mod tests {
     fn a_batch_of_another_length_is_no_answer() {
         let told = r#"{"seconds":[0,0,0],"events.0":[null,{}],"events.1":[{},{}]}"#;
         let events = [Bytes::from_static(b"{}"), Bytes::from_static(b"{}")];
-        let steps = done(told, 3).unwrap().batches(&events);
+        let (steps, _) = done(told, 3).unwrap().batches(&events);
         assert_eq!(steps.len(), 2);
         assert!(steps[0].result.failure.is_none() && steps[1].result.failure.is_some());
     }

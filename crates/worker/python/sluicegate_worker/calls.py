@@ -41,7 +41,7 @@ class Plan:
     def context_parameters(self, call: Call) -> Parameters:
         """The arguments that come from the request's context."""
         request = call.request
-        if request is None:
+        if request is None or not self._suppliers:
             return {}
         return {name: supply(call, request) for name, supply in self._suppliers}
 
@@ -114,6 +114,9 @@ def prepare(call: Call) -> None:
 class Invocation:
     """What a filter's or action's call does, in the steps that sync and async handlers share."""
 
+    #: How many times the handler is called.
+    pieces = 1
+
     def __init__(self, call: Call, plan: Plan, link: Link | Series) -> None:
         self.call = call
         self.plan = plan
@@ -142,11 +145,6 @@ class Invocation:
     def failure(self) -> dict[str, Any]:
         """What an `Error` frame carries beside the failure itself."""
         return {}
-
-    @property
-    def pieces(self) -> int:
-        """How many times the handler is called."""
-        return 1
 
 
 class ResultInvocation(Invocation):
@@ -204,20 +202,17 @@ class BodyInvocation(Invocation):
 
 
 class StreamInvocation(Invocation):
-    """`stream`: one call of the handler for each event of the batch."""
+    """`stream`: one call of the handler for each event of a batch."""
 
-    def __init__(self, call: Call, plan: Plan, link: Link | Series) -> None:
+    def __init__(self, call: Call, plan: Plan, link: Link | Series, events: list[Any] | None = None) -> None:
         super().__init__(call, plan, link)
-        self.events: list[Any] = call.payload.get("events") or []
+        self.events: list[Any] = call.payload.get("events") or [] if events is None else events
+        self.pieces = len(self.events) or 1
         self.done: list[Any] = []
 
     def run(self) -> Any:
         """Calls the handler for one event after the other."""
-        prepare(self.call)
-        parameters = self.plan.context_parameters(self.call)
-        for event in self.events:
-            parameters["event"] = event
-            self.done.append(self._checked(self.plan.handler(**parameters)))
+        pass_events(self.call, self.plan, self.events, self.done)
         return self.done
 
     async def run_async(self) -> Any:
@@ -225,8 +220,7 @@ class StreamInvocation(Invocation):
         prepare(self.call)
         parameters = self.plan.context_parameters(self.call)
         for event in self.events:
-            parameters["event"] = event
-            self.done.append(self._checked(await self.plan.handler(**parameters)))
+            self.done.append(passed_on(self.call, await self.plan.handler(event=event, **parameters)))
         return self.done
 
     def reply(self, result: Any) -> None:
@@ -237,16 +231,35 @@ class StreamInvocation(Invocation):
         """The events finished before the one that failed."""
         return {"events": self.done}
 
-    @property
-    def pieces(self) -> int:
-        """How many events there are."""
-        return max(len(self.events), 1)
 
-    def _checked(self, event: Any) -> Any:
-        if event is None or isinstance(event, dict):
-            # An empty event is dropped as well, as in the real product.
-            return event or None
-        raise WrongReturn(wrong_return(self.call.slot, "stream", event, "return the event, or None to drop it"))
+class BatchInvocation(StreamInvocation):
+    """The same for events that come in a frame of their own."""
+
+    def __init__(self, call: Call, plan: Plan, link: Link, batch: core.Batch, events: list[Any]) -> None:
+        super().__init__(call, plan, link, events)
+        self._batch = batch
+        self._link = link
+
+    def reply(self, result: Any) -> None:
+        """Sends the events, nothing where one was dropped."""
+        self._link.send_events(self.call.id, self._batch, result)
+
+
+def pass_events(call: Call, plan: Plan, events: list[Any], done: list[Any]) -> None:
+    """Calls a sync `stream` for one event after the other; what it gives back is `done`."""
+    prepare(call)
+    handler, parameters = plan.handler, plan.context_parameters(call)
+    for event in events:
+        made = handler(event=event, **parameters) if parameters else handler(event=event)
+        done.append(made if made.__class__ is dict and made else passed_on(call, made))
+
+
+def passed_on(call: Call, event: Any) -> Any:
+    """What becomes of an event after what `stream` gave back."""
+    if event is None or isinstance(event, dict):
+        # An empty event is dropped as well, as in the real product.
+        return event or None
+    raise WrongReturn(wrong_return(call.slot, "stream", event, "return the event, or None to drop it"))
 
 
 def wrong_return(slot: Slot, handler: str, result: Any, advice: str) -> str:
@@ -272,6 +285,16 @@ def run_inline(invocation: Invocation, lane: Lane) -> Any:
         return invocation.call.context.run(invocation.run)
     finally:
         lane.note(began, invocation.pieces)
+
+
+def pass_inline(call: Call, plan: Plan, events: list[Any], done: list[Any]) -> None:
+    """As `run_inline`, for a sync `stream` whose events come in a frame of their own, which are most calls that there are."""
+    lane = call.slot.lane
+    began = STOPWATCH.start_in_burst()
+    try:
+        call.context.run(pass_events, call, plan, events, done)
+    finally:
+        lane.note(began, len(events))
 
 
 async def run_threaded(invocation: Invocation, lane: Lane) -> Any:

@@ -41,10 +41,11 @@ class RequestContext:
         self._opened = opened
         self._metadata: dict[str, Any] | None = None
         #: What the metadata was when the gateway told of it; `None` once that may be anything.
-        self._metadata_told: Any = None
+        self._metadata_told: core.Prototype | None = None
         self._model: Any = UNREAD
         self._user: User | None = None
         self._request: Request | None = None
+        self._templates: core.Templates | None = None
         self._log: EventLog | None = None
         self._emitter: Emitter | None = None
         self._context = contextvars.copy_context()
@@ -74,7 +75,9 @@ class RequestContext:
         """The metadata, if it is not what the gateway knows; another object if a function `returned` one."""
         if isinstance(returned, dict) and returned is not self._metadata:
             self._metadata, self._metadata_told = returned, None
-        if self._metadata is None or core.is_untouched(self._metadata_told, self._metadata):
+        if self._metadata is None:
+            return None
+        if self._metadata_told is not None and self._metadata_told.is_untouched(self._metadata):
             return None
         # From now on the gateway knows something else, and nobody here knows what.
         self._metadata_told = None
@@ -126,6 +129,13 @@ class RequestContext:
         if self._request is None:
             self._request = Request(self._opened.request() or {}, self.model, self)
         return self._request
+
+    @property
+    def templates(self) -> core.Templates:
+        """What the events of the answer are alike in."""
+        if self._templates is None:
+            self._templates = core.Templates()
+        return self._templates
 
     def borrow(self) -> contextvars.Context:
         """The request's context variables; a copy while another call of the request uses them."""

@@ -34,29 +34,23 @@ class Inbox:
         self.act_now: Callable[[Frame], bool] = lambda _: False
         self._link = link
         self._answer = answer
-        self._kept: deque[Frame] = deque()
+        #: Frames that nobody has acted on, the oldest first. Calls among them are to be parsed in their turn.
+        self.kept: deque[Frame] = deque()
         # Reading and keeping are one step, or frames read on two threads could change places.
         self._lock = RLock()
 
     def receive(self) -> None:
         """Keeps everything that has arrived."""
         with self._lock:
-            self._kept.extend(self._read())
-
-    def next(self) -> Frame | None:
-        """The oldest frame that nobody has acted on."""
-        if not self._kept:
-            return None
-        frame = self._kept.popleft()
-        return parsed(frame) if isinstance(frame[4], core.Text) else frame
+            self.kept.extend(self._read())
 
     def help(self) -> None:
         """Does what cannot wait for the loop: hands answers out and answers pings. The rest is kept for the loop."""
         with self._lock:
-            kept = len(self._kept)
+            kept = len(self.kept)
             for frame in self._read():
                 self._sort(frame)
-            news = self.ended or len(self._kept) > kept
+            news = self.ended or len(self.kept) > kept
         self._link.write_now()
         if news:
             self._link.loop.call_soon_threadsafe(self.wake, context=self._link.context)
@@ -82,8 +76,8 @@ class Inbox:
             self._answer(id, payload)
         elif kind == core.PING:
             self._link.send_raw(core.PONG, id, b"")
-        elif handler != core.CHECK_VALVES or not self.act_now(parsed(frame)):
-            self._kept.append(frame)
+        elif handler != core.CHECK_VALVES or not self.act_now((kind, id, 0, handler, value_of(payload))):
+            self.kept.append(frame)
 
     def _read(self) -> list[Frame]:
         try:
@@ -97,11 +91,10 @@ class Inbox:
         return frames
 
 
-def parsed(frame: Frame) -> Frame:
-    """A call with what its payload stands for."""
-    kind, id, flags, handler, payload = frame
+def value_of(text: core.Text) -> Any:
+    """What the payload of a call stands for."""
     try:
-        return kind, id, flags, handler, payload.value()
+        return text.value()
     except Exception:
         give_up()
 

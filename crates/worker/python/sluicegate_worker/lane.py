@@ -32,13 +32,10 @@ class Lane:
         self._movable = movable
         self._call = with_event_loop if runs_loops else without_stop_iteration
         self._pool: ThreadPoolExecutor | None = None
+        #: Whether sync code runs on threads of its own.
+        self.moved = False
         if threads > 1 or runs_loops:
             self._move()
-
-    @property
-    def moved(self) -> bool:
-        """Whether sync code runs on threads of its own."""
-        return self._pool is not None
 
     def note(self, began: float, pieces: int = 1) -> None:
         """Learns that so many pieces of sync code held the loop's thread from `began`, which `STOPWATCH` gave."""
@@ -59,6 +56,7 @@ class Lane:
     def _move(self) -> None:
         if self._movable and self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="function")
+            self.moved = True
 
 
 class Stopwatch:
@@ -78,7 +76,7 @@ class Stopwatch:
     def start(self) -> float:
         """The time at which a piece begins."""
         self._computed, self._waits = self._usage()
-        return self._now()
+        return perf_counter() - self._collected
 
     def expire(self) -> None:
         """A burst begins: the thread has waited since the last."""
@@ -86,7 +84,7 @@ class Stopwatch:
 
     def start_in_burst(self) -> float:
         """As `start`, for pieces with nothing but our own code between them."""
-        now = self._now()
+        now = perf_counter() - self._collected
         if now > self._expires:
             now = self.start()
             self._expires = now + BURST_SECONDS
@@ -94,14 +92,11 @@ class Stopwatch:
 
     def is_slow(self, began: float, pieces: int) -> bool:
         """Whether the thread has waited or computed for long in so many pieces, the first of which began then."""
-        if self._now() - began <= SLOW_SECONDS * pieces:
+        if perf_counter() - self._collected - began <= SLOW_SECONDS * pieces:
             return False
         computed, waits = self._usage()
         self.expire()
         return waits > self._waits or computed - self._computed > SLOW_SECONDS
-
-    def _now(self) -> float:
-        return perf_counter() - self._collected
 
     def _usage(self) -> tuple[float, int]:
         computed, waits = core.thread_usage()

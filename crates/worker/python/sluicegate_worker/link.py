@@ -24,19 +24,29 @@ class Link:
     def send(self, kind: int, id: int, payload: object, flags: int = 0) -> int:
         """Sends a frame with `payload` as JSON, and gives its length; raises if that cannot be said in JSON."""
         length = self.core.send(kind, id, flags, 0, payload)
-        self._plan_flush()
+        if not self._flush_planned:
+            self._plan_flush()
         return length
 
     def send_body(self, id: int, body: dict[str, Any], metadata: dict[str, Any] | None) -> int:
         """Answers a hook with its body, and with the metadata if that is news; gives the length, and raises as `send`."""
         length = self.core.send_body(id, body, metadata)
-        self._plan_flush()
+        if not self._flush_planned:
+            self._plan_flush()
+        return length
+
+    def send_events(self, id: int, batch: sluicegate_core.Batch, made: list[Any]) -> int:
+        """Answers a batch with what was made of its events; gives the length, and raises as `send`."""
+        length = self.core.send_events(id, batch, made)
+        if not self._flush_planned:
+            self._plan_flush()
         return length
 
     def send_raw(self, kind: int, id: int, payload: str | bytes, flags: int = 0) -> int:
         """Sends a frame with these very bytes, or this text as UTF-8, and gives its length."""
         length = self.core.send_raw(kind, id, flags, 0, payload)
-        self._plan_flush()
+        if not self._flush_planned:
+            self._plan_flush()
         return length
 
     def hold(self) -> None:
@@ -60,8 +70,6 @@ class Link:
         return False
 
     def _plan_flush(self) -> None:
-        if self._flush_planned:
-            return
         self._flush_planned = True
         if get_ident() == self._thread:
             self.loop.call_soon(self.flush, context=self.context)

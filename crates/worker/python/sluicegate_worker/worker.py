@@ -18,11 +18,11 @@ import sluicegate_core as core
 
 from sluicegate_worker import confinement, loader, models, output
 from sluicegate_worker.callbacks import Callbacks
-from sluicegate_worker.calls import INVOCATIONS, Invocation, Plan, run_inline, run_threaded
+from sluicegate_worker.calls import INVOCATIONS, BatchInvocation, Invocation, Plan, pass_inline, run_inline, run_threaded
 from sluicegate_worker.compat.facade import GATEWAY
 from sluicegate_worker.context import Call, RequestContext
 from sluicegate_worker.failures import Failure, Unknown, describe
-from sluicegate_worker.inbox import Frame, give_up
+from sluicegate_worker.inbox import Frame, give_up, value_of
 from sluicegate_worker.lane import STOPWATCH
 from sluicegate_worker.link import Link
 from sluicegate_worker.loop import has_work, new_loop
@@ -77,6 +77,7 @@ class Worker:
             core.OPEN: self._open,
             core.CLOSE: self._close,
             core.CALL: self._call,
+            core.EVENTS: self._events,
             core.CANCEL: self._cancel,
             core.CREDIT: self._give_credit,
             core.PING: self._ping,
@@ -93,8 +94,11 @@ class Worker:
         """Acts on the frames that are there, in order; some may have been read while function code asked something."""
         self.link.hold()
         STOPWATCH.expire()
-        while frame := self.inbox.next():
-            kind, id, _, handler, payload = frame
+        kept = self.inbox.kept
+        while kept:
+            kind, id, _, handler, payload = kept.popleft()
+            if payload.__class__ is core.Text:
+                payload = value_of(payload)
             try:
                 self._frames[kind](id, handler, payload)
             except Exception:
@@ -238,6 +242,30 @@ class Worker:
             return
         self._begin(call, self.link)
 
+    def _events(self, id: int, _: int, batch: core.Batch) -> None:
+        try:
+            request = self._open_request(batch.request, "stream")
+            metadata = batch.metadata()
+            if metadata is not None:
+                request.take_metadata(metadata)
+            events = batch.events(request.templates)
+        except Exception as error:
+            self._send_failure(core.ERROR, id, describe(error, self.directory))
+            return
+        slot = request.slot
+        plan = slot.plans["stream"]
+        call = self.calls[id] = Call(id, core.STREAM, {}, slot, request)
+        if plan.is_async or slot.lane.moved:
+            self._start(BatchInvocation(call, plan, self.link, batch, events))
+            return
+        done: list[Any] = []
+        try:
+            pass_inline(call, plan, events, done)
+            self.link.send_events(id, batch, done)
+        except BaseException as error:
+            self._fail(call, error, {"events": done})
+        self._finish(call)
+
     def _advance(self, series: Series) -> None:
         """Calls one function after the other, up to one that does not end at once."""
         while not series.is_over:
@@ -265,15 +293,18 @@ class Worker:
     def _make_call(self, id: int, handler: int, payload: dict[str, Any]) -> Call:
         if "request" not in payload:
             return Call(id, handler, payload, self._slot(payload["slot"]), None)
-        request = self.requests.get(payload["request"])
-        if request is None:
-            raise Unknown(f"request {payload['request']} is not open")
-        name = plan_name(handler, payload)
-        if name not in request.slot.plans:
-            raise Unknown(f"function {request.slot.function_id} has no {name}")
+        request = self._open_request(payload["request"], plan_name(handler, payload))
         if "metadata" in payload:
             request.take_metadata(payload["metadata"])
         return Call(id, handler, payload, request.slot, request)
+
+    def _open_request(self, id: int, plan: str) -> RequestContext:
+        request = self.requests.get(id)
+        if request is None:
+            raise Unknown(f"request {id} is not open")
+        if plan not in request.slot.plans:
+            raise Unknown(f"function {request.slot.function_id} has no {plan}")
+        return request
 
     def _slot(self, id: int) -> Slot:
         try:
@@ -330,16 +361,17 @@ class Worker:
         # Cancelled before it began: nothing in it could answer.
         if task.cancelled():
             self._fail(call, asyncio.CancelledError(), {})
+        del self.tasks[call.id]
+        self.pipes.pop(call.id, None)
         self._finish(call)
         if call.series is not None:
             self._advance(call.series)
 
     def _finish(self, call: Call) -> None:
-        self.output.finish(call)
+        if call.partial_lines:
+            self.output.finish(call)
         call.finish()
         self.calls.pop(call.id, None)
-        self.tasks.pop(call.id, None)
-        self.pipes.pop(call.id, None)
 
     def _cancel(self, id: int, _: int, __: Any) -> None:
         call = self.calls.get(id)
