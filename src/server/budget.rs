@@ -56,10 +56,15 @@ impl Share {
     ///
     /// If nothing is left: the client may come back when other requests are over.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Error> {
-        let used = self.account.used_bytes.fetch_add(bytes, Ordering::Relaxed);
-        // Counted first, so that the share gives it back in any case.
-        self.bytes += bytes;
-        if used.saturating_add(bytes) <= self.account.limit_bytes {
+        let fits = |used: usize| {
+            let used = used.checked_add(bytes);
+            used.filter(|used| *used <= self.account.limit_bytes)
+        };
+        // What does not fit is never counted: there may be room for others who want less.
+        let used = &self.account.used_bytes;
+        let taken = used.try_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        if taken.is_ok() {
+            self.bytes += bytes;
             return Ok(());
         }
         let message = "the gateway holds as many request bodies as it may; try again";
@@ -105,5 +110,14 @@ mod tests {
         assert!(budget.open().grow(3).is_err());
         drop(slice);
         assert!(budget.open().grow(10).is_ok());
+    }
+
+    #[test]
+    fn who_is_refused_takes_no_room_from_others() {
+        let budget = Budget::new(10);
+        let (mut large, mut small) = (budget.open(), budget.open());
+        large.grow(8).unwrap();
+        assert!(large.grow(8).is_err());
+        small.grow(2).unwrap();
     }
 }
