@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::Options;
 use crate::caller::Calls;
 use crate::echo;
+use crate::gateway::{ASYNC_INLET, INLET, STREAM};
 use crate::report::{Cell, Report, Table};
 
 /// How many callers there are where there is more than one.
@@ -45,18 +46,18 @@ pub(crate) fn rows() -> Vec<Row> {
         Row { title, what }
     };
     let inlet = |title, function, at_once, limit| row(title, function, at_once, None, limit);
-    let stream = |title, at_once, events, limit| row(title, "stream", at_once, Some(events), limit);
+    let stream = |title, at_once, events, limit| row(title, STREAM, at_once, Some(events), limit);
     let echo = |title, bytes| Row {
         title,
         what: What::Echo(bytes),
     };
     vec![
         echo("4 KB to a process that sends them back", LENGTHS[0]),
-        inlet("call of inlet, 4 KB, one at a time", "inlet", 1, 30.0),
-        inlet("call of inlet, 4 KB, 64 at a time", "inlet", MANY, 20.0),
+        inlet("call of inlet, 4 KB, one at a time", INLET, 1, 30.0),
+        inlet("call of inlet, 4 KB, 64 at a time", INLET, MANY, 20.0),
         inlet(
             "call of async inlet, 4 KB, 64 at a time",
-            "async_inlet",
+            ASYNC_INLET,
             MANY,
             20.0,
         ),

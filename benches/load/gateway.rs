@@ -15,6 +15,8 @@ use crate::peers::{Peer, Program, folder, free_address};
 pub(crate) const PLAIN: &str = "plain";
 /// The model with a Python inlet filter.
 pub(crate) const INLET: &str = "inlet";
+/// The Python inlet filter that is asynchronous, on no model.
+pub(crate) const ASYNC_INLET: &str = "async_inlet";
 /// The model with a Python stream filter.
 pub(crate) const STREAM: &str = "stream";
 /// Models with so many Python inlet filters, each in a process of its own.
@@ -97,13 +99,14 @@ impl Gateway {
     /// One with functions in Python.
     pub(crate) fn with_python(upstream: SocketAddr) -> Result<Self> {
         let functions = [INLET, STREAM, HANG, CHANGED].map(|id| function(id, &[id]));
+        let unused = function(ASYNC_INLET, &[]);
         let links = (1..=5).map(|nth| function(&format!("link_{nth}"), &with(&CHAINS, nth)));
         let members = (1..=5).map(|nth| {
             let member = function(&format!("member_{nth}"), &with(&GROUPS, nth));
             member + "group = \"members\"\n"
         });
         let extra = format!(
-            "{}[functions]\ndir = \"{FUNCTIONS}\"\n{}{}",
+            "{}[functions]\ndir = \"{FUNCTIONS}\"\n{}{unused}{}",
             python(),
             functions.concat(),
             links.chain(members).collect::<String>()

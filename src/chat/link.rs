@@ -265,7 +265,7 @@ impl Link {
         &mut self,
         contract: Contract,
         event: &Tape,
-    ) -> Result<Option<Bytes>, Error> {
+    ) -> Result<Option<Tape>, Error> {
         let made = self.native().map_or(Ok(None), |native| native.event(event));
         made.map_err(|failure| failure::of_answer_hook(contract, self.id(), STREAM, &failure))
     }

@@ -12,7 +12,7 @@ use super::session::{Context, Metadata, Session};
 use crate::native::{self, Filter, Kind, Mistake, Refusal, User};
 use crate::registry::{CheckedValves, Function, FunctionKind, Learnt, LoadError, Valves};
 use crate::telemetry::metrics;
-use crate::wire::json::{Document, Tape};
+use crate::wire::json::{Alike, Document, Tape};
 
 /// The word for the handler of events, as metrics know it.
 const STREAM: &str = "stream";
@@ -32,6 +32,8 @@ pub struct NativeSession {
     function: Arc<Function>,
     /// The filter's own part, or why its valves make no filter.
     session: Result<native::Session, Mistake>,
+    /// What the events that it makes are alike in.
+    alike: Alike,
 }
 
 impl FilterSession {
@@ -46,6 +48,7 @@ impl FilterSession {
         Some(Self::Native(NativeSession {
             function: Arc::clone(function),
             session,
+            alike: Alike::default(),
         }))
     }
 
@@ -153,7 +156,7 @@ impl NativeSession {
         for event in events {
             match self.event(&Tape::checked(event.clone())) {
                 Ok(None) => result.events.push(Made::Same),
-                Ok(Some(event)) => result.events.push(Made::Changed(Tape::checked(event))),
+                Ok(Some(event)) => result.events.push(Made::Changed(event)),
                 Err(failure) => {
                     result.failure = Some(failure);
                     break;
@@ -169,8 +172,9 @@ impl NativeSession {
     /// # Errors
     ///
     /// If it breaks the answer off.
-    pub fn event(&mut self, event: &Tape) -> Result<Option<Bytes>, Failure> {
-        self.session()?.event(event).map_err(Failure::from)
+    pub fn event(&mut self, event: &Tape) -> Result<Option<Tape>, Failure> {
+        let changed = self.session()?.event(event)?;
+        Ok(changed.map(|changed| self.alike.checked(changed)))
     }
 
     /// Counts the time that events which came together took.

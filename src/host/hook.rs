@@ -4,7 +4,7 @@ use bytes::Bytes;
 use frames::{Handler, texts};
 
 use super::failure::Failure;
-use crate::wire::json::{Tape, elements_around};
+use crate::wire::json::{Alike, Tape, elements_around};
 
 /// A hook that takes a body and gives one back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +58,13 @@ pub enum Made {
 }
 
 impl StreamResult {
-    /// Reads what a worker answered to the events that it was `given`.
-    pub(super) fn of_reply(reply: &Bytes, given: &[Bytes]) -> Self {
+    /// Reads what a worker answered to the events that it was `given`, which is probably `alike`.
+    pub(super) fn of_reply(reply: &Bytes, given: &[Bytes], alike: &mut Alike) -> Self {
         let places = texts::places(reply).filter(|places| places.len() == given.len());
         let made = places.and_then(|places| {
             let made = places.into_iter().map(|place| reply.slice(place));
-            made.zip(given).map(|(it, was)| Made::of(it, was)).collect()
+            let made = made.zip(given).map(|(it, was)| Made::of(it, was, alike));
+            made.collect()
         });
         made.map_or_else(|| Self::failed(Failure::Garbled), Self::whole)
     }
@@ -78,9 +79,10 @@ impl StreamResult {
         let mut done = done.unwrap_or_default();
         let is_garbled = done.len() > given.len() || failure.is_none() && done.len() < given.len();
         done.truncate(given.len());
+        let mut alike = Alike::default();
         let made = done.into_iter().zip(given).map(|(event, was)| match event {
             null if null == "null" => Some(Made::Dropped),
-            event => Made::of(event, was),
+            event => Made::of(event, was, &mut alike),
         });
         Self {
             events: made.map_while(|made| made).collect(),
@@ -112,12 +114,12 @@ impl StreamResult {
 
 impl Made {
     /// Reads what became of an event; `None` if it is no event.
-    fn of(text: Bytes, given: &Bytes) -> Option<Self> {
+    fn of(text: Bytes, given: &Bytes, alike: &mut Alike) -> Option<Self> {
         match text.first() {
             None => Some(Self::Dropped),
             // It has been checked before.
             Some(_) if text == *given => Some(Self::Same),
-            Some(b'{') => Tape::parse(text).ok().map(Self::Changed),
+            Some(b'{') => alike.parse(text).ok().map(Self::Changed),
             Some(_) => None,
         }
     }

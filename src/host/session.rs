@@ -16,7 +16,7 @@ use super::pipe::PipeStream;
 use super::runner::{Runner, Seat};
 use crate::registry::Function;
 use crate::telemetry::metrics;
-use crate::wire::json::{Document, ObjectWriter};
+use crate::wire::json::{Alike, Document, ObjectWriter};
 
 /// How long a worker may take to say what it has still to say.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1);
@@ -58,6 +58,8 @@ pub struct Session {
     seat: Arc<Seat>,
     request: u32,
     seen_metadata: u64,
+    /// What the events that it makes are alike in.
+    alike: Alike,
 }
 
 impl Session {
@@ -93,6 +95,7 @@ impl Session {
             seat,
             request,
             seen_metadata: metadata.version,
+            alike: Alike::default(),
         }
     }
 
@@ -123,7 +126,7 @@ impl Session {
         let limit = self.stream_limit(events.len());
         let payload = Batch::encode(self.request, self.news(metadata), events);
         match self.call_raw(Handler::Stream, payload, limit).await {
-            Ok(reply) => StreamResult::of_reply(&reply, events),
+            Ok(reply) => StreamResult::of_reply(&reply, events, &mut self.alike),
             Err((failure, described)) => {
                 let done =
                     described.and_then(|it| Document::parse_around(it, 2).ok()?.raw("events"));

@@ -5,6 +5,7 @@
 //! surrogates, `NaN`, byte order marks and the like are refused here, with the offset at which they
 //! stand.
 
+mod alike;
 mod edit;
 mod keys;
 mod node;
@@ -23,6 +24,7 @@ use std::str;
 
 use bytes::Bytes;
 
+pub use alike::Alike;
 pub use edit::{Edit, Splices};
 use keys::Key;
 pub use node::{Node, root};

@@ -68,19 +68,20 @@ pub(crate) fn is_plain(bytes: &[u8]) -> bool {
 
 /// Where the first byte stands that a JSON string cannot hold as it is.
 fn find_special(bytes: &[u8]) -> Option<usize> {
-    let mut passed = 0;
-    for block in bytes.chunks_exact(BLOCK_BYTES) {
-        // Every byte is looked at, whatever the ones before it are: that is what vector instructions can do.
-        if block
-            .iter()
-            .fold(false, |any, byte| any | is_special(*byte))
-        {
-            break;
-        }
-        passed += BLOCK_BYTES;
-    }
+    let passed = plain_blocks::<LONG_BLOCK>(bytes);
+    let passed = passed + plain_blocks::<SHORT_BLOCK>(&bytes[passed..]);
     let special = bytes[passed..].iter().position(|byte| is_special(*byte));
     special.map(|position| passed + position)
+}
+
+/// How many bytes of whole blocks there are before the first block with such a byte.
+fn plain_blocks<const BYTES: usize>(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<BYTES>();
+    // Every byte is looked at, whatever the ones before it are: that is what vector instructions can do.
+    let has_special =
+        |block: &[u8; BYTES]| block.iter().fold(false, |any, it| any | is_special(*it));
+    let plain = blocks.iter().position(has_special);
+    plain.unwrap_or(blocks.len()) * BYTES
 }
 
 fn is_special(byte: u8) -> bool {
@@ -88,7 +89,10 @@ fn is_special(byte: u8) -> bool {
 }
 
 /// Bytes looked at together: a body is mostly one long text without escapes.
-const BLOCK_BYTES: usize = 16;
+const LONG_BLOCK: usize = 128;
+
+/// The same where less is left.
+const SHORT_BLOCK: usize = 16;
 
 fn write_escape(byte: u8, out: &mut BytesMut) {
     const HEX: &[u8; 16] = b"0123456789abcdef";

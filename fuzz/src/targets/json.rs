@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use sluicegate::wire::json::{self, Document, Kind, Reason};
+use sluicegate::wire::json::{self, Alike, Document, Kind, Node, Reason, Tape};
 
 use crate::oracles::{self, Strict};
 
@@ -31,8 +31,41 @@ pub fn check(bytes: &[u8]) {
         &bytes[..middle],
         bytes.get(middle + 1..).unwrap_or_default(),
     );
+    alike(&bytes[..middle], bytes);
     // Whatever it is, it is no reason to panic.
     let _ = json::unquote(bytes);
+}
+
+/// What is checked by comparing it with a text before is judged as alone: the whole after its first part, with something
+/// else in one of its strings, and as it is.
+fn alike(part: &[u8], whole: &[u8]) {
+    let mut alike = Alike::default();
+    let quotes = whole.iter().enumerate().filter(|(_, byte)| **byte == b'"');
+    let other = quotes.take(8).map(|(place, _)| {
+        let (before, behind) = whole.split_at(place + 1);
+        [before, part, behind].concat()
+    });
+    let texts = [part.to_vec(), whole.to_vec()].into_iter().chain(other);
+    for text in texts.chain([whole.to_vec()]) {
+        let text = Bytes::from(text);
+        let (one, other) = (alike.parse(text.clone()), Tape::parse(text));
+        assert_eq!(one.as_ref().err(), other.as_ref().err());
+        if let (Ok(one), Ok(other)) = (one, other) {
+            same_places(one.root(), other.root());
+        }
+    }
+}
+
+fn same_places(one: Node<'_>, other: Node<'_>) {
+    assert_eq!(one.range(), other.range());
+    let (ones, others) = (one.members(), other.members());
+    for ((name, one), (known, other)) in ones.zip(others) {
+        assert_eq!(name, known);
+        same_places(one, other);
+    }
+    for (one, other) in one.elements().zip(other.elements()) {
+        same_places(one, other);
+    }
 }
 
 fn judge(bytes: &[u8]) {

@@ -11,7 +11,7 @@ use crate::config::Closing;
 use crate::error::{Error, Kind, Result};
 use crate::host::{Made, Step};
 use crate::telemetry::{Outcome, RequestLog};
-use crate::wire::json::Tape;
+use crate::wire::json::{Alike, Tape};
 use crate::wire::sse::{self, Event};
 
 /// Events in order.
@@ -41,18 +41,20 @@ enum Sight {
 }
 
 impl Batch {
-    pub(super) fn new(events: impl IntoIterator<Item = Event>) -> Self {
+    /// These events, which are probably like the ones before.
+    pub(super) fn new(events: impl IntoIterator<Item = Event>, alike: &mut Alike) -> Self {
+        let events = events.into_iter().map(|event| Passing::new(event, alike));
         Self {
-            events: events.into_iter().map(Passing::new).collect(),
+            events: events.collect(),
             is_last: false,
         }
     }
 
     /// What comes at the end of a stream: what was left of an event that was not ended.
-    pub(super) fn last(rest: impl IntoIterator<Item = Event>) -> Self {
+    pub(super) fn last(rest: impl IntoIterator<Item = Event>, alike: &mut Alike) -> Self {
         Self {
             is_last: true,
-            ..Self::new(rest)
+            ..Self::new(rest, alike)
         }
     }
 
@@ -121,7 +123,7 @@ impl Batch {
             match link.event(contract, event) {
                 Ok(None) => {}
                 Ok(Some(event)) => {
-                    if passing.replace(Made::Changed(Tape::checked(event))) {
+                    if passing.replace(Made::Changed(event)) {
                         outcome = Outcome::Changed;
                     }
                 }
@@ -163,7 +165,8 @@ impl Batch {
             Ok(None) => Ok(()),
             Ok(Some(rest)) => {
                 let event = Event::parse(sse::encode_data(&rest));
-                self.events.insert(place, Passing::new(event));
+                self.events
+                    .insert(place, Passing::new(event, &mut Alike::default()));
                 log.function_ran(link.id(), STREAM, Outcome::Changed);
                 Ok(())
             }
@@ -217,11 +220,11 @@ impl Batch {
 }
 
 impl Passing {
-    fn new(event: Event) -> Self {
+    fn new(event: Event, alike: &mut Alike) -> Self {
         let sight = match &event.data {
             Some(data) if !event.is_done() && !data.is_empty() => {
                 let is_object = data.first() == Some(&b'{');
-                let tape = is_object.then(|| Tape::parse(data.clone()).ok()).flatten();
+                let tape = is_object.then(|| alike.parse(data.clone()).ok()).flatten();
                 tape.map_or(Sight::Opaque, Sight::Object)
             }
             _ => Sight::Nothing,

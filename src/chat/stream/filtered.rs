@@ -15,6 +15,7 @@ use crate::chat::outlet::{Effect, Talk};
 use crate::chat::request::ChatRequest;
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
+use crate::wire::json::Alike;
 use crate::wire::openai::{self, AnswerText};
 use crate::wire::sse::Decoder;
 
@@ -29,6 +30,8 @@ pub(super) struct Filtered {
     pub(super) answer: AnswerText,
     body: Body,
     decoder: Decoder,
+    /// What the events of the model server are alike in.
+    alike: Alike,
     ready: VecDeque<Bytes>,
     failed: Option<Error>,
     saw_done: bool,
@@ -53,6 +56,7 @@ impl Filtered {
             answer: AnswerText::new(),
             body,
             decoder: Decoder::per_line(),
+            alike: Alike::default(),
             ready: VecDeque::new(),
             failed: None,
             saw_done: false,
@@ -95,7 +99,7 @@ impl Filtered {
                 let pushed = self.decoder.push(piece);
                 pushed.map_err(|error| Error::new(Kind::UpstreamInvalid, error.to_string()))?;
                 let events = std::iter::from_fn(|| self.decoder.next_event());
-                let batch = Batch::new(events);
+                let batch = Batch::new(events, &mut self.alike);
                 self.pass(batch).await
             }
             None => self.end().await,
@@ -111,7 +115,8 @@ impl Filtered {
             .into_iter()
             .chain(std::iter::from_fn(|| self.decoder.next_event()))
             .collect();
-        self.pass(Batch::last(rest)).await?;
+        let batch = Batch::last(rest, &mut self.alike);
+        self.pass(batch).await?;
         let is_finished = self.saw_done || self.answer.finish_reason().is_some();
         if let Some(error) = unfinished(self.request.contract, is_finished) {
             // Half an event, which would swallow the error that comes after it.

@@ -48,6 +48,16 @@ impl Tape {
         })
     }
 
+    /// A valid text, and where everything in it is.
+    pub(super) fn of(bytes: Bytes, entries: Vec<Entry>) -> Self {
+        Self { bytes, entries }
+    }
+
+    /// Where everything is.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// The whole text as it came.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {

@@ -175,9 +175,10 @@ class BodyInvocation(Invocation):
 
     def parameters(self) -> Parameters:
         """The handler's arguments. A request's `metadata` is the very object of `__metadata__`; an answer has none."""
-        parameters = super().parameters()
-        if self.plan.name != "outlet" and isinstance(parameters["body"], dict):
-            parameters["body"]["metadata"] = self.call.needed_request().metadata
+        parameters = self.plan.context_parameters(self.call)
+        body = parameters["body"] = self.call.payload.get("body")
+        if self.plan.name != "outlet" and isinstance(body, dict):
+            body["metadata"] = self.call.needed_request().metadata
         return parameters
 
     def reply(self, result: Any) -> None:

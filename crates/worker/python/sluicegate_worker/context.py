@@ -18,6 +18,7 @@ from sluicegate_worker.scope import Scope
 from sluicegate_worker.standins import User, model_entry
 
 if TYPE_CHECKING:
+    from sluicegate_worker.calls import Plan
     from sluicegate_worker.series import Series
     from sluicegate_worker.slots import Slot
 
@@ -48,28 +49,31 @@ class RequestContext:
         self._templates: core.Templates | None = None
         self._log: EventLog | None = None
         self._emitter: Emitter | None = None
+        #: Calls whose tasks are under way.
+        self.running: set[int] = set()
         self._context = contextvars.copy_context()
         self._busy = False
         self._is_over = False
 
-    def take_metadata(self, metadata: Any) -> None:
-        """Replaces the metadata by what another function or the gateway made of it."""
-        self._metadata_told = None
-        self._metadata = metadata if isinstance(metadata, dict) else {}
-        if "model" in self._metadata:
-            self._metadata["model"] = model_entry(self._metadata["model"])
+    def take_metadata(self, metadata: Any) -> dict[str, Any]:
+        """Replaces the metadata by what another function or the gateway made of it, and gives that."""
+        taken: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
+        self._metadata_told, self._metadata = None, taken
+        if "model" in taken:
+            taken["model"] = model_entry(taken["model"])
         for name, value in self.kept.items():
-            self._metadata.setdefault(name, value)
+            taken.setdefault(name, value)
+        return taken
 
     @property
     def metadata(self) -> dict[str, Any]:
         """`__metadata__`."""
-        if self._metadata is None:
+        known = self._metadata
+        if known is None:
             metadata, told = self._opened.metadata()
-            self.take_metadata(metadata)
+            known = self.take_metadata(metadata)
             self._metadata_told = told
-            return self.metadata
-        return self._metadata
+        return known
 
     def changed_metadata(self, returned: Any) -> dict[str, Any] | None:
         """The metadata, if it is not what the gateway knows; another object if a function `returned` one."""
@@ -163,10 +167,16 @@ class RequestContext:
 class Call(Scope):
     """One invocation of a handler."""
 
-    __slots__ = ("context", "handler", "id", "payload", "series", "slot")
+    __slots__ = ("context", "handler", "id", "payload", "plan", "series", "slot")
 
     def __init__(
-        self, id: int, handler: int, payload: dict[str, Any], slot: Slot, request: RequestContext | None
+        self,
+        id: int,
+        handler: int,
+        payload: dict[str, Any],
+        slot: Slot,
+        request: RequestContext | None,
+        plan: Plan | None = None,
     ) -> None:
         version = payload.get("valves", 0) if request is None else request.version
         super().__init__(slot.id, slot.store, version, request)
@@ -174,6 +184,8 @@ class Call(Scope):
         self.handler = handler
         self.payload: dict[str, Any] = payload
         self.slot: Slot = slot
+        #: What is called in a request.
+        self.plan = plan
         #: Set for one of several calls that were asked for together.
         self.series: Series | None = None
         self.context = contextvars.copy_context() if request is None else request.borrow()

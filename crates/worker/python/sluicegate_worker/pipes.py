@@ -38,6 +38,10 @@ class PipeCall:
         self._credit: int = core.INITIAL_CREDIT
         self._more_credit: asyncio.Event = asyncio.Event()
 
+    def failure(self) -> tuple[dict[str, Any], int]:
+        """What goes beside a failure: nothing, and a flag once the pipe has returned."""
+        return {}, FAILED_WHILE_READ if self.is_read else 0
+
     def add_credit(self, credit: int) -> None:
         """The gateway takes more chunks."""
         self._credit += credit

@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from os import _exit
 from threading import get_ident
@@ -27,7 +27,7 @@ from sluicegate_worker.lane import STOPWATCH
 from sluicegate_worker.link import Link
 from sluicegate_worker.loop import has_work, new_loop
 from sluicegate_worker.pipelines import Lifecycle
-from sluicegate_worker.pipes import FAILED_WHILE_READ, PipeCall
+from sluicegate_worker.pipes import PipeCall
 from sluicegate_worker.scope import CURRENT, NO_SLOT, Scope
 from sluicegate_worker.series import Board, Series
 from sluicegate_worker.slots import Slot
@@ -223,10 +223,9 @@ class Worker:
 
     def _close(self, id: int, _: int, __: Any) -> None:
         request = self.requests.pop(id, None)
-        for call in list(self.calls.values()):
-            if request is not None and call.request is request:
-                self._cancel(call.id, 0, None)
         if request is not None:
+            for call in tuple(request.running):
+                self._cancel(call, 0, None)
             request.end()
 
     # Calls.
@@ -285,18 +284,18 @@ class Worker:
         if handler == core.PIPE:
             self._start_pipe(call, call.slot.plans["pipe"])
         elif handler in INVOCATIONS:
-            plan = call.slot.plans[plan_name(handler, call.payload)]
-            self._start(INVOCATIONS[handler](call, plan, link))
+            self._start(INVOCATIONS[handler](call, call.plan, link))
         else:
-            self._spawn(call, call.context, lambda: self._ask_model(call), lambda: ({}, 0))
+            self._spawn(call, call.context, self._guarded(call, partial(self._ask_model, call)))
 
     def _make_call(self, id: int, handler: int, payload: dict[str, Any]) -> Call:
         if "request" not in payload:
             return Call(id, handler, payload, self._slot(payload["slot"]), None)
-        request = self._open_request(payload["request"], plan_name(handler, payload))
+        name = plan_name(handler, payload)
+        request = self._open_request(payload["request"], name)
         if "metadata" in payload:
             request.take_metadata(payload["metadata"])
-        return Call(id, handler, payload, request.slot, request)
+        return Call(id, handler, payload, request.slot, request, request.slot.plans[name])
 
     def _open_request(self, id: int, plan: str) -> RequestContext:
         request = self.requests.get(id)
@@ -315,9 +314,9 @@ class Worker:
     def _start(self, invocation: Invocation) -> None:
         call, lane = invocation.call, invocation.call.slot.lane
         if invocation.plan.is_async:
-            self._spawn_invocation(invocation, call.context, invocation.run_async)
+            self._spawn(call, call.context, self._invoke(invocation, invocation.run_async))
         elif lane.moved:
-            self._spawn_invocation(invocation, self.link.context, lambda: run_threaded(invocation, lane))
+            self._spawn(call, self.link.context, self._invoke(invocation, partial(run_threaded, invocation, lane)))
         else:
             try:
                 invocation.reply(run_inline(invocation, lane))
@@ -325,37 +324,39 @@ class Worker:
                 self._fail(call, error, invocation.failure())
             self._finish(call)
 
-    def _spawn_invocation(
-        self, invocation: Invocation, context: contextvars.Context, run: Callable[[], Awaitable[Any]]
-    ) -> None:
-        async def answer() -> None:
+    async def _invoke(self, invocation: Invocation, run: Callable[[], Awaitable[Any]]) -> None:
+        call = invocation.call
+        try:
+            if call.slot.life is not None:
+                await call.slot.life.settled()
             invocation.reply(await run())
-
-        self._spawn(invocation.call, context, answer, lambda: (invocation.failure(), 0))
+        except BaseException as error:
+            self._fail(call, error, invocation.failure())
 
     def _start_pipe(self, call: Call, plan: Plan) -> None:
         pipe = PipeCall(call, plan, self.link)
         self.pipes[call.id] = pipe
-        self._spawn(call, call.context, pipe.run, lambda: ({}, FAILED_WHILE_READ if pipe.is_read else 0))
+        self._spawn(call, call.context, self._guarded(call, pipe.run, pipe.failure))
 
-    def _spawn(
+    async def _guarded(
         self,
         call: Call,
-        context: contextvars.Context,
         run: Callable[[], Awaitable[None]],
-        details: Callable[[], tuple[Failure, int]],
+        details: Callable[[], tuple[Failure, int]] = lambda: ({}, 0),
     ) -> None:
-        async def guarded() -> None:
-            try:
-                if call.slot.life is not None:
-                    await call.slot.life.settled()
-                await run()
-            except BaseException as error:
-                self._fail(call, error, *details())
+        try:
+            if call.slot.life is not None:
+                await call.slot.life.settled()
+            await run()
+        except BaseException as error:
+            self._fail(call, error, *details())
 
-        task = self.link.loop.create_task(guarded(), context=context)
+    def _spawn(self, call: Call, context: contextvars.Context, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.Task(work, loop=self.link.loop, context=context)
         self.tasks[call.id] = task
-        task.add_done_callback(lambda task: self._end_task(call, task), context=self.link.context)
+        if call.request is not None:
+            call.request.running.add(call.id)
+        task.add_done_callback(partial(self._end_task, call), context=self.link.context)
 
     def _end_task(self, call: Call, task: asyncio.Task[None]) -> None:
         # Cancelled before it began: nothing in it could answer.
@@ -363,6 +364,8 @@ class Worker:
             self._fail(call, asyncio.CancelledError(), {})
         del self.tasks[call.id]
         self.pipes.pop(call.id, None)
+        if call.request is not None:
+            call.request.running.discard(call.id)
         self._finish(call)
         if call.series is not None:
             self._advance(call.series)
