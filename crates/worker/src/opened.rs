@@ -57,7 +57,10 @@ impl Opened {
 
     /// `__metadata__`, to change at will, and what it was.
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Lent<'py>> {
-        let shape = self.shared(py, Told::Metadata)?;
+        let shape = match self.places.of(Told::Metadata) {
+            Some(place) => self.prototypes.of(py, &self.payload[place])?,
+            None => Arc::new(Shape::of(py.None().bind(py))),
+        };
         Ok((shape.copy(py, None)?, Prototype(shape)))
     }
 }
@@ -81,13 +84,9 @@ impl Opened {
     }
 
     fn own<'py>(&self, py: Python<'py>, told: Told) -> PyResult<Bound<'py, PyAny>> {
-        self.shared(py, told)?.copy(py, None)
-    }
-
-    fn shared(&self, py: Python<'_>, told: Told) -> PyResult<Arc<Shape>> {
         match self.places.of(told) {
-            Some(place) => self.prototypes.of(py, &self.payload[place]),
-            None => Ok(Arc::new(Shape::Leaf(py.None()))),
+            Some(place) => self.prototypes.of(py, &self.payload[place])?.copy(py, None),
+            None => Ok(py.None().into_bound(py)),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::str;
 
 use bytes::Bytes;
 
-use super::tape::Entry;
-use super::{InvalidJson, Span, Tape, strings};
+use super::tape::Shift;
+use super::{InvalidJson, Tape, strings};
 
 /// The longest text that is kept to compare with, in bytes.
 const KEPT_BYTES: usize = 4 * 1024;
@@ -28,13 +28,13 @@ impl Alike {
     ///
     /// As [`Tape::parse`].
     pub fn parse(&mut self, bytes: Bytes) -> Result<Tape, InvalidJson> {
-        if let Some(entries) = self.entries(&bytes) {
-            return Ok(Tape::of(bytes, entries));
+        if let Some(tape) = self.compare(&bytes) {
+            return Ok(tape);
         }
         let tape = Tape::parse(bytes)?;
         self.known = (tape.bytes().len() <= KEPT_BYTES).then(|| {
             let text = Bytes::copy_from_slice(tape.bytes());
-            Tape::of(text, tape.entries().to_vec())
+            tape.with_text(text, Shift::NONE)
         });
         Ok(tape)
     }
@@ -45,24 +45,33 @@ impl Alike {
         tape.unwrap_or_else(|_| Tape::checked(bytes))
     }
 
-    /// Where everything is in `text`, if that is valid for being like the one before.
-    fn entries(&mut self, text: &[u8]) -> Option<Vec<Entry>> {
+    /// The tape of a text that is valid for being like the one before.
+    fn compare(&mut self, text: &Bytes) -> Option<Tape> {
         let known = self.known.as_ref()?;
+        let places = known.places();
         let is_changed = |entry: &usize| is_other_string(known, *entry, text);
         if !is_changed(&self.varying) {
             let at = first_difference(known.bytes(), text);
-            let holds = |entry: &Entry| entry.span.range().contains(&at);
-            let found = known.entries().iter().rposition(holds)?;
+            let holds = |entry: &usize| {
+                places
+                    .get(*entry)
+                    .is_some_and(|it| it.span.range().contains(&at))
+            };
+            let found = (0..places.count()).rfind(holds)?;
             self.varying = Some(found).filter(is_changed)?;
         }
-        Some(moved(known, self.varying, text.len()))
+        // As the gate has it.
+        u32::try_from(text.len()).ok()?;
+        let last = places.get(self.varying)?.span.end;
+        let shift = Shift::new(last, known.bytes().len(), text.len());
+        Some(known.with_text(text.clone(), shift))
     }
 }
 
 /// Whether `text` is `known` with something else in the string of this entry.
 fn is_other_string(known: &Tape, entry: usize, text: &[u8]) -> bool {
     let was = known.bytes();
-    let Some(place) = known.entries().get(entry).map(|entry| entry.span.range()) else {
+    let Some(place) = known.places().get(entry).map(|it| it.span.range()) else {
         return false;
     };
     // The place of a key is without its quotes, so that nothing but a value begins with one.
@@ -90,27 +99,6 @@ fn is_plain(inside: &[u8]) -> bool {
     run.length == inside.len() && (run.ascii || str::from_utf8(inside).is_ok())
 }
 
-/// The entries of `known`, with what is behind the string of one in the place that it has in a text of this length.
-fn moved(known: &Tape, varying: usize, length: usize) -> Vec<Entry> {
-    let mut entries = known.entries().to_vec();
-    let last = entries[varying].span.end;
-    // Both lengths are below 4 GiB, and so is each place in either.
-    let shift = (length as u32).wrapping_sub(known.bytes().len() as u32);
-    let move_behind = |place: &mut u32| {
-        if *place >= last {
-            *place = place.wrapping_add(shift);
-        }
-    };
-    if shift != 0 {
-        for Entry { span, .. } in &mut entries {
-            let Span { start, end } = span;
-            move_behind(start);
-            move_behind(end);
-        }
-    }
-    entries
-}
-
 fn first_difference(one: &[u8], other: &[u8]) -> usize {
     let mut pairs = one.iter().zip(other);
     let place = pairs.position(|(one, other)| one != other);
@@ -123,7 +111,8 @@ mod tests {
 
     /// Where all parts of a tape are.
     fn places(tape: &Tape) -> Vec<(Range<usize>, bool, usize)> {
-        let entries = tape.entries().iter();
+        let places = tape.places();
+        let entries = (0..places.count()).filter_map(|entry| places.get(entry));
         entries
             .map(|it| (it.span.range(), it.is_escaped, it.next))
             .collect()
@@ -133,7 +122,7 @@ mod tests {
     fn compared(texts: &[Vec<u8>]) -> usize {
         let (mut alike, mut count) = (Alike::default(), 0);
         for text in texts {
-            count += usize::from(alike.entries(text).is_some());
+            count += usize::from(alike.compare(&Bytes::copy_from_slice(text)).is_some());
             let bytes = Bytes::copy_from_slice(text);
             match (alike.parse(bytes.clone()), Tape::parse(bytes)) {
                 (Ok(one), Ok(other)) => assert_eq!(places(&one), places(&other)),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str;
 
-use super::tape::Entry;
+use super::tape::Places;
 use super::walk::Walk;
 use super::{Kind, kind_of, strings, unquote};
 
@@ -23,8 +23,8 @@ pub struct Node<'a> {
     text: &'a [u8],
     start: usize,
     end: usize,
-    /// Where everything in the text is, and which entry is this value's; without a tape the text is walked through.
-    tape: &'a [Entry],
+    /// Where everything in the text is, and which entry is this value's; without that the text is walked through.
+    places: Places<'a>,
     entry: usize,
 }
 
@@ -36,19 +36,19 @@ impl<'a> Node<'a> {
             text,
             start,
             end,
-            tape: &[],
+            places: Places::NONE,
             entry: 0,
         }
     }
 
     /// The value at an entry of the tape of `text`.
-    pub(super) fn noted(text: &'a [u8], tape: &'a [Entry], entry: usize) -> Option<Self> {
-        let Range { start, end } = tape.get(entry)?.span.range();
+    pub(super) fn noted(text: &'a [u8], places: Places<'a>, entry: usize) -> Option<Self> {
+        let Range { start, end } = places.get(entry)?.span.range();
         Some(Self {
             text,
             start,
             end,
-            tape,
+            places,
             entry,
         })
     }
@@ -99,10 +99,10 @@ impl<'a> Node<'a> {
     fn parts(&self, open: u8) -> Parts<'a> {
         let is_open = self.raw().first() == Some(&open);
         let has_keys = open == b'{';
-        match self.tape.get(self.entry) {
+        match self.places.get(self.entry) {
             Some(entry) => Parts::Noted(Notes {
                 text: self.text,
-                tape: self.tape,
+                places: self.places,
                 at: self.entry + 1,
                 end: if is_open { entry.next } else { 0 },
                 has_keys,
@@ -172,7 +172,7 @@ impl<'a> Iterator for Parts<'a> {
 /// The parts of an object or an array of which a tape tells where they are.
 struct Notes<'a> {
     text: &'a [u8],
-    tape: &'a [Entry],
+    places: Places<'a>,
     at: usize,
     end: usize,
     has_keys: bool,
@@ -185,13 +185,13 @@ impl<'a> Notes<'a> {
         }
         let (mut key, mut may_be_escaped) = ("", false);
         if self.has_keys {
-            let entry = self.tape.get(self.at)?;
+            let entry = self.places.get(self.at)?;
             key = str::from_utf8(&self.text[entry.span.range()]).ok()?;
             may_be_escaped = entry.is_escaped;
             self.at += 1;
         }
-        let value = Node::noted(self.text, self.tape, self.at)?;
-        self.at = self.tape[self.at].next;
+        let value = Node::noted(self.text, self.places, self.at)?;
+        self.at = self.places.get(self.at)?.next;
         Some(Part {
             key,
             may_be_escaped,

@@ -1,6 +1,7 @@
 //! A checked text with the places of all its values, for texts that are looked into more than once.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -22,7 +23,23 @@ pub(super) struct Entry {
 #[derive(Clone)]
 pub struct Tape {
     bytes: Bytes,
-    entries: Vec<Entry>,
+    /// Those of the text that it is like, if it is like one.
+    entries: Arc<Vec<Entry>>,
+    shift: Shift,
+}
+
+/// So many bytes further on, from a place on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shift {
+    from: u32,
+    by: u32,
+}
+
+/// Where everything in a text is.
+#[derive(Clone, Copy)]
+pub(super) struct Places<'a> {
+    entries: &'a [Entry],
+    shift: Shift,
 }
 
 impl Tape {
@@ -36,26 +53,30 @@ impl Tape {
         scanner.value()?;
         scanner.end()?;
         let entries = scanner.into_tape();
-        Ok(Self { bytes, entries })
+        Ok(Self::of(bytes, entries))
     }
 
     /// A text that has passed the gate already, or that was made of such.
     #[must_use]
     pub fn checked(bytes: Bytes) -> Self {
-        Self::parse(bytes.clone()).unwrap_or(Self {
+        Self::parse(bytes.clone()).unwrap_or_else(|_| Self::of(bytes, Vec::new()))
+    }
+
+    fn of(bytes: Bytes, entries: Vec<Entry>) -> Self {
+        Self {
             bytes,
-            entries: Vec::new(),
-        })
+            entries: Arc::new(entries),
+            shift: Shift::NONE,
+        }
     }
 
-    /// A valid text, and where everything in it is.
-    pub(super) fn of(bytes: Bytes, entries: Vec<Entry>) -> Self {
-        Self { bytes, entries }
-    }
-
-    /// Where everything is.
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// A valid text in which everything is where it is in this one, or further on by `shift`.
+    pub(super) fn with_text(&self, bytes: Bytes, shift: Shift) -> Self {
+        Self {
+            bytes,
+            entries: Arc::clone(&self.entries),
+            shift,
+        }
     }
 
     /// The whole text as it came.
@@ -67,7 +88,61 @@ impl Tape {
     /// All of it, to look into.
     #[must_use]
     pub fn root(&self) -> Node<'_> {
-        Node::noted(&self.bytes, &self.entries, 0).unwrap_or_else(|| root(&self.bytes))
+        Node::noted(&self.bytes, self.places(), 0).unwrap_or_else(|| root(&self.bytes))
+    }
+
+    /// Where everything is.
+    pub(super) fn places(&self) -> Places<'_> {
+        Places {
+            entries: &self.entries,
+            shift: self.shift,
+        }
+    }
+}
+
+impl Shift {
+    /// Everything is where it was.
+    pub(super) const NONE: Self = Self {
+        from: u32::MAX,
+        by: 0,
+    };
+
+    /// That of what stands at `from` or behind it where a text of `was` bytes has become one of `is`. Neither is longer than
+    /// the gate lets through, and so the sum is right whichever is.
+    pub(super) fn new(from: u32, was: usize, is: usize) -> Self {
+        let by = (is as u32).wrapping_sub(was as u32);
+        Self { from, by }
+    }
+
+    fn of(self, place: u32) -> u32 {
+        match place >= self.from {
+            true => place.wrapping_add(self.by),
+            false => place,
+        }
+    }
+}
+
+impl Places<'_> {
+    /// Knows of nothing.
+    pub(super) const NONE: Self = Self {
+        entries: &[],
+        shift: Shift::NONE,
+    };
+
+    /// How many keys and values there are.
+    pub(super) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// An entry.
+    pub(super) fn get(&self, entry: usize) -> Option<Entry> {
+        let entry = *self.entries.get(entry)?;
+        let Span { start, end } = entry.span;
+        let span = Span {
+            start: self.shift.of(start),
+            end: self.shift.of(end),
+        };
+        Some(Entry { span, ..entry })
     }
 }
 
