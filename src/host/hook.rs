@@ -76,16 +76,17 @@ impl StreamResult {
         failure: Option<Failure>,
     ) -> Self {
         let done = events.and_then(|events| elements_around(&events, 1).ok());
-        let mut done = done.unwrap_or_default();
-        let is_garbled = done.len() > given.len() || failure.is_none() && done.len() < given.len();
-        done.truncate(given.len());
+        let done = done.unwrap_or_default();
+        let is_long = done.len() > given.len();
         let mut alike = Alike::default();
         let made = done.into_iter().zip(given).map(|(event, was)| match event {
             null if null == "null" => Some(Made::Dropped),
             event => Made::of(event, was, &mut alike),
         });
+        let events: Vec<_> = made.map_while(|made| made).collect();
+        let is_garbled = is_long || events.len() < given.len();
         Self {
-            events: made.map_while(|made| made).collect(),
+            events,
             failure: failure.or(is_garbled.then_some(Failure::Garbled)),
         }
     }
@@ -146,5 +147,71 @@ pub(super) fn name_of(handler: Handler) -> &'static str {
         Handler::Action => "action",
         Handler::Tool => "tool",
         Handler::Pipes | Handler::CheckValves | Handler::ValvesSpec => "about",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+
+    /// What became of two events: `=` is the same, `-` none, and whether there is a failure.
+    fn told(result: &StreamResult) -> (Vec<&str>, bool) {
+        let events = result.events.iter().map(|made| match made {
+            Made::Same => "=",
+            Made::Dropped => "-",
+            Made::Changed(event) => str::from_utf8(event.bytes()).unwrap(),
+        });
+        (events.collect(), result.failure.is_some())
+    }
+
+    const GIVEN: [Bytes; 2] = [
+        Bytes::from_static(br#"{"a":1}"#),
+        Bytes::from_static(br#"{"a":2}"#),
+    ];
+
+    fn reply(texts: &[&str]) -> StreamResult {
+        let mut payload = BytesMut::new();
+        for text in texts {
+            texts::add(&mut payload, text.as_bytes());
+        }
+        StreamResult::of_reply(&payload.freeze(), &GIVEN, &mut Alike::default())
+    }
+
+    fn list(json: &'static str, failure: Option<Failure>) -> StreamResult {
+        StreamResult::of_list(Some(Bytes::from_static(json.as_bytes())), &GIVEN, failure)
+    }
+
+    #[test]
+    fn what_was_made_of_events_is_told_from_what_they_were() {
+        let expected = (vec!["=", r#"{"b":2}"#], false);
+        assert_eq!(told(&reply(&[r#"{"a":1}"#, r#"{"b":2}"#])), expected);
+        assert_eq!(told(&list(r#"[{"a":1},{"b":2}]"#, None)), expected);
+        assert_eq!(told(&reply(&["", r#"{"a":2}"#])), (vec!["-", "="], false));
+        assert_eq!(
+            told(&list(r#"[null,{"a":2}]"#, None)),
+            (vec!["-", "="], false)
+        );
+        let failed = list(r#"[{"b":1}]"#, Some(Failure::Crashed));
+        assert_eq!(told(&failed), (vec![r#"{"b":1}"#], true));
+    }
+
+    #[test]
+    fn no_event_is_left_alone_by_an_answer_that_makes_no_sense() {
+        for texts in [
+            &[r#"{"a":1}"#][..],
+            &["", "", ""],
+            &["5", ""],
+            &["", "{\"a\":"],
+            &["null", "{}"],
+        ] {
+            assert_eq!(told(&reply(texts)), (vec![], true), "{texts:?}");
+        }
+        for json in ["[]", "5", "[5,{}]", "{}", r#"["",{}]"#] {
+            assert_eq!(told(&list(json, None)), (vec![], true), "{json}");
+        }
+        assert!(told(&list("[null,null,null]", None)).1);
+        assert_eq!(told(&list("[null,true]", None)), (vec!["-"], true));
     }
 }

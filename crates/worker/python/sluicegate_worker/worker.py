@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
 import select
-import signal
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
@@ -16,7 +14,7 @@ from typing import Any
 
 import sluicegate_core as core
 
-from sluicegate_worker import confinement, loader, models, output
+from sluicegate_worker import confinement, loader, models, output, process
 from sluicegate_worker.callbacks import Callbacks
 from sluicegate_worker.calls import INVOCATIONS, BatchInvocation, Invocation, Plan, pass_inline, run_inline, run_threaded
 from sluicegate_worker.compat.facade import GATEWAY
@@ -44,9 +42,6 @@ HANDLER_NAMES = {
 
 #: Members of a failure that a function has made, which may be no JSON: the exception's detail, events finished before it.
 FUNCTIONS_OWN = ("detail", "events")
-
-#: What ends a process that does not handle them.
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Worker:
@@ -438,31 +433,6 @@ def plan_name(handler: int, payload: dict[str, Any]) -> str:
     return str(payload.get("name")) if handler == core.TOOL else HANDLER_NAMES.get(handler, "")
 
 
-def become_stranger(sockets: tuple[int, ...]) -> None:
-    """Makes a process that a function has forked one of its own.
-
-    It can be ended by signals as others can, and the gateway hears of the worker's end although it lives on.
-    """
-    null = os.open(os.devnull, os.O_RDWR)
-    for number in sockets:
-        os.dup2(null, number, inheritable=False)
-    os.close(null)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    let_signals_in()
-
-
-def hold_signals() -> None:
-    """Keeps signals waiting while a process is forked: one for the child must not meet our handlers, which do nothing."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
-
-
-def let_signals_in() -> None:
-    """Ends what `hold_signals` began."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
-
-
 def await_orders(connection: core.Core, directory: str, means: confinement.Means) -> None:
     """Confines the process as the gateway's first frame says; the gateway waits for the answer with the next.
 
@@ -491,16 +461,14 @@ def main(fd: int, directory: str, means: confinement.Means, board: Board | None)
     """Serves the gateway at the other end of `fd` until it closes the connection."""
     connection = core.Core(fd)
     await_orders(connection, directory, means)
-    silence_stderr()
+    process.silence_stderr()
     watched = core.watch(fd)
     loop, selector = new_loop()
     asyncio.set_event_loop(loop)
     link = Link(connection, loop)
-    worker = Worker(link, output.install(link), code_directory(directory), board)
+    worker = Worker(link, output.install(link), process.code_directory(directory), board)
     sockets = (fd, watched, link.core.fileno())
-    os.register_at_fork(
-        before=hold_signals, after_in_parent=let_signals_in, after_in_child=lambda: become_stranger(sockets)
-    )
+    process.let_forks_go(sockets)
     loop.add_reader(link.core.fileno(), worker.read)
     selector.watch(link.core.fileno(), partial(link.context.run, worker.read), partial(has_work, loop))
     while True:
@@ -512,17 +480,3 @@ def main(fd: int, directory: str, means: confinement.Means, board: Board | None)
         except BaseException:
             # A task or callback of the function's own raised `SystemExit` or its like, which asyncio passes on.
             traceback.print_exc()
-
-
-def code_directory(directory: str) -> str:
-    """Where the sources of functions are kept."""
-    code = os.path.join(directory, "code")
-    os.mkdir(code, 0o700)
-    return code
-
-
-def silence_stderr() -> None:
-    """Lets descriptor 2 lead nowhere: a function that writes there past Python's streams is not to busy the gateway."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    os.close(null)
