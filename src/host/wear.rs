@@ -29,7 +29,7 @@ const THREADS: u64 = 1024;
 const DESCRIPTORS: u64 = 4096;
 
 /// What a process uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Usage {
     /// Address space in KiB, which is what the limit on memory counts.
     memory: u64,
@@ -64,8 +64,12 @@ pub(super) struct Wear {
 struct Looks {
     first: Usage,
     last: Usage,
+    /// What it used more of than at the look before, in the round between.
+    grown: Usage,
     /// Requests until the next look.
     round: u64,
+    /// Those since the look before.
+    passed: u64,
 }
 
 impl Looks {
@@ -75,18 +79,34 @@ impl Looks {
             return Self {
                 first: now,
                 last: now,
+                grown: Usage::default(),
                 round: ROUND,
+                passed: 0,
             };
         };
         let round = match now.is_within(before.last) {
-            true => (before.round * 2).min(LONGEST_ROUND),
+            true => (before.round.max(ROUND) * 2).min(LONGEST_ROUND),
             false => ROUND,
         };
         Self {
             first: before.first,
             last: now,
+            grown: now.above(before.last),
             round,
+            passed: before.round,
         }
+    }
+
+    /// The same with the next look before half of what is left to one of the `limits` is gone at this rate: where each
+    /// request takes much, a whole round would end behind it.
+    fn within(self, limits: Usage) -> Self {
+        let amounts = self.last.all().into_iter().zip(limits.all());
+        let left = amounts
+            .zip(self.grown.all())
+            .filter(|((_, limit), grown)| *limit > 0 && *grown > 0)
+            .map(|((now, limit), grown)| limit.saturating_sub(now) * self.passed / (2 * grown));
+        let round = left.fold(self.round, u64::min).max(1);
+        Self { round, ..self }
     }
 }
 
@@ -106,17 +126,31 @@ impl Wear {
         if settings.recycle_calls > 0 && requests > settings.recycle_calls {
             return Verdict::Worn(Recycling::Calls);
         }
-        if settings.recycle_percent == 0 || requests < self.next_look.load(Ordering::Relaxed) {
+        if settings.recycle_percent == 0 || !self.is_time_to_look(requests) {
             return Verdict::Fit;
         }
         // One that cannot be looked at has ended, or will fail at its limits as it did without all this.
-        let Some(usage) = Usage::of(pid) else {
-            return Verdict::Fit;
-        };
-        let looks = self.look(usage);
-        let next = requests.saturating_add(looks.round);
+        let looks = Usage::of(pid).map(|usage| self.look(usage, limits(settings)));
+        let round = looks.map_or(ROUND, |looks| looks.round);
+        let next = requests.saturating_add(round);
         self.next_look.store(next, Ordering::Relaxed);
-        self.judge(looks, settings)
+        looks.map_or(Verdict::Fit, |looks| self.judge(looks, settings))
+    }
+
+    /// Whether who counts this request is to look. Of several that come at once it is one: the next of two looks would see
+    /// that nothing has grown since, and say that there is time.
+    fn is_time_to_look(&self, requests: u64) -> bool {
+        let next = self.next_look.load(Ordering::Relaxed);
+        let claim = || {
+            let claimed = self.next_look.compare_exchange(
+                next,
+                u64::MAX,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+            claimed.is_ok()
+        };
+        requests >= next && claim()
     }
 
     /// Begins to count anew: there was no other process to be had.
@@ -125,12 +159,12 @@ impl Wear {
         self.next_look.store(ROUND, Ordering::Relaxed);
     }
 
-    fn look(&self, now: Usage) -> Looks {
+    fn look(&self, now: Usage, limits: Usage) -> Looks {
         let mut looks = self
             .looks
             .lock()
             .expect("no code that holds this lock panics");
-        let seen = Looks::then(*looks, now);
+        let seen = Looks::then(*looks, now).within(limits);
         *looks = Some(seen);
         seen
     }
@@ -142,21 +176,26 @@ impl Wear {
     fn judge(&self, looks: Looks, settings: &FunctionSettings) -> Verdict {
         let (first, now) = (looks.first, looks.last);
         let percent = settings.recycle_percent;
-        let memory = settings.memory_mib.saturating_mul(1024);
+        let limits = limits(settings);
         let used = [
             (
                 Recycling::Memory,
                 now.memory.saturating_sub(SLACK),
                 first.memory,
-                memory,
+                limits.memory,
             ),
             (
                 Recycling::Descriptors,
                 now.descriptors,
                 first.descriptors,
-                most_descriptors(),
+                limits.descriptors,
             ),
-            (Recycling::Threads, now.threads, first.threads, THREADS),
+            (
+                Recycling::Threads,
+                now.threads,
+                first.threads,
+                limits.threads,
+            ),
         ];
         let shares = used.map(|(what, now, first, limit)| (used_up(now, first, limit), what));
         match shares.into_iter().max_by_key(|(share, _)| *share) {
@@ -175,6 +214,19 @@ impl Usage {
         self.memory <= other.memory
             && self.descriptors <= other.descriptors
             && self.threads <= other.threads
+    }
+
+    /// How much more of each this is.
+    fn above(self, other: Self) -> Self {
+        Self {
+            memory: self.memory.saturating_sub(other.memory),
+            descriptors: self.descriptors.saturating_sub(other.descriptors),
+            threads: self.threads.saturating_sub(other.threads),
+        }
+    }
+
+    fn all(self) -> [u64; 3] {
+        [self.memory, self.descriptors, self.threads]
     }
 
     /// What a process uses now; `None` if it has ended.
@@ -198,6 +250,15 @@ fn used_up(now: u64, first: u64, limit: u64) -> u64 {
         (0, _) => 0,
         (_, 0) => u64::from(grown > 0) * 100,
         _ => grown.saturating_mul(100) / room,
+    }
+}
+
+/// What a process may use; 0 where there is no limit.
+fn limits(settings: &FunctionSettings) -> Usage {
+    Usage {
+        memory: settings.memory_mib.saturating_mul(1024),
+        descriptors: most_descriptors(),
+        threads: THREADS,
     }
 }
 
@@ -293,6 +354,39 @@ mod tests {
         let rounds = [5, 5, 5, 5, 6, 6, 4, 6].map(&mut look);
         let expected = [16, 32, 64, 64, 16, 32, 64, 16].map(|round| (5, round));
         assert_eq!(rounds, expected);
+    }
+
+    #[test]
+    fn what_grows_fast_is_looked_at_before_it_is_at_its_limit() {
+        let usage = |memory| Usage {
+            memory,
+            ..Usage::default()
+        };
+        let limits = usage(1000);
+        let mut looks = None;
+        let mut memory = 400;
+        let mut requests = 0;
+        // Each request takes nine of what is left.
+        while memory < 950 {
+            let seen = *looks.insert(Looks::then(looks, usage(memory)).within(limits));
+            requests += seen.round;
+            memory += 9 * seen.round;
+            assert!(memory < 1000, "{requests} requests: {memory}");
+        }
+        assert!(requests > 2 * ROUND);
+        let calm = Looks::then(looks, usage(memory)).within(usage(0));
+        assert_eq!(calm.round, ROUND);
+    }
+
+    #[test]
+    fn of_requests_that_come_at_once_one_looks() {
+        let wear = Wear::new();
+        let looks = |requests| (0..4).filter(|_| wear.is_time_to_look(requests)).count();
+        assert_eq!(looks(ROUND - 1), 0);
+        assert_eq!(looks(ROUND), 1);
+        assert_eq!(looks(ROUND + 1), 0);
+        wear.put_off();
+        assert_eq!(looks(ROUND), 1);
     }
 
     #[test]
