@@ -161,7 +161,8 @@ async fn p09_calls_of_one_member_of_a_group_are_not_counted_as_calls_of_the_othe
     let gateway = setup.start().await;
     let first = call(&gateway, "one", 1).await;
     assert_eq!(call(&gateway, "other", 200).await, first);
-    assert_eq!(call(&gateway, "one", 19).await, first);
+    // Fewer than twenty together with those for a list of models, which asks for its pipes now and then.
+    assert_eq!(call(&gateway, "one", 12).await, first);
 }
 
 #[tokio::test]
