@@ -27,7 +27,7 @@ struct Turn {
 struct Writer;
 
 /// Has `connection` written to when the tasks have run that are ready on this thread; false if that cannot be had here.
-/// Must be called without the lock that writing takes.
+/// Must be called by a task, which runs on its runtime's own thread, and without the lock that writing takes.
 pub(super) fn plan(connection: &Arc<Connection>) -> bool {
     let runtime = Handle::try_current().ok().filter(is_of_one_thread);
     let Some(runtime) = runtime else {

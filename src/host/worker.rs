@@ -1,8 +1,7 @@
 //! One worker process as the gateway sees it: a socket, and the calls that wait for its answers.
 //!
-//! Frames are written straight from the thread that calls, so that a call costs no hop on its way out; only what the
-//! socket does not take at once is left to a task. One task per worker reads and hands answers to who waits; it moves to
-//! the thread of the only caller.
+//! Frames are written straight from the thread that calls (`writing`). One task per worker reads and hands answers to who
+//! waits; it moves to the thread of the only caller (`reading`).
 
 mod reading;
 mod writing;

@@ -1,6 +1,6 @@
 //! Events on their way through the `stream` of one function.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use frames::texts;
@@ -8,7 +8,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::core::parse;
+use crate::core::{lock, parse};
 use crate::encode;
 use crate::template::{Own, Template};
 
@@ -172,9 +172,4 @@ impl Latest {
         }
         Ok((event, None))
     }
-}
-
-/// Locks also after a panic: what the locks guard is never left half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

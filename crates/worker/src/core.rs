@@ -208,7 +208,7 @@ impl Core {
 type Header = (u8, u32, u8, u16);
 
 /// Locks also after a panic: what the locks guard is never left half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,8 +1,9 @@
 //! `sluicegate_core`: the part of a Python worker that is not Python.
 //!
 //! [`core`] moves frames over the worker's socket, [`encode`] writes Python values as JSON (reading it is
-//! jiter's work), [`opened`] reads only what is asked for, [`prototypes`] reads the same only once, [`batch`] what is like the one before, [`socket`] makes
-//! the system calls, [`usage`] tells what a thread has used, [`watch`] ends a worker whose gateway is gone.
+//! jiter's work), [`opened`] reads only what is asked for, [`prototypes`] reads the same only once,
+//! [`batch`] reads events, of which most are like the one before, [`socket`] makes the system calls, [`usage`] tells what
+//! a thread has used, [`watch`] ends a worker whose gateway is gone.
 //! [`confine`] takes away what no function needs: [`privileges`], [`files`], [`syscalls`]. [`namespaces`] are what it
 //! has for itself instead.
 //! The code that acts on the frames is `python/sluicegate_worker`.

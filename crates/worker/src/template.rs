@@ -1,5 +1,5 @@
 //! Events of a stream are alike: each differs from the one before in one string. Such an event is made by copying the one
-//! before, and written by copying its text, which costs a fifth of reading and writing it.
+//! before, and written by copying its text, which costs a quarter of reading and writing it: 5 thousand instructions for 22.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};

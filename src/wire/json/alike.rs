@@ -1,5 +1,5 @@
 //! Texts that come one after the other and are alike, as the events of a stream are: most differ from the one before in one
-//! string. Such a text is checked by comparing it, at a quarter of the cost.
+//! string. Such a text is checked by comparing it, which costs a fraction of reading it.
 
 use std::ops::Range;
 use std::str;
